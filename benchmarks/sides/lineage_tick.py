@@ -11,7 +11,7 @@ from benchmarks.generator import Shape, write_project
 from benchmarks.measure import Meter
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
-from starlake_dagster_assets.automation.policies.model import AllOf, Job, LineageWatch, Trigger, Triggers, Upstream
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, UpstreamCondition
 
 ROUNDS = 8
 
@@ -24,10 +24,10 @@ def rounds(meter: Meter, _work: Path, upstreams: int) -> None:
         root = Path(folder) / "project"
         write_project(root, Shape(tables=1, tasks=2, fan_in=1))
         source = StarlakeProject(root, cache_dir=Path(folder) / "cache")
-        watch = LineageWatch(AllOf(tuple(Upstream(name) for name in names)))
+        watch = UpstreamCondition(AllOf(tuple(Upstream(name) for name in names)))
         nodes = {"idle": "m0.k0", "news": "m0.k1"}
         triggers = Triggers(
-            {node: Trigger(node, "lineage", job, watch=watch) for job, node in nodes.items()},
+            {node: Trigger(node, "lineage", job, upstream_condition=watch) for job, node in nodes.items()},
             {job: Job(job, (node,)) for job, node in nodes.items()},
         )
         sensors = build_lineage_sensors(source, triggers)

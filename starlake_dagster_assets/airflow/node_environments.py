@@ -12,7 +12,7 @@ from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.graph.select import assigned
 
-__all__ = ["NodeEnvironments", "environments_of", "known_environment"]
+__all__ = ["NodeEnvironments", "environments_of", "validate_environment"]
 
 _NOWHERE: Mapping[str, EnvironmentName] = MappingProxyType({})
 
@@ -23,17 +23,17 @@ class NodeEnvironments:
 
     Attributes:
         default: Environment of all nodes without an entry in `others`.
-        others: Environments by node id.
+        overrides: Environments by node id.
         dagster: Environments of Dagster definitions by node id, also those without Airflow operators.
     """
 
     default: EnvironmentName = "shell"
-    others: Mapping[str, EnvironmentName] = field(default_factory=lambda: _NOWHERE)
+    overrides: Mapping[str, EnvironmentName] = field(default_factory=lambda: _NOWHERE)
     dagster: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)
 
     def of(self, node: str) -> EnvironmentName:
         """Returns the environment of a node."""
-        return self.others.get(node, self.default)
+        return self.overrides.get(node, self.default)
 
     def parts(self, nodes: Iterable[str]) -> dict[EnvironmentName, list[str]]:
         """Groups nodes by environment."""
@@ -43,7 +43,7 @@ class NodeEnvironments:
         return found
 
 
-def known_environment(name: str) -> EnvironmentName:
+def validate_environment(name: str) -> EnvironmentName:
     """Returns a name if Airflow has operators for that environment.
 
     Raises:
@@ -72,10 +72,10 @@ def environments_of(
         StarlakeError: For an environment that is not known.
         SelectionError: When a selection names nothing or is not of the grammar.
     """
-    known = {selection: known_environment(name) for selection, name in selections.items()}
+    known = {selection: validate_environment(name) for selection, name in selections.items()}
     others = assigned(graph, known)
     if environment is not None:
-        return NodeEnvironments(known_environment(environment), others, dagster)
+        return NodeEnvironments(validate_environment(environment), others, dagster)
     names = _names()
     for node, name in dagster.items():
         if name in names:

@@ -12,7 +12,7 @@ from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileGrouping
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
-from starlake_dagster_assets.automation.policies.model import Clock, Job, LineageWatch, PreLoad, Trigger
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, UpstreamCondition
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
@@ -47,11 +47,11 @@ def notes_of(
     notes = list(request.triggers.warnings)
     ordered = _Ordered(graph.upstream, home, found)
     for node in home:
-        notes += _of_watch(node, triggers[node].watch)
-        notes += _of_holes(request.project.graph.nodes[node], triggers[node].clock)
+        notes += _of_watch(node, triggers[node].upstream_condition)
+        notes += _of_holes(request.project.graph.nodes[node], triggers[node].cron_schedule)
         late = [up for up in graph.upstream[node] if up in home and not ordered.before(up, node)]
         if late:
-            why = "starts with its DAG" if triggers[node].watch else f"starts by {_how(found[home[node]])}"
+            why = "starts with its DAG" if triggers[node].upstream_condition else f"starts by {_how(found[home[node]])}"
             notes.append(f"{node}: {why}; it does not wait for {', '.join(late)}")
         gone = [up for up in graph.upstream[node] if up not in home and graph.nodes[up].kind != "external"]
         if gone:
@@ -59,7 +59,7 @@ def notes_of(
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
     for node, preload in preloads.items():
         notes += _of_files(node, preload, request, waits[request.environments.of(node)])
-    for key in sorted(lineage.around(lineage.keys[node] for node in home)):
+    for key in sorted(lineage.external_neighbours(lineage.keys[node] for node in home)):
         notes += _of_own(key, lineage, home)
     for environment, nodes in request.environments.parts(home).items():
         for of_environment in (_of_checks, _of_loads, _of_transforms):
@@ -137,13 +137,13 @@ def pool_notes(
 
 def _of_own(key: Key, lineage: ExportLineage, home: Mapping[str, int]) -> Iterator[str]:
     """Yields a note if the user's own assets downstream of the project need a DAG of the user."""
-    nodes = [lineage.nodes[one] for one in lineage.own.get(key, ()) if one in lineage.nodes]
+    nodes = [lineage.nodes[one] for one in lineage.upstreams_in_project.get(key, ()) if one in lineage.nodes]
     read = [node for node in nodes if node in home]
     if read:
         yield f"{'/'.join(key)}: an asset of yours that reads {_few(read)}; a DAG of yours can start by their assets"
 
 
-def _of_watch(node: str, watch: LineageWatch | None) -> Iterator[str]:
+def _of_watch(node: str, watch: UpstreamCondition | None) -> Iterator[str]:
     if watch is None:
         return
     said = {
@@ -155,7 +155,7 @@ def _of_watch(node: str, watch: LineageWatch | None) -> Iterator[str]:
         yield f"{node}: {' and '.join(words)} of its trigger"
 
 
-def _of_holes(node: Node, clock: Clock | None) -> Iterator[str]:
+def _of_holes(node: Node, clock: CronSchedule | None) -> Iterator[str]:
     """Yields a note per task whose SQL reads the interval of a tick, and whose missed ticks are never run."""
     has_sql = node.task is not None and bool(node.task.source_sql or node.task.sql)
     if has_sql and reads_interval(node) and clock is not None and not clock.catchup:
@@ -236,7 +236,7 @@ def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
 
 
 def _how(bundle: DagNodes) -> str:
-    if isinstance(bundle.start, Clock):
+    if isinstance(bundle.start, CronSchedule):
         return f"`{bundle.start.cron}`"
     return "files" if isinstance(bundle.start, FileGrouping) else "hand"
 

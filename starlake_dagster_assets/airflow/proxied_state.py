@@ -47,7 +47,9 @@ def proxied_states(
             continue
         name = f"{DIRECTORY}/{dag.id}.yaml"
         known = _switches(name, read(name))
-        lines = [f"  - id: {_quoted(task.id)}\n    proxied: {_word(known.get(task.id, False))}\n" for task in tasks]
+        lines = [
+            f"  - id: {_quoted(task.id)}\n    proxied: {_true_or_false(known.get(task.id, False))}\n" for task in tasks
+        ]
         files[name] = "tasks:\n" + "".join(lines)
         gone = sorted(task for task, on in known.items() if on and task not in {one.id for one in tasks})
         notes += [_no_longer(dag.id, task) for task in gone]
@@ -95,7 +97,7 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def _word(value: bool) -> str:
+def _true_or_false(value: bool) -> str:
     return "true" if value else "false"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
-from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, areas_of, say
+from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, areas_of, log_line
 from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles
@@ -44,11 +44,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """
     if argv[:1] == ["load"]:
         return _LoadTask(argv, environ).run()
-    ending = _ending(argv, environ)
+    ending = _run_to_end(argv, environ)
     verdict = reconcile_transform("", "", ending)
     if verdict.status == "loaded":
         return 0
-    say(f"{' '.join(argv[:3])}: {verdict.status}: {verdict.reason}")
+    log_line(f"{' '.join(argv[:3])}: {verdict.status}: {verdict.reason}")
     return FAILED
 
 
@@ -76,7 +76,7 @@ def _lines(argv: Sequence[str], environ: Mapping[str, str], code: list[int]) -> 
         code.append(process.wait())
 
 
-def _ending(
+def _run_to_end(
     argv: Sequence[str],
     environ: Mapping[str, str],
     expected: Collection[tuple[str, str]] = (),
@@ -118,13 +118,13 @@ class _LoadTask:
         """Runs the load and returns the exit code of the task."""
         if problems := self._taken.prepare():
             for table, reason in problems.items():
-                say(f"{table}: failed: the load was not run: {reason}")
+                log_line(f"{table}: failed: the load was not run: {reason}")
             self._taken.give_up()
             return FAILED
         spec = self._spec
         files = LoadFiles(self._areas, [*spec.requested.values()], spec.domain, archives=self._areas.archives)
         self._taken.note(files, [])
-        ending = _ending(self._argv, self._environ, spec.expected, spec.repeated, partial(self._taken.note, files))
+        ending = _run_to_end(self._argv, self._environ, spec.expected, spec.repeated, partial(self._taken.note, files))
         ending = replace(ending, files=files.after(ending.events, adopted=False))
         verdicts = with_unknown_expectations(reconcile_load(spec.expected.values(), ending), ending, spec.blocking)
         alone = {table: verdict for (_, table), verdict in verdicts.items()}
@@ -137,14 +137,14 @@ class _LoadTask:
         for (domain, table), verdict in verdicts.items():
             counts = "" if verdict.accepted is None else f" ({verdict.accepted} accepted, {verdict.rejected} rejected)"
             reason = f": {verdict.reason}" if verdict.reason else counts
-            say("\n  ".join(f"{domain}.{table}: {verdict.status}{reason}".splitlines()))
+            log_line("\n  ".join(f"{domain}.{table}: {verdict.status}{reason}".splitlines()))
             for warning in verdict.warnings:
-                say(f"{domain}.{table}: warning: {warning}")
+                log_line(f"{domain}.{table}: warning: {warning}")
         found = {verdict.status for verdict in verdicts.values()}
         if found & {"failed", "unknown"}:
             return FAILED
         if not ending.clean:
-            say(f"the load failed although none of its tables did: {ending.error}")
+            log_line(f"the load failed although none of its tables did: {ending.error}")
             return FAILED
         return 0 if "loaded" in found else NOTHING
 

@@ -39,8 +39,8 @@ def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Ite
         yield from _not_returned(task, checker)
         for column in checker.unknown(task):
             file, line, place = positions.find_in_task(task, column.spelled, column.start)
-            close = closest_match(column.name, column.known)
-            listed = ", ".join(column.known[:_SHOWN]) + (", …" if len(column.known) > _SHOWN else "")
+            close = closest_match(column.name, column.known_columns)
+            listed = ", ".join(column.known_columns[:_SHOWN]) + (", …" if len(column.known_columns) > _SHOWN else "")
             yield Problem(
                 file=file,
                 line=line,
@@ -60,13 +60,13 @@ class _Unknown:
         name: In lower case.
         spelled: As in the SQL.
         start: Its offset in the SQL, None where it is not known.
-        known: The columns of the tables in its scope.
+        known_columns: The columns of the tables in its scope.
     """
 
     name: str
     spelled: str
     start: int | None
-    known: tuple[str, ...]
+    known_columns: tuple[str, ...]
 
 
 class _Checker:

@@ -55,12 +55,11 @@ def _reason(template: str, expect: str, dialect: str, project: Project) -> str:
     try:
         parse_statements(sql, dialect)
     except SqlError as error:
-        return (
-            f"renders SQL that cannot be parsed as {dialect or 'standard SQL'}: {str(error).rstrip('.')}: {_short(sql)}"
-        )
+        cause = str(error).rstrip(".")
+        return f"renders SQL that cannot be parsed as {dialect or 'standard SQL'}: {cause}: {_shortened(sql)}"
     return ""
 
 
-def _short(sql: str) -> str:
+def _shortened(sql: str) -> str:
     text = " ".join(sql.split())
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -162,7 +162,7 @@ def export(
     if as_json:
         typer.echo(json.dumps(_as_json(report, check), indent=2))
     else:
-        _tell(report, check)
+        _print_report(report, check)
     if check and report.stale:
         raise typer.Exit(1)
 
@@ -177,7 +177,7 @@ def _source(project: Path | None, env: str | None, definitions: str | None) -> A
     return definitions_graph(_loaded(definitions, "--definitions"), given)
 
 
-def _tell(report: ExportReport, check: bool) -> None:
+def _print_report(report: ExportReport, check: bool) -> None:
     words = ("stale", "to be removed") if check else ("written", "removed")
     for word, names in zip(words, (report.written, report.removed), strict=True):
         for name in names:
@@ -202,14 +202,14 @@ def _as_json(report: ExportReport, check: bool) -> dict[str, Any]:
 
 def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, EnvironmentName]]:
     """Returns the default environment, and the environment of each selection."""
-    from starlake_dagster_assets.airflow.node_environments import known_environment
+    from starlake_dagster_assets.airflow.node_environments import validate_environment
 
     everywhere: EnvironmentName | None = None
     elsewhere: dict[str, EnvironmentName] = {}
     for text in texts:
         selection, equals, name = text.rpartition("=")
         try:
-            known = known_environment(name)
+            known = validate_environment(name)
         except StarlakeError as error:
             raise typer.BadParameter(str(error), param_hint="--environment") from error
         if (everywhere if not equals else elsewhere.get(selection)) not in (None, known):
@@ -223,12 +223,12 @@ def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, E
 
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Separates options of triggers and runs from options of the environment."""
-    from starlake_dagster_assets.automation.policies.options import known_elsewhere
+    from starlake_dagster_assets.automation.policies.options import list_ignored_options
     from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings
     from starlake_dagster_assets.errors import closest_match
 
     ours = {*NodeSettings.model_fields, *FORMER_NAMES}
-    known = {*ours, *known_elsewhere()}
+    known = {*ours, *list_ignored_options()}
     found: tuple[dict[str, Any], dict[str, str]] = ({}, {})
     for text in texts:
         name, equals, value = text.partition("=")

@@ -131,7 +131,7 @@ class RunReport:
     def _count(self, outcome: Outcome) -> int | None:
         """Returns the rows of a task's result, if the warehouse can be read; for a load, those accepted."""
         node = outcome.node
-        if node.kind != "task" or outcome.status != "materialized" or not outcome.settled or self._reader is None:
+        if node.kind != "task" or outcome.status != "materialized" or not outcome.is_final or self._reader is None:
             return outcome.accepted
         try:
             return self._reader.row_count(*node.target)

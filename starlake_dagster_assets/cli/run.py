@@ -99,7 +99,7 @@ def run(
         job_prefix=uuid.uuid4().hex[:12],
         options=given,
         secrets=secrets_of(source.model) | secrets_of_runner(runner),
-        hold=not reports_tables_early(runner),
+        report_after_command=not reports_tables_early(runner),
         policies=policies,
         on_line=_echo if verbose else _drop,
     )

@@ -276,15 +276,15 @@ def default_name(project: ProjectSource, select: Selection | None = None, exclud
         select: Of the step; parts of one project that are merged have steps of different names.
         exclude: Which nodes are left out.
     """
-    parts = [select or (), ["without", *_words(exclude)] if exclude else ()]
-    words = [group_name(word).strip("_") for part in parts for word in _words(part)]
+    parts = [select or (), ["without", *_selection_texts(exclude)] if exclude else ()]
+    words = [group_name(word).strip("_") for part in parts for word in _selection_texts(part)]
     selection = "_".join(words)
     if len(selection) > _LONGEST_SELECTION:
         selection = f"{selection[:_LONGEST_SELECTION]}_{hashlib.sha256(selection.encode()).hexdigest()[:6]}"
     return "_".join(["starlake", group_name(project.root.name), *([selection] if selection else [])])
 
 
-def _words(selection: Selection) -> Sequence[str]:
+def _selection_texts(selection: Selection) -> Sequence[str]:
     return [selection] if isinstance(selection, str) else selection
 
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.dagster_assets.binding import Binding, binding_of
 from starlake_dagster_assets.dagster_assets.decorator import Selection, selected_nodes
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.errors import SelectionError, StarlakeError
-from starlake_dagster_assets.graph.select import quoted, some
+from starlake_dagster_assets.graph.select import format_names, quoted
 
 __all__ = ["ProjectOrAssets", "SelectedAssets", "build_starlake_asset_selection", "selected_assets"]
 
@@ -113,7 +113,7 @@ def selected_assets(
     if not nodes:
         raise SelectionError(
             f"{function}: the selection {quoted(select, exclude)} names no table and no task of the assets. The assets "
-            f"have: {some(keys)}. Select one of them, or pass the project instead."
+            f"have: {format_names(keys)}. Select one of them, or pass the project instead."
         )
     chosen = {node: keys[node] for node in nodes}
     return SelectedAssets(source, chosen, _partitions(assets, set(chosen.values())))

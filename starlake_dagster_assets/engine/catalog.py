@@ -11,7 +11,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
 
-__all__ = ["column_types", "list_views", "look_up"]
+__all__ = ["column_types", "describe_relation", "list_views"]
 
 Columns = Sequence[tuple[str, str]]
 """Name and DuckDB type of each column."""
@@ -33,7 +33,7 @@ def column_types(con: duckdb.DuckDBPyConnection, name: str) -> Columns | None:
     return [(str(column), str(kind)) for column, kind in found]
 
 
-def look_up(
+def describe_relation(
     con: duckdb.DuckDBPyConnection, name: str, table: tuple[str, str], catalog: str = "current_database()"
 ) -> tuple[str | None, Columns]:
     """Returns the kind of a table or view, and its columns.

@@ -171,14 +171,14 @@ class CommandExecutor:
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
         """Returns the audit rows of a command; None if they cannot be read, or are not written."""
         reader = self._reader
-        return None if reader is None or not self._audited else self._ask(lambda: reader.audit(job_id))
+        return None if reader is None or not self._audited else self._read_optional(lambda: reader.audit(job_id))
 
     def last_load(self, table: Table) -> Sequence[AuditRow]:
         """Returns the LOAD rows of the newest load of a table; none if they cannot be read."""
         reader = self._reader
         if reader is None or not self._audited:
             return ()
-        return self._ask(lambda: reader.last_load(table.domain_name, table.name)) or ()
+        return self._read_optional(lambda: reader.last_load(table.domain_name, table.name)) or ()
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
         """Returns the rows of `audit.expectations` of a command, None where they cannot be read.
@@ -190,7 +190,7 @@ class CommandExecutor:
             return None
         if job_id in self._expectation_rows:
             return self._expectation_rows[job_id]
-        rows = self._ask(lambda: reader.expectations(job_id))
+        rows = self._read_optional(lambda: reader.expectations(job_id))
         if rows is not None and self.ending.result is not None:
             self._expectation_rows = {job_id: rows}
         return rows
@@ -198,7 +198,7 @@ class CommandExecutor:
     def evaluate_now(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
         """Evaluates expectations on a table as it is; None where it does not exist or the environment cannot tell."""
         reader = self._reader
-        return None if reader is None else self._ask(lambda: evaluate_now(node, named, reader))
+        return None if reader is None else self._read_optional(lambda: evaluate_now(node, named, reader))
 
     def put_back(self, table: Table, names: Collection[str]) -> frozenset[str]:
         """Moves files that a load took, and of which no row landed, back to where the next load finds them.
@@ -220,10 +220,10 @@ class CommandExecutor:
         reader = self._reader
         if reader is None:
             return ()
-        found = self._ask(lambda: reader.rejected(job_id, table.domain_name, table.name, MOST_SAMPLES)) or ()
+        found = self._read_optional(lambda: reader.rejected(job_id, table.domain_name, table.name, MOST_SAMPLES)) or ()
         return tuple(self.redact(text) for text in found)
 
-    def _ask(self, question: Callable[[], _T]) -> _T | None:
+    def _read_optional(self, question: Callable[[], _T]) -> _T | None:
         try:
             return question()
         except Exception as error:  # whatever a driver raises: a warehouse that does not answer fails no run

@@ -96,7 +96,7 @@ class Store:
             StoreError: When it cannot be looked at, or does not answer in time.
         """
         local = _local(place)
-        return self._asked(place, lambda: _local_listing(local) if local else self._remote_listing(place))
+        return self._call(place, lambda: _local_listing(local) if local else self._remote_listing(place))
 
     def file(self, path: str) -> File | None:
         """Returns a file; None where it does not exist.
@@ -108,7 +108,7 @@ class Store:
             StoreError: When it cannot be looked at, or does not answer in time.
         """
         local = _local(path)
-        return self._asked(path, lambda: _local_file(str(local)) if local else self._remote_file(path))
+        return self._call(path, lambda: _local_file(str(local)) if local else self._remote_file(path))
 
     def consume(self, path: str, seen: str) -> bool:
         """Deletes a file that was answered, unless it was written again since.
@@ -124,7 +124,7 @@ class Store:
             StoreError: When it cannot be deleted.
         """
         local = _local(path)
-        return self._asked(path, lambda: _local_consume(local, seen) if local else self._remote_consume(path, seen))
+        return self._call(path, lambda: _local_consume(local, seen) if local else self._remote_consume(path, seen))
 
     def remove(self, path: str) -> None:
         """Deletes a file, if it exists.
@@ -137,7 +137,7 @@ class Store:
 
     # ---------------------------------------------------------------------------------------------- remote
 
-    def _asked(self, place: str, question: Callable[[], _T]) -> _T:
+    def _call(self, place: str, question: Callable[[], _T]) -> _T:
         """Returns the answer of a store, in a thread so that a dead network cannot block the caller."""
         answer: list[Any] = []
 
@@ -193,7 +193,7 @@ class Store:
         found = {_name(entry): entry for entry in kept}
 
         def marks(names: Sequence[str]) -> dict[str, str]:
-            return {name: mark_of(_remote_seen(found[name])) for name in names}
+            return {name: mark_of(_remote_file(found[name])) for name in names}
 
         def modified(names: Sequence[str]) -> float | None:
             times = [_written(found[name]) for name in names if name in found]
@@ -210,7 +210,7 @@ class Store:
         except FileNotFoundError:
             _reach(system, path, url)
             return None
-        return _remote_seen(entry) if entry.get("type") == "file" else None
+        return _remote_file(entry) if entry.get("type") == "file" else None
 
     def _remote_consume(self, url: str, seen: str) -> bool:
         file = self._remote_file(url)
@@ -340,6 +340,6 @@ def _written(entry: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _remote_seen(entry: Mapping[str, Any]) -> File:
+def _remote_file(entry: Mapping[str, Any]) -> File:
     stamps = [str(entry[key]) for key in _STAMPS if entry.get(key) is not None]
     return File(_name(entry), int(entry.get("size") or 0), (*stamps, ""))

@@ -45,7 +45,7 @@ class ItemsByTable(Generic[_T]):
 class LoadFacts:
     """Facts that all tables of a load share."""
 
-    ending: CommandEnd
+    command_end: CommandEnd
     announced: frozenset[str]
     """Names of all files that were announced for some table."""
     credible: bool
@@ -80,7 +80,7 @@ class TableFacts:
     def __init__(
         self, one: Expected, load: LoadFacts, events: ItemsByTable[TableEvent], rows: ItemsByTable[AuditRow]
     ) -> None:
-        self.one, self.load, self.ending, self.log = one, load, load.ending, load.ending.log
+        self.one, self.load, self.ending, self.log = one, load, load.command_end, load.command_end.log
         mine = [event for event in events.of(one.table) if _is_of(event, one)]
         self.events = mine
         self.failed = next((event for event in reversed(mine) if isinstance(event, TableFailed)), None)

@@ -133,8 +133,8 @@ class LoadRun:
                 reason = f"stage failed: {ending.error or 'it could not be run'}"
                 ran = self._state.execution(staging, 0.0)
                 verdict = Verdict("failed", reason=reason)
-                failed = (self._state.outcome(node, verdict, ran, settled=False) for node in nodes.values())
-                yield from (replace(outcome, settled=True) for outcome in failed)
+                failed = (self._state.outcome(node, verdict, ran, is_final=False) for node in nodes.values())
+                yield from (replace(outcome, is_final=True) for outcome in failed)
                 return
         files = self._files([*nodes.values()])
         if refused := find_overwritten_files(nodes.values(), files):
@@ -233,10 +233,10 @@ class _Load:
         outcomes: list[Outcome] = []
         for name, verdict in verdicts.items():
             early = self._early.get(name)
-            if early is not None and early.settled and verdict.status == "loaded":
+            if early is not None and early.is_final and verdict.status == "loaded":
                 outcomes.append(early)
                 continue
-            outcome = self._outcome(name, self._resolved(name, verdict), settled=True)
+            outcome = self._outcome(name, self._resolved(name, verdict), is_final=True)
             outcomes.append(outcome)
             yield outcome if early is None or outcome.status != "materialized" else FinalOutcome(outcome)
         if not ending.clean and not any(one.status in ("failed", "unknown") for one in outcomes):
@@ -252,7 +252,9 @@ class _Load:
         node = self._nodes.get(name)
         if node is None or name in self._early or node.id in self._not_staged:
             return False
-        return self._executor.supports_concurrent_reads or not (self._state.settings.hold or self._state.blocks(node))
+        return self._executor.supports_concurrent_reads or not (
+            self._state.settings.report_after_command or self._state.blocks(node)
+        )
 
     def _report(self) -> Iterator[Outcome]:
         """Yields the tables that have evidence now; the others wait for a later line, or the end of the command."""
@@ -267,7 +269,7 @@ class _Load:
             sizes = self._files.sizes(_table(self._nodes[name]))
             verdict = early_verdict(self._expected[name], event, evidence, rows, sizes)
             if verdict.status == "loaded":
-                self._early[name] = self._outcome(name, verdict, settled=self._executor.supports_concurrent_reads)
+                self._early[name] = self._outcome(name, verdict, is_final=self._executor.supports_concurrent_reads)
                 yield self._early[name]
 
     def _evidence(self, name: _Name, event: TableLoaded, rows: Sequence[AuditRow]) -> Evidence:
@@ -303,9 +305,9 @@ class _Load:
             return verdict
         return resolve_nothing(verdict, self._nodes[name], self._state, self._files, self._incoming)
 
-    def _outcome(self, name: _Name, verdict: Verdict, *, settled: bool) -> Outcome:
+    def _outcome(self, name: _Name, verdict: Verdict, *, is_final: bool) -> Outcome:
         ran = self._state.execution(self._command, self._progress.seconds(name))
-        return self._state.outcome(self._nodes[name], verdict, ran, settled=settled)
+        return self._state.outcome(self._nodes[name], verdict, ran, is_final=is_final)
 
     def _failed_command(self, error: str) -> FailedCommand:
         ran = self._state.execution(self._command, 0.0)

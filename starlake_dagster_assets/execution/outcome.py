@@ -89,7 +89,7 @@ class Outcome:
         seconds: How long it took.
         job_id: Finds its audit rows.
         checks: Results of its expectations.
-        settled: False while its command still runs: a `FinalOutcome` follows.
+        is_final: False while its command still runs: a `FinalOutcome` follows.
         command: The command as typed.
         exit_code: Of the command; None where it has not ended, was cancelled or lost.
         evidence: Evidence of the status.
@@ -108,7 +108,7 @@ class Outcome:
     seconds: float = 0.0
     job_id: str = ""
     checks: tuple[CheckResult, ...] = ()
-    settled: bool = True
+    is_final: bool = True
     command: str = ""
     exit_code: int | None = None
     evidence: Evidence = Evidence.NONE
@@ -184,10 +184,10 @@ class RunSettings:
         refused: By node id, why a task is not run now; it fails with that reason.
         secrets: Values that are redacted.
         again: An earlier attempt of the same run did not end well.
-        taken: By node id, loads of previous attempts that did not end well.
+        previous_loads: By node id, loads of previous attempts that did not end well.
         policies: What to do about unknown results and failed commands.
         previous_jobs: Prefix of the job ids of previous attempts of the same run.
-        hold: Report a load only once its command has ended, so that the warehouse can be read.
+        report_after_command: Report a load only once its command has ended, so that the warehouse can be read.
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
@@ -205,10 +205,10 @@ class RunSettings:
     invalid_tasks: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     again: bool = False
-    taken: Mapping[str, PreviousLoad] = field(default_factory=lambda: MappingProxyType({}))
+    previous_loads: Mapping[str, PreviousLoad] = field(default_factory=lambda: MappingProxyType({}))
     policies: ResultPolicies = ResultPolicies()
     previous_jobs: tuple[str, ...] = ()
-    hold: bool = False
+    report_after_command: bool = False
     truncate: bool = False
     on_line: Callable[[Line], None] = _ignore
     spark: Callable[[Node], Mapping[str, str]] = _plain_spark

@@ -154,7 +154,7 @@ class OutputParser:
         ]
         if exit_code == 0 and self._succeeded and not self._failed:
             return (*events, CommandSucceeded())
-        return (*events, CommandFailed(self._last_words(exit_code), exit_code, bool(self._errors.first())))
+        return (*events, CommandFailed(self._end_message(exit_code), exit_code, bool(self._errors.first())))
 
     # ------------------------------------------------------------------------------------------------ markers
 
@@ -169,7 +169,7 @@ class OutputParser:
         if not self.parallel:
             # Sequential: the engine has left every complete table without an error behind it.
             done = tuple(
-                chain.from_iterable(self._settle(t) for t in [*self._open.values()] if t.name != (domain, table))
+                chain.from_iterable(self._finish(t) for t in [*self._open.values()] if t.name != (domain, table))
             )
         state = self._opened(domain, table)
         state.announce(names)
@@ -181,11 +181,11 @@ class OutputParser:
         self._open[state.name] = state
         return state
 
-    def _settle(self, table: TableState) -> tuple[Event, ...]:
+    def _finish(self, table: TableState) -> tuple[Event, ...]:
         if table.told or not table.complete or table.errors or table.name in self._repeated:
             return ()
         table.confirm_all()
-        return self._tell(table)
+        return self._report(table)
 
     def _summary(self, match: re.Match[str]) -> tuple[Event, ...]:
         domain, table = match["domain"], match["schema"]
@@ -209,13 +209,13 @@ class OutputParser:
         if len(parts) < 2:
             return ()
         name, parent = parts[-1], parts[-2].rsplit("/", 1)[-1] if len(parts) == 2 else parts[1]
-        found = [t for t in self._open.values() if t.takes(name)]
+        found = [t for t in self._open.values() if t.awaits_confirmation(name)]
         found = [t for t in found if t.domain == parent] or found
         if not found:
             return ()
         self._archives = True
         found[0].confirm(name)
-        return self._tell(found[0]) if found[0].name not in self._repeated else ()
+        return self._report(found[0]) if found[0].name not in self._repeated else ()
 
     def _workflow_error(self, text: str) -> None:
         if self.walked:
@@ -231,7 +231,7 @@ class OutputParser:
 
     # ----------------------------------------------------------------------------------------------- verdicts
 
-    def _tell(self, table: TableState) -> tuple[Event, ...]:
+    def _report(self, table: TableState) -> tuple[Event, ...]:
         if not table.confirmed:
             return ()
         self._open.pop(table.name, None)
@@ -251,10 +251,10 @@ class OutputParser:
             missing = [name for name, state in table.files.items() if state is not FileState.CONFIRMED]
         if not missing:
             return self._loaded(table)
-        error = "\n".join(table.errors) or self._last_words(exit_code)
+        error = "\n".join(table.errors) or self._end_message(exit_code)
         return TableFailed(table.domain, table.table, tuple(table.files), tuple(missing), error, bool(table.errors))
 
-    def _last_words(self, exit_code: int | None) -> str:
+    def _end_message(self, exit_code: int | None) -> str:
         if error := self._errors.first():
             return error
         if exit_code is None:

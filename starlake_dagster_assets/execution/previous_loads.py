@@ -48,7 +48,7 @@ def resolve_nothing(
         incoming: Of its domain before `stage`; None where nothing was staged.
     """
     assert node.table is not None
-    previous = state.settings.taken.get(node.id, PreviousLoad())
+    previous = state.settings.previous_loads.get(node.id, PreviousLoad())
     if state.settings.previous_jobs:
         rows = state.executor.last_load(node.table)
         if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
@@ -56,10 +56,10 @@ def resolve_nothing(
     if incoming is not None and (names := incoming.not_staged(node.table)):
         return replace(verdict, status="failed", reason=_not_staged(names), evidence=Evidence.FILES)
     if names := files.still_waiting(node.table):
-        return replace(verdict, status="failed", reason=_not_taken(names), evidence=Evidence.FILES)
+        return replace(verdict, status="failed", reason=_not_loaded_message(names), evidence=Evidence.FILES)
     if names := files.not_loaded(node.table):
         status = "failed" if state.settings.again else "unknown"
-        return replace(verdict, status=status, reason=_taken(names), evidence=Evidence.FILES)
+        return replace(verdict, status=status, reason=_loaded_message(names), evidence=Evidence.FILES)
     status = "failed" if state.settings.again else "nothing"
     if names := files.still_missing(previous.files):
         return replace(verdict, status=status, reason=_missing(names), evidence=Evidence.FILES)
@@ -91,14 +91,14 @@ def _not_staged(names: Sequence[str]) -> str:
     )
 
 
-def _not_taken(names: Sequence[str]) -> str:
+def _not_loaded_message(names: Sequence[str]) -> str:
     return (
         f"not loaded: {first_of(names, 5)} matches the pattern of the table and is still in the area `stage`. Next: "
         "see the log of the load; check which tables of the domain have a pattern that matches it."
     )
 
 
-def _taken(names: Sequence[str]) -> str:
+def _loaded_message(names: Sequence[str]) -> str:
     return (
         f"no new file, but {first_of(names, 5)} in the area `ingesting`: another load took it, and has not ended or "
         "did not end well. Its rows may be in the table or not. Next: check that. Move the file to the area `archive` "

@@ -168,7 +168,9 @@ def _verdict(facts: TableFacts) -> Verdict:
         if (verdict := rule(facts)) is not None:
             second, two_steps = bool(facts.second), facts.load.two_steps
             return checked_rows(verdict, facts.one, facts.rows, facts.sizes(), second=second, two_steps=two_steps)
-    return Verdict("unknown", facts.announced or file_names(facts.rows), reason=_unknown(facts.ending, _seen(facts)))
+    return Verdict(
+        "unknown", facts.announced or file_names(facts.rows), reason=_unknown(facts.ending, _evidence_text(facts))
+    )
 
 
 # --------------------------------------------------------------------------------------------------- rules
@@ -225,7 +227,7 @@ def _by_files(facts: TableFacts) -> Verdict | None:
         error = facts.error or "the load did not complete"
         return facts.failure(Evidence.FILES, f"{error}\n{_where(stuck, files.returned)}", sorted(taken))
     if taken and taken <= files.archived and names > taken:
-        left = f"{_some(sorted(names - taken))} still in the area `stage`"
+        left = f"{_sample(sorted(names - taken))} still in the area `stage`"
         return facts.failure(Evidence.FILES, f"{facts.error or 'the load took a part of its files'}\n({left})", taken)
     if taken and taken <= files.archived:
         return facts.verdict(Evidence.FILES, sorted(taken))
@@ -233,7 +235,7 @@ def _by_files(facts: TableFacts) -> Verdict | None:
         return None
     if not names:
         return Verdict("nothing", reason=NO_FILE, evidence=Evidence.FILES) if facts.is_without_file else None
-    left = f"{_some(sorted(names))} still in the area `stage`"
+    left = f"{_sample(sorted(names))} still in the area `stage`"
     if facts.ending.clean:
         return facts.failure(Evidence.FILES, f"the load ended with exit code 0 and did not take its files: {left}")
     error = facts.error or "the command failed before it named the table"
@@ -259,7 +261,7 @@ def _failed_without_rows(facts: TableFacts) -> Verdict | None:
     error = facts.error or ("" if facts.ending.clean else "the command failed before it named the table")
     part = "the audit has no row of its load"
     if landed_files:
-        part = f"the audit has rows of {_some(landed_files)}, and nothing shows that these are all its files"
+        part = f"the audit has rows of {_sample(landed_files)}, and nothing shows that these are all its files"
     return facts.failure(Evidence.AUDIT, f"{error}\n({part})" if error else part, landed_files)
 
 
@@ -321,15 +323,15 @@ def _unknown(ending: CommandEnd, seen: str) -> str:
     return f"the result is unknown: {seen}; {code}; {log}; {audit}{files}.{error}"
 
 
-def _seen(facts: TableFacts) -> str:
+def _evidence_text(facts: TableFacts) -> str:
     if facts.loaded is not None:
         return "the log reports it as loaded, and lines may be missing"
     if facts.failed is not None and facts.failed.missing:
-        return f"its load began, and {_some(facts.failed.missing)} has no summary in the log"
+        return f"its load began, and {_sample(facts.failed.missing)} has no summary in the log"
     if facts.events:
         return "its load began, and its end is not in the log"
     if facts.listed:
-        return f"{_some(sorted(facts.listed))} was found, and no line reports its load"
+        return f"{_sample(sorted(facts.listed))} was found, and no line reports its load"
     return "no line names the table"
 
 
@@ -342,15 +344,15 @@ def _with_names(failed: TableFailed, done: Collection[str]) -> str:
 def _where(stuck: Sequence[str], returned: Collection[str]) -> str:
     """Returns where files are that a load took and did not archive, and what to do about them."""
     back, left = ([name for name in stuck if (name in returned) is known] for known in (True, False))
-    found = [f"({_some(back)} is back in the area `stage`: the next load takes it)"] if back else []
+    found = [f"({_sample(back)} is back in the area `stage`: the next load takes it)"] if back else []
     if left:
         found += [
-            f"({_some(left)} left in the area `ingesting`)",
+            f"({_sample(left)} left in the area `ingesting`)",
             "Next: check whether its rows are in the table. Move it to the area `archive` if they are, else to the "
             "area `stage`: the next load takes it.",
         ]
     return "\n".join(found)
 
 
-def _some(names: Sequence[str]) -> str:
+def _sample(names: Sequence[str]) -> str:
     return first_of(names, 5)

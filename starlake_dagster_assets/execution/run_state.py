@@ -88,14 +88,14 @@ class RunState:
                 self.unusable[item.node.id] = why[item.status]
             yield item
 
-    def outcome(self, node: Node, verdict: Verdict, ran: CommandRun, *, settled: bool) -> Outcome:
+    def outcome(self, node: Node, verdict: Verdict, ran: CommandRun, *, is_final: bool) -> Outcome:
         """Returns the outcome of a verdict, with the results of expectations.
 
         Args:
             node: The table or task.
             verdict: On it.
             ran: Its command.
-            settled: Whether the warehouse can be read now.
+            is_final: Whether the warehouse can be read now.
         """
         named = self.expectations(node)
         status = "materialized" if verdict.status == "loaded" else verdict.status
@@ -109,15 +109,15 @@ class RunState:
             rejected=verdict.rejected,
             seconds=ran.seconds,
             job_id=ran.job_id,
-            settled=settled,
+            is_final=is_final,
             command=ran.command,
             exit_code=ran.exit_code,
             evidence=verdict.evidence,
             warnings=verdict.warnings,
             landed=verdict.landed,
         )
-        if not settled or status == "unknown":
-            return replace(outcome, settled=True) if status == "unknown" else outcome
+        if not is_final or status == "unknown":
+            return replace(outcome, is_final=True) if status == "unknown" else outcome
         if status == "nothing":
             return self.with_current_checks(outcome, named)
         if status == "failed":

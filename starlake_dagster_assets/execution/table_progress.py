@@ -100,7 +100,7 @@ class TableState:
             total = self._counts[index]
             self._counts[index] = None if count is None or total is None else total + count
 
-    def takes(self, name: str) -> bool:
+    def awaits_confirmation(self, name: str) -> bool:
         """Whether a file waits for its confirmation; one that replaces rows a second time gets no summary."""
         return self.files.get(name) in (FileState.ANNOUNCED, FileState.SUMMARISED)
 

@@ -23,7 +23,7 @@ class _UnfinishedTask:
 
     node: Node
     task: Task
-    ending: CommandEnd
+    command_end: CommandEnd
     ran: CommandRun
     is_reported: bool
 
@@ -38,7 +38,7 @@ class TransformRun:
     def __init__(self, state: RunState) -> None:
         self._state = state
         self._executor = state.executor
-        self._unsettled: list[_UnfinishedTask] = []
+        self._unfinished: list[_UnfinishedTask] = []
 
     def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
         """Runs one `transform`, unless something it reads failed or was not run in this run.
@@ -52,7 +52,7 @@ class TransformRun:
     def release_warehouse(self) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
         """Releases the warehouse, and evaluates the tasks whose results were in it."""
         self._executor.release()
-        yield from self._state.noted(self._settle())
+        yield from self._state.noted(self._finish())
 
     def _transform(self, node: Node, task: Task, read: bool) -> Iterator[Outcome | FinalOutcome]:
         state, settings = self._state, self._state.settings
@@ -83,27 +83,27 @@ class TransformRun:
         ran = state.execution(command, ending.result.seconds if ending.result else 0.0)
         verdict = reconcile_transform(task.domain, task.table, ending)
         if not self._executor.is_warehouse_locked:
-            yield from self._settle()
-            yield state.outcome(node, verdict, ran, settled=True)
+            yield from self._finish()
+            yield state.outcome(node, verdict, ran, is_final=True)
             return
-        outcome = state.outcome(node, verdict, ran, settled=False)
+        outcome = state.outcome(node, verdict, ran, is_final=False)
         if verdict.status != "loaded":
-            yield replace(outcome, settled=True)
+            yield replace(outcome, is_final=True)
             return
         blocking = state.blocks(node)
-        self._unsettled.append(_UnfinishedTask(node, task, ending, ran, is_reported=not blocking))
+        self._unfinished.append(_UnfinishedTask(node, task, ending, ran, is_reported=not blocking))
         if not blocking:
             yield outcome
         elif read:
             self._executor.release()
-            yield from self._settle()
+            yield from self._finish()
 
-    def _settle(self) -> Iterator[Outcome | FinalOutcome]:
-        waiting, self._unsettled = self._unsettled, []
+    def _finish(self) -> Iterator[Outcome | FinalOutcome]:
+        waiting, self._unfinished = self._unfinished, []
         for one in waiting:
-            ending = replace(one.ending, rows=self._executor.audit(one.ran.job_id))
+            ending = replace(one.command_end, rows=self._executor.audit(one.ran.job_id))
             verdict = reconcile_transform(one.task.domain, one.task.table, ending)
-            outcome = self._state.outcome(one.node, verdict, one.ran, settled=True)
+            outcome = self._state.outcome(one.node, verdict, one.ran, is_final=True)
             yield FinalOutcome(outcome) if one.is_reported and outcome.status == "materialized" else outcome
 
 

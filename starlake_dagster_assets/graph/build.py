@@ -78,7 +78,7 @@ class _Builder:
     def __init__(self, project: Project) -> None:
         self._project = project
         collected = collect_nodes(project)
-        self.made = collected.made
+        self.made = collected.produced
         self._files = collected.files
         self._problems = collected.problems
         self._nodes = {node.id: node for node in self.made}
@@ -111,7 +111,7 @@ class _Builder:
                 self._siblings.append((source, node.id))
             else:
                 self._edge(source, node.id, "sql")
-        known = {source: name for source, name in sources.items() if self._is_made(source)}
+        known = {source: name for source, name in sources.items() if self._is_produced(source)}
         self._problems += compare_with_engine(node, task, known, self._engine.view(task))
 
     def add_declared_edges(self, node: Node) -> None:
@@ -169,7 +169,7 @@ class _Builder:
         node = Node(id=name, kind="external", raw="", key=(domain, table))
         return self._unknown.setdefault(name.lower(), node).id
 
-    def _is_made(self, node: str) -> bool:
+    def _is_produced(self, node: str) -> bool:
         return node in self._nodes and self._nodes[node].kind != "external"
 
     def _unknown_upstream(self, node: Node, name: str) -> Problem:

@@ -21,7 +21,7 @@ class Naming:
         groups: Group by node id.
         reads: Keys of all that a node reads, by node id.
         excluded: Ids of nodes that are left out.
-        own: What each asset reads that is not of the project, by key.
+        upstreams_in_project: What each asset reads that is not of the project, by key.
         airflow: Arguments of the operator of a node in exported Airflow DAGs, by node id.
     """
 
@@ -29,5 +29,5 @@ class Naming:
     groups: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reads: Mapping[str, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
     excluded: frozenset[str] = frozenset()
-    own: Mapping[_Key, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    upstreams_in_project: Mapping[_Key, tuple[_Key, ...]] = field(default_factory=lambda: MappingProxyType({}))
     airflow: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))

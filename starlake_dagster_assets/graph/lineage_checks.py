@@ -27,7 +27,7 @@ def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: M
     """
     places = ", ".join(f"{candidate} ({node_file(nodes[candidate])})" for candidate in meant.candidates)
     taken = f"{meant.node}, of the task's own domain, is taken." if meant.node else "None is in the task's own domain."
-    file, line = _place(node, task, name)
+    file, line = _location(node, task, name)
     return Problem(
         file=file,
         line=line,
@@ -47,7 +47,7 @@ def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
         name: As spelled.
         meant: The load table.
     """
-    file, line = _place(node, task, name)
+    file, line = _location(node, task, name)
     return Problem(
         file=file,
         line=line,
@@ -61,7 +61,7 @@ def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
 
 def self_reference(node: Node, task: Task, name: str) -> Problem:
     """Returns the warning for a task that reads the table it writes."""
-    file, line = _place(node, task, name)
+    file, line = _location(node, task, name)
     return Problem(
         file=file,
         line=line,
@@ -106,7 +106,7 @@ def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engi
         return []
     problems: list[Problem] = []
     if engine.failures:
-        file, line = _place(node, task, None)
+        file, line = _location(node, task, None)
         message = f"the engine's own `lineage` and `dag-generate` fail on this SQL: {'; '.join(engine.failures)}."
         hint = "Write names as `domain.table`, and give CTEs names that no table or task has."
         problems.append(
@@ -115,7 +115,7 @@ def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engi
     lost = sorted(sources.keys() - engine.sources - {node.id})
     invented = sorted(engine.sources - sources.keys() - {node.id})
     if lost or invented:
-        file, line = _place(node, task, sources[lost[0]] if lost else None)
+        file, line = _location(node, task, sources[lost[0]] if lost else None)
         said = [f"misses {', '.join(lost)}"] if lost else []
         said += [f"invents {', '.join(invented)}"] if invented else []
         problems.append(
@@ -131,7 +131,7 @@ def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engi
     return problems
 
 
-def _place(node: Node, task: Task, name: str | None) -> tuple[str, int | None]:
+def _location(node: Node, task: Task, name: str | None) -> tuple[str, int | None]:
     """Returns the SQL file of a task, and the line of a name in it, if the text has it."""
     location = task.sql_location or task.location
     last = name.rsplit(".", 1)[-1].strip('"') if name else ""

@@ -18,13 +18,13 @@ class NodeSet:
     """The nodes found so far.
 
     Attributes:
-        made: Load tables, tasks and declared external tables, in file order.
+        produced: Load tables, tasks and declared external tables, in file order.
         files: The nodes of incoming files.
         problems: Collisions of names.
         writers: By node id, all nodes that write the same table, where there are several.
     """
 
-    made: list[Node] = field(default_factory=list[Node])
+    produced: list[Node] = field(default_factory=list[Node])
     files: list[Node] = field(default_factory=list[Node])
     problems: list[Problem] = field(default_factory=list[Problem])
     writers: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
@@ -45,7 +45,7 @@ def collect_nodes(project: Project) -> NodeSet:
     by_id: dict[str, Node] = {}
     by_raw: dict[tuple[str, str], Node] = {}
     by_target: dict[tuple[str, ...], list[Node]] = {}
-    for node in _apart(list(_described(project))):
+    for node in _name_tasks(list(_described(project))):
         written = by_target.get(_target(node), [])
         other = written[0] if written and node.kind == "external" else by_id.setdefault(node.id.lower(), node)
         if other is not node:
@@ -55,10 +55,10 @@ def collect_nodes(project: Project) -> NodeSet:
         if namesake is not node:
             found.problems.append(_same_raw(namesake, node))
             continue
-        found.made.append(node)
+        found.produced.append(node)
         if node.kind != "external":
             by_target.setdefault(_target(node), []).append(node)
-    kept = {node.id for node in found.made}
+    kept = {node.id for node in found.produced}
     shared = [tuple(node.id for node in nodes) for nodes in by_target.values() if len(nodes) > 1]
     found.writers = {one: ids for ids in shared for one in ids}
     found.problems += _replacing(found)
@@ -84,7 +84,7 @@ def _described(project: Project) -> Iterator[Node]:
         yield Node(id=external.id, kind="external", raw="", key=(external.domain, external.name), external=external)
 
 
-def _apart(nodes: list[Node]) -> Iterator[Node]:
+def _name_tasks(nodes: list[Node]) -> Iterator[Node]:
     """Names each task that is not the only writer of its table by its own name, as Starlake does."""
     shared = Counter(_target(node) for node in nodes if node.kind != "external")
     taken = {node.id.lower() for node in nodes if not node.task or shared[_target(node)] == 1}
@@ -104,7 +104,7 @@ def _target(node: Node) -> tuple[str, ...]:
 
 def _replacing(found: NodeSet) -> Iterator[Problem]:
     """Warns of tasks that replace what the other writers of their table have written."""
-    for node in found.made:
+    for node in found.produced:
         task = node.task
         if task is None or node.id not in found.writers:
             continue

@@ -99,7 +99,7 @@ def _branch(
     while todo:
         name, lead, indent = todo.pop()
         again = following[name] and (name in seen or len(indent) >= 3 * _DEEPEST)
-        yield f"{lead}{name} ({_word(by_id[name])})" + (" …" if again else "")
+        yield f"{lead}{name} ({_label(by_id[name])})" + (" …" if again else "")
         if name in seen:
             continue
         if len(indent) >= 3 * _DEEPEST and following[name]:
@@ -112,7 +112,7 @@ def _branch(
             todo.append((child, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  ")))
 
 
-def _word(node: Node) -> str:
+def _label(node: Node) -> str:
     return "files" if node.is_files else "view" if node.is_view else node.kind
 
 

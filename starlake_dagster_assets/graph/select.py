@@ -12,7 +12,7 @@ from starlake_dagster_assets.errors import SelectionError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["assigned", "quoted", "select", "some"]
+__all__ = ["assigned", "format_names", "quoted", "select"]
 
 _T = TypeVar("_T")
 _TERM = re.compile(r"(?:(?P<up>\d{0,9})\+)?(?P<atom>[^+]*(?:\+(?!\d{0,9}$)[^+]*)*)(?:\+(?P<down>\d{0,9}))?", re.DOTALL)
@@ -78,7 +78,7 @@ def quoted(select: str | Sequence[str] | None, exclude: str | Sequence[str] | No
     return f"{text} (without {exclude!r})" if exclude else text
 
 
-def some(names: Iterable[str], limit: int = 20) -> str:
+def format_names(names: Iterable[str], limit: int = 20) -> str:
     """Returns the first names in order, for messages.
 
     Args:

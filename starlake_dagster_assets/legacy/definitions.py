@@ -123,7 +123,7 @@ def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
     """Nodes that the files run, and upstreams that run first in their jobs (`run_dependencies_first`)."""
     mine = {part.job for part in source.parts}
     first = (node for job in triggers.jobs.values() if job.dag in mine for node in job.nodes)
-    return sorted({*source.own_nodes, *first})
+    return sorted({*source.declared_nodes, *first})
 
 
 def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResource:

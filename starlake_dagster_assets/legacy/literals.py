@@ -75,7 +75,7 @@ def read_dag_context(
 # ------------------------------------------------------------------------------------------------ shapes
 
 
-def _said(value: Any) -> Any:
+def _text_or_none(value: Any) -> Any:
     """Returns a text; none for what the templates write instead of a missing value."""
     return None if isinstance(value, str) and value.strip() in ("", "None") else value
 
@@ -90,8 +90,8 @@ def _listed(value: Any) -> Any:
     return sorted(cast("Iterable[str]", value)) if isinstance(value, (set, frozenset)) else value
 
 
-_Text = Annotated[str | None, BeforeValidator(_said)]
-_Name = Annotated[str, BeforeValidator(_said), Field(min_length=1)]
+_Text = Annotated[str | None, BeforeValidator(_text_or_none)]
+_Name = Annotated[str, BeforeValidator(_text_or_none), Field(min_length=1)]
 _FINAL = AliasChoices("final_name", "finalName")
 
 
@@ -123,7 +123,7 @@ class _Data(_Shape):
     typ: Literal["task", "table"] | None = None
     sink: _Text = None
     cron: _Text = None
-    freshness: Annotated[float | None, BeforeValidator(_said)] = None
+    freshness: Annotated[float | None, BeforeValidator(_text_or_none)] = None
 
 
 class _Item(_Shape):
@@ -220,7 +220,7 @@ class _Reader:
     def cron(self, path: str, value: Any) -> str | None:
         """Returns a cron expression of five fields; None for none."""
         try:
-            return cron_of(_said(value), PRESETS)
+            return cron_of(_text_or_none(value), PRESETS)
         except (ValueError, AttributeError) as error:
             self.wrong(path, str(error) if isinstance(value, str) else f"found {_shown(value)}, expected a cron.")
             return None

@@ -108,7 +108,7 @@ class DagProject:
         return self._base.options if self._base is not None else {}
 
     @property
-    def own_nodes(self) -> frozenset[str]:
+    def declared_nodes(self) -> frozenset[str]:
         """Ids of the tables and tasks that the files themselves run, without what those read."""
         return frozenset(self._found)
 

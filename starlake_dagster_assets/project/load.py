@@ -17,7 +17,7 @@ from starlake_dagster_assets.project.files.environment import (
     EnvFiles,
     Variables,
     choose_env,
-    clock,
+    date_variables,
     missing_env,
     resolve_variables,
 )
@@ -107,7 +107,7 @@ class ProjectLoader:
         """Loads the project; see `load_project`."""
         given = dict(os.environ if environ is None else environ)
         now = datetime.now(timezone.utc).astimezone()
-        moment = {**clock(now), **{name: given[name] for name in _OF_A_COMMAND if name in given}}
+        moment = {**date_variables(now), **{name: given[name] for name in _OF_A_COMMAND if name in given}}
         fixed = frozenset((name, value) for name, value in given.items() if name not in moment)
         key = (env, keep_broken, frozenset((options or {}).items()), fixed, frozenset(moment))
         if key in self._loaded:

@@ -14,13 +14,13 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.direct import with_run
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
-from starlake_dagster_assets.dagster_assets.steps.attempt import attempt_of, command_attempt_of
+from starlake_dagster_assets.dagster_assets.steps.attempt import build_command_attempt, build_step_attempt
 from starlake_dagster_assets.dagster_assets.steps.body import current_step, running_step
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
-from starlake_dagster_assets.graph.select import quoted, some
+from starlake_dagster_assets.graph.select import format_names, quoted
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.resource_calls import call_resource
 from starlake_dagster_assets.resources.variables import (
@@ -71,7 +71,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
     def __init__(self, **data: Any) -> None:
         fields = deferred(type(self), _named(type(self), data))
-        _refuse_missing(type(self), fields)
+        _validate_required(type(self), fields)
         _check_options(type(self), fields.get("options"))
         try:
             super().__init__(**fields)
@@ -221,7 +221,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             from starlake_dagster_assets.dagster_assets.steps.execute import run_step
 
             call.started = True
-            call.runner = self._runner(step.binding.source, attempt_of(context))
+            call.runner = self._runner(step.binding.source, build_step_attempt(context))
             yield from run_step(context, step, call, call.runner, fetch, call_resource(self, "policies"))
             call.ended = True
 
@@ -268,7 +268,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         source = step.binding.source if project is None and step else project_of(project, "starlake.command")
         if step is not None:
             step.close_warehouse()
-        attempt = command_attempt_of(context)
+        attempt = build_command_attempt(context)
         log = context.log if context is not None else dg.get_dagster_logger("starlake")
         result = run_command(build_command(args, source, attempt), self._runner(source, attempt), log)
         if result.error and raise_on_error:
@@ -289,7 +289,7 @@ def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | 
     if not found:
         raise SelectionError(
             f"starlake.run(context): the selection {quoted(select, exclude)} names no table and no task of this step. "
-            f"The step has: {some(mine)}."
+            f"The step has: {format_names(mine)}."
         )
     return found
 
@@ -347,7 +347,7 @@ def _keep_from_variables(cls: type[StarlakeResource], path: str, value: Any) -> 
     )
 
 
-def _refuse_missing(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> None:
+def _validate_required(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> None:
     """Raises where a required field is not given.
 
     Raises:

@@ -173,7 +173,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         if len(given) > 1:
             raise RunnerError(f"StarlakeDataproc: {' and '.join(given)} are given; keep one.")
         if "serverless" in given:
-            self._refuse_batch_limits()
+            self._validate_batch_limits()
 
     @classmethod
     def from_dataproc_resource(cls, resource: Any, **fields: Any) -> "StarlakeDataproc":
@@ -220,7 +220,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
             {name: value for name, value in attempt.labels.items() if name != "partition"},
             program.env,
             poll=self.poll_interval,
-            others_ended=attempt.others_ended,
+            other_steps_ended=attempt.other_steps_ended,
         )
         return DataprocJobs(service, program, output, cluster, self.deploy_mode)
 
@@ -272,7 +272,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
             **self.spark_properties,
         }
 
-    def _refuse_batch_limits(self) -> None:
+    def _validate_batch_limits(self) -> None:
         """Raises an error for Spark properties that Dataproc Serverless would reject.
 
         Raises:

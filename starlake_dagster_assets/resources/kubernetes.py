@@ -144,7 +144,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             RunnerError: Names the path, what was found, what was expected, and the next step.
         """
         from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import UNKNOWN, validate_names
-        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import visible_texts
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import list_public_texts
 
         fields = with_placeholders(self, UNKNOWN)
         try:
@@ -154,7 +154,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
                 validate_names({}, {"namespace": namespace}, known_secrets)
                 if len(namespace) > 63 or "." in namespace:
                     raise RunnerError("namespace has more than 63 characters or a `.`; expected the name of one.")
-            for one in visible_texts(template):
+            for one in list_public_texts(template):
                 validate_no_visible_secrets(
                     one.path, {one.name: one.text}, known_secrets, self.secret_advice, by_name=one.is_variable
                 )

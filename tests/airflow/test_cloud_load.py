@@ -265,7 +265,7 @@ def test_only_files_of_the_tables_patterns_are_waited_for(store):
 
 def test_the_window_of_the_run_travels_with_the_event_of_a_load(store, monkeypatch):
     told: list[Any] = []
-    monkeypatch.setattr(cloud_load, "tell_load_window", told.append)
+    monkeypatch.setattr(cloud_load, "emit_load_window", told.append)
     store.put("datasets/stage/sales/orders-1.csv")
     assert Task(store, "gs://shop").run(takes("orders-1.csv")) == "success"
     assert len(told) == 1

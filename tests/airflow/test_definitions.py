@@ -160,7 +160,9 @@ def test_one_of_several_projects_is_chosen_and_the_other_ones_assets_are_externa
     with pytest.raises(StarlakeError, match="several projects"):
         definitions_graph(defs)
     assert definitions_graph(defs, second).project is second
-    assert set(definitions_graph(defs, first).naming.own) == {tuple(spec.key.path) for spec in two.specs}
+    assert set(definitions_graph(defs, first).naming.upstreams_in_project) == {
+        tuple(spec.key.path) for spec in two.specs
+    }
 
 
 def test_the_command_takes_definitions(tmp_path):

@@ -39,7 +39,7 @@ def query(*expectations: str, idle: bool = False) -> str:
     """What a check asks, as Airflow renders it."""
     checks = Checks(AuditSchema("warehouse", "audit"), warns=False)
     (_, asked), _ = checks.task(TaskSpec("check", "check", checks="load", expectations=expectations, idle=idle))[1][1:]
-    names = {"all_held": macros.all_held, **dict(checks.constants())}
+    names = {"expectations_query": macros.expectations_query, **dict(checks.constants())}
     run = "manual__2025-01-01T00:00:00+00:00"
     context = {"dag": type("Dag", (), {"dag_id": "d"}), "run_id": run, "job_id": macros.job_id}
     return Environment().from_string(eval(python_literal(asked), names)).render(context)

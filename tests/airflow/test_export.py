@@ -491,7 +491,7 @@ def test_a_task_runs_with_what_it_follows_alone_and_waits_for_the_rest_by_assets
     plan = export_airflow(project, tmp_path, automation=automation).plan
     dags = {dag.id: dag for dag in plan.dags}
     follows = {task.id: task for task in dags["starlake_transform_customers"].tasks}
-    assert dags["starlake_transform_customers"].schedule.word == "|"
+    assert dags["starlake_transform_customers"].schedule.operator == "|"
     value = follows["Customers_CustomerLifeTimeValue_task"]
     assert value.follows == AssetRule("&", ("kpi_order_lines", "starbake_customers"))
     assert value.id in follows["Customers_HighValueCustomers_task"].upstream
@@ -521,9 +521,9 @@ def test_windows_of_scheduled_loads_are_those_of_loads(tmp_path):
             for name, one in read_back.tasks.items():
                 hook = one.given.get("post_execute", default)
                 hooks.setdefault(name, set()).add(hook.__name__ if hook else None)
-    assert hooks["load_sales_orders"] == {"tell_load_window"}
-    assert hooks["kpi_k_task"] == {"tell_window"}
-    assert hooks["import_sales"] == hooks["check_sales_incoming_files"] == {None, "tell_window"}, "they have no event"
+    assert hooks["load_sales_orders"] == {"emit_load_window"}
+    assert hooks["kpi_k_task"] == {"emit_window"}
+    assert hooks["import_sales"] == hooks["check_sales_incoming_files"] == {None, "emit_window"}, "they have no event"
 
 
 def test_a_dag_is_cut_before_its_page_is_too_large(project, tmp_path):

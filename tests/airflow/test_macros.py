@@ -97,7 +97,7 @@ def test_a_window_is_told_to_the_assets_and_none_is_not():
     for conf, extra in (({"sl_start_date": "2026-01-01", "sl_end_date": "2026-01-02"}, True), ({}, False)):
         outlets = {asset("a"): SimpleNamespace(extra={})}
         task = SimpleNamespace(outlets=[asset("a")], upstream_task_ids=set())
-        macros.tell_window(context(conf=conf, task=task, ti=None, outlet_events=outlets))
+        macros.emit_window(context(conf=conf, task=task, ti=None, outlet_events=outlets))
         assert bool(outlets[asset("a")].extra) is extra
 
 
@@ -127,7 +127,7 @@ def test_the_window_of_a_load_begins_where_that_of_the_load_before_ended(earlier
     task = SimpleNamespace(outlets=["a"], upstream_task_ids=ups)
     one = SimpleNamespace(task_id="load", xcom_pull=pull, xcom_push=lambda key, value: pushed.update({key: value}))
     given = {"conf": conf, "interval": INTERVAL, "timetable": CRON, "run_type": "scheduled"}
-    macros.tell_load_window(context(task=task, ti=one, outlet_events=outlets, **given))
+    macros.emit_load_window(context(task=task, ti=one, outlet_events=outlets, **given))
     assert outlets["a"].extra == ({"sl_start_date": start, "sl_end_date": END} if start else {})
     assert pushed == ({} if loads else {"sl_loaded": [start or "", END]})
 
@@ -150,9 +150,9 @@ def test_the_event_of_a_dag_names_what_was_updated():
         found["ti"] = SimpleNamespace(dag_id="d", get_task_states=lambda states=states, **_: {"r": states})
         if updated is None:
             with pytest.raises(Skipped):
-                asset_updates.tell_updates(**found)
+                asset_updates.emit_updates(**found)
         else:
-            asset_updates.tell_updates(**found)
+            asset_updates.emit_updates(**found)
             assert found["outlet_events"]["dag"].extra == {"sl_updated": updated}
 
 

@@ -91,7 +91,7 @@ class Flow:
             self.event(uri)
         if fails:
             return "failed"
-        macros.tell_window(context)
+        macros.emit_window(context)
         self.event("x", context["outlet_events"][X].extra, run_id)
         return "success"
 

@@ -240,11 +240,11 @@ def test_a_lost_answer_runs_once(running):
 @REMOTE
 def test_a_worker_that_dies_is_followed_by_one_that_takes_over(running):
     ledger = Ledger()
-    first = running.runner(StepAttempt("run-1", "step", 0, ledger=ledger)).start(running.prepare("fails_later"))
+    first = running.runner(StepAttempt("run-1", "step", 0, execution_log=ledger)).start(running.prepare("fails_later"))
     for line in first.lines():
         if "Ingest resolved" in line.text:
             break  # and nobody ever asks the first handle again
-    runner = running.runner(StepAttempt("run-1", "step", 1, ledger=ledger))
+    runner = running.runner(StepAttempt("run-1", "step", 1, execution_log=ledger))
     second = runner.start(running.prepare("fails_later", "job-2"))
     loaded, _, code = told(second)
     runner.close()
@@ -257,12 +257,12 @@ def test_a_worker_that_dies_is_followed_by_one_that_takes_over(running):
 @REMOTE
 def test_an_endless_outage_cancels_nothing(running):
     ledger = Ledger()
-    handle = running.runner(StepAttempt("run-1", "step", 0, ledger=ledger)).start(running.prepare("fails_later"))
+    handle = running.runner(StepAttempt("run-1", "step", 0, execution_log=ledger)).start(running.prepare("fails_later"))
     running.faults["endless_outage"]()
     with pytest.raises(UnreachableError):
         handle.wait()
     running.faults["recovery"]()
-    second = running.runner(StepAttempt("run-1", "step", 1, ledger=ledger)).start(
+    second = running.runner(StepAttempt("run-1", "step", 1, execution_log=ledger)).start(
         running.prepare("fails_later", "job-2")
     )
     assert told(second)[0] == {"orders", "customers"}

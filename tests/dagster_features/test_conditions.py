@@ -9,7 +9,7 @@ import pytest
 
 from starlake_dagster_assets import build_definitions
 from starlake_dagster_assets.automation import upstreams_updated
-from starlake_dagster_assets.automation.policies.model import LineageWatch
+from starlake_dagster_assets.automation.policies.model import UpstreamCondition
 from tests.automation.definitions.lineage_sensors.conftest import World, any_of, watching
 from tests.dagster_assets.conftest import make_source, make_table, make_task
 
@@ -26,7 +26,7 @@ def report() -> None: ...
 @pytest.fixture
 def it():
     source = make_source([make_table("a")], [make_task("x", ["sales.a"])])
-    triggers = replace(watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a")))}), status="RUNNING")
+    triggers = replace(watching({"kpi": (["kpi.x"], UpstreamCondition(any_of("sales.a")))}), status="RUNNING")
     with dg.DagsterInstance.ephemeral() as instance:
         yield World(instance, source, triggers, extra=[report])
 

@@ -20,9 +20,9 @@ from starlake_dagster_assets import (
     build_definitions,
     starlake_assets,
 )
-from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionKeyMapper
-from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows
+from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.resources import StarlakeResource
@@ -625,7 +625,7 @@ def test_days_are_compared_with_the_dates_of_a_window_that_begins_in_the_morning
     ],
 )
 def test_the_partition_of_a_day(cron, value, landed, key):
-    windows = clock_windows(Clock(cron, "Europe/Paris", datetime(2025, 3, 1)))
+    windows = cron_partitions(CronSchedule(cron, "Europe/Paris", datetime(2025, 3, 1)))
     assert PartitionKeyMapper(windows, landed=landed)(value) == key
 
 

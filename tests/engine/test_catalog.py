@@ -3,7 +3,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.catalog import look_up
+from starlake_dagster_assets.engine.catalog import describe_relation
 from starlake_dagster_assets.engine.quoting import qualified
 
 OBJECTS = """
@@ -40,6 +40,6 @@ def test_kind_and_columns(tmp_path: Path, table: str, kind: str | None, columns:
         con.execute("USE memory")
         con.execute("BEGIN")
         catalog = "other" if attached else ""
-        found = look_up(con, qualified(catalog, "shop", table), ("shop", table), f"'{catalog or 'memory'}'")
+        found = describe_relation(con, qualified(catalog, "shop", table), ("shop", table), f"'{catalog or 'memory'}'")
         assert (found[0], [name for name, _ in found[1]]) == (kind, columns)
         assert con.execute("SELECT 1").fetchall() == [(1,)], "the transaction still takes statements"

@@ -25,7 +25,7 @@ from starlake_dagster_assets import StarlakeProject, build_definitions, export_a
 from starlake_dagster_assets._compat import has_components
 from starlake_dagster_assets.cli import main
 from starlake_dagster_assets.environments import environment_of, environments_table
-from starlake_dagster_assets.automation.policies.options import known_elsewhere
+from starlake_dagster_assets.automation.policies.options import list_ignored_options
 import starlake_batch
 
 root, out, program = sys.argv[1:]
@@ -60,7 +60,7 @@ print(json.dumps({
     "help": said("run", "--help"),
     "component": component(),
     "dags": dags,
-    "options": "batch_directory" in known_elsewhere(),
+    "options": "batch_directory" in list_ignored_options(),
     "name": environment_of(resource),
     "table": environments_table(),
 }))

@@ -41,7 +41,7 @@ def test_tables_whose_names_join_to_one_word_are_two_assets() -> None:
 def test_a_freshness_without_a_cron_makes_no_cron() -> None:
     context = read_dag_context("x", dependencies=tree("kpi.a", "s.a", freshness=3600), options=VARIABLES)
     trigger = build_triggers(DagProject([context])).triggers["kpi.a"]
-    assert (trigger.triggered_by, trigger.clock) == ("lineage", None)
+    assert (trigger.triggered_by, trigger.cron_schedule) == ("lineage", None)
 
 
 def test_final_names_of_newer_files_become_the_raw_names_that_the_program_knows(starbake: StarlakeProject) -> None:

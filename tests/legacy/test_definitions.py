@@ -21,7 +21,7 @@ from starlake_dagster_assets import (
     definitions_from_dag_context,
 )
 from starlake_dagster_assets.automation import build_triggers
-from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
@@ -279,10 +279,10 @@ def test_a_cron_of_a_file_owns_its_nodes_and_the_others_watch_what_they_read() -
         read_dag_context("values", dependencies=TASK_DEPS, options={"dataset_triggering_strategy": "all"}),
     )
     orders, values = found.triggers["starbake.Orders"], found.triggers["Customers.HighValueCustomers"]
-    assert (orders.triggered_by, orders.job, orders.clock.cron) == ("schedule", "loads", "0 0 * * *")
-    assert orders.clock.timezone == "Europe/Paris"
+    assert (orders.triggered_by, orders.job, orders.cron_schedule.cron) == ("schedule", "loads", "0 0 * * *")
+    assert orders.cron_schedule.timezone == "Europe/Paris"
     assert (values.triggered_by, values.job) == ("lineage", "values")
-    assert watched_nodes(values.watch.condition) == ("Customers.CustomerLifeTimeValue",)
+    assert condition_nodes(values.upstream_condition.condition) == ("Customers.CustomerLifeTimeValue",)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_triggering_expression_means_what_it_says(strategy: str, condition: An
     children = [{"data": {"name": f"s.{name}", "typ": "table"}} for name in "abc"]
     tree = [{"data": {"name": "kpi.x", "typ": "task"}, "children": children}]
     context = read_dag_context("x", dependencies=tree, options={"dataset_triggering_strategy": strategy})
-    assert triggers(context).triggers["kpi.x"].watch.condition == condition
+    assert triggers(context).triggers["kpi.x"].upstream_condition.condition == condition
 
 
 def test_a_triggering_expression_that_means_nothing_is_not_silently_any() -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from starlake_dagster_assets import StarlakeShell
-from starlake_dagster_assets.automation.policies.options import known_elsewhere
+from starlake_dagster_assets.automation.policies.options import list_ignored_options
 from starlake_dagster_assets.automation.policies.settings import NodeSettings
 from starlake_dagster_assets.resources import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate
 from tests.legacy.conftest import EXAMPLE
@@ -33,7 +33,11 @@ def test_every_option_has_a_row() -> None:
     said = re.findall(r"`([\w*]+)`", rows)
     exact, beginnings = set(said), tuple(word[:-1] for word in said if word.endswith("*"))
     resources = (StarlakeShell, StarlakeDataproc, StarlakeCloudRun, StarlakeFargate)
-    known = {*NodeSettings.model_fields, *known_elsewhere(), *(name for one in resources for name in one.option_names)}
+    known = {
+        *NodeSettings.model_fields,
+        *list_ignored_options(),
+        *(name for one in resources for name in one.option_names),
+    }
     beginnings += ("kubernetes_",)  # an environment that starlake-dagster has not
     missing = {name for name in known - OURS - SNOWFLAKES if name not in exact and not name.startswith(beginnings)}
     assert not missing

@@ -70,20 +70,24 @@ def ack() -> bool:
 
 
 def dates() -> bool:
-    clock = of("sales.a", start_date="2026-01-01", end_date="2026-12-31", catchup="True").clock
+    clock = of("sales.a", start_date="2026-01-01", end_date="2026-12-31", catchup="True").cron_schedule
     return (clock.start, clock.end, clock.catchup) == (datetime(2026, 1, 1), datetime(2026, 12, 31), True)
 
 
 def strategies() -> bool:
-    kinds = {text: of("kpi.x", dataset_triggering_strategy=text).watch.condition for text in ("any", "all", "a & b")}
+    kinds = {
+        text: of("kpi.x", dataset_triggering_strategy=text).upstream_condition.condition
+        for text in ("any", "all", "a & b")
+    }
     return [type(one) for one in kinds.values()] == [AnyOf, AllOf, AllOf]
 
 
 def cycles() -> bool:
-    watch = of("kpi.x", data_cycle="daily", beyond_data_cycle_enabled="false").watch
-    off = of("kpi.x", data_cycle="daily", data_cycle_enabled="false").watch
+    watch = of("kpi.x", data_cycle="daily", beyond_data_cycle_enabled="false").upstream_condition
+    off = of("kpi.x", data_cycle="daily", data_cycle_enabled="false").upstream_condition
     slower = [
-        of("kpi.x", optional_dataset_enabled=text, data_cycle="hourly").watch.slower for text in ("true", "false")
+        of("kpi.x", optional_dataset_enabled=text, data_cycle="hourly").upstream_condition.slower
+        for text in ("true", "false")
     ]
     return (watch.data_cycle, watch.beyond, off.data_cycle, bool(slower[0]), bool(slower[1])) == (
         "0 0 * * *", False, None, True, False,
@@ -183,13 +187,15 @@ CHECKS: dict[str, Callable[[], object]] = {
     ),
     "sl_schedule_parameter_name": without_effect("sl_schedule_parameter_name", "sl_schedule_format"),
     "timezone": lambda: (
-        of("sales.a", timezone="Asia/Tokyo", SL_TIMEZONE="Europe/Paris").clock.timezone == "Asia/Tokyo"
-        and of("sales.a", SL_TIMEZONE="Europe/Paris").clock.timezone == "Europe/Paris"
+        of("sales.a", timezone="Asia/Tokyo", SL_TIMEZONE="Europe/Paris").cron_schedule.timezone == "Asia/Tokyo"
+        and of("sales.a", SL_TIMEZONE="Europe/Paris").cron_schedule.timezone == "Europe/Paris"
     ),
     "start_date": dates,
     "dataset_triggering_strategy": strategies,
     "data_cycle": cycles,
-    "min_timedelta_between_runs": lambda: of("kpi.x", min_timedelta_between_runs="60").watch.min_interval == 60,
+    "min_timedelta_between_runs": lambda: (
+        of("kpi.x", min_timedelta_between_runs="60").upstream_condition.min_interval == 60
+    ),
     "run_dependencies_first": dependencies,
     "tags": of_the_job,
     "<domain.task>": of_one_transform,

@@ -46,7 +46,7 @@ def test_the_project_keeps_what_it_knows_and_the_files_say_what_runs_when(starba
         read_dag_context("kpis", dependencies=generated.trees(starbake.graph, ["kpi.order_lines"]), cron="0 6 * * *"),
     ]
     made = DagProject(files, starbake)
-    assert made.own_nodes == {"starbake.Orders", "starbake.Customers", "kpi.order_lines"}
+    assert made.declared_nodes == {"starbake.Orders", "starbake.Customers", "kpi.order_lines"}
     assert edges(made.graph) == edges(starbake.graph)
     orders, lines = made.graph.nodes["starbake.Orders"].table, made.graph.nodes["kpi.order_lines"].task
     assert orders is not None and lines is not None and orders.attributes and lines.sql
@@ -75,7 +75,7 @@ def test_load_dependencies_puts_what_a_task_reads_into_its_job_whatever_its_own_
 def test_a_renamed_table_is_found_by_the_names_of_both_versions(starbake: StarlakeProject, final: bool) -> None:
     said = generated.schedules(starbake.graph, ["reference.Shops"], final=final)
     assert said[0]["domains"][0]["name"] == ("reference" if final else "network")
-    assert DagProject([load(*said)], starbake).own_nodes == {"reference.Shops"}
+    assert DagProject([load(*said)], starbake).declared_nodes == {"reference.Shops"}
 
 
 def test_each_schedule_of_a_file_is_a_job_and_a_dag_configuration(starbake: StarlakeProject) -> None:
@@ -106,7 +106,7 @@ def test_what_the_project_does_not_have_is_told_by_name_with_the_nearest(starbak
 
 
 def test_a_table_with_two_crons_is_refused_and_one_cron_twice_is_not(starbake: StarlakeProject) -> None:
-    assert DagProject([load(schedule("Orders"), schedule("Orders"))], starbake).own_nodes == {"starbake.Orders"}
+    assert DagProject([load(schedule("Orders"), schedule("Orders"))], starbake).declared_nodes == {"starbake.Orders"}
     with pytest.raises(ProjectError, match=r"starbake.Orders runs by 0 6 .* here, and by 0 5 .* in load_daily"):
         DagProject([load(schedule("Orders"), schedule("Orders", cron="0 6 * * *"))], starbake)
 
@@ -134,7 +134,7 @@ def test_the_variables_of_jobs_become_options_of_the_dag_by_the_projects_name(st
 def test_alone_names_edges_and_crons_are_those_of_the_literals() -> None:
     made = DagProject([read_dag_context("load", schedules=TABLES, **ROOT), read_dag_context("k", dependencies=TREE)])
     assert edges(made.graph) == {("kpi.a", "kpi.bb"), ("sales.orders", "kpi.bb")}
-    assert made.own_nodes == {"sales.orders", "kpi.bb"}
+    assert made.declared_nodes == {"sales.orders", "kpi.bb"}
     assert made.graph.nodes["kpi.bb"].raw == "kpi.b"
     task = made.graph.nodes["kpi.bb"].task
     assert task is not None and task.cron == "0 3 * * *" and task.freshness and task.freshness.error == "3600 seconds"
@@ -220,7 +220,7 @@ def test_a_project_rendered_into_dag_files_and_read_back_is_the_same(source: Any
         files[f"{task}.py"] = render(generated.trees(source.graph, [task], old=old), cron=cron)
     contexts = [context_of(name, text) for name, text in files.items()]
     for made in (DagProject(contexts), DagProject(contexts, source)):
-        assert made.own_nodes == {*tables, *tasks}
+        assert made.declared_nodes == {*tables, *tasks}
         assert edges(made.graph) == edges(source.graph)
         crons = {node.id: node.cron for node in (*source.model.tables, *source.model.tasks)}
         assert {one.id: one.cron for one in (*made.model.tables, *made.model.tasks)} == crons
@@ -252,9 +252,9 @@ def test_tasks_of_one_table_have_the_schedules_of_their_own_files(tmp_path: Path
         for name, cron in (("a", "0 5 * * *"), ("b", "0 6 * * *"))
     ]
     made = DagProject(files, project)
-    assert made.own_nodes == set(project.graph.nodes) == {"kpi.a", "kpi.b"}
+    assert made.declared_nodes == set(project.graph.nodes) == {"kpi.a", "kpi.b"}
     assert {name: node.task.cron for name, node in made.graph.nodes.items() if node.task} == {
         "kpi.a": "0 5 * * *",
         "kpi.b": "0 6 * * *",
     }
-    assert DagProject(files[1:], project).own_nodes == {"kpi.b"}
+    assert DagProject(files[1:], project).declared_nodes == {"kpi.b"}

@@ -19,15 +19,15 @@ import dagster as dg
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
 from starlake_dagster_assets.testing import fake_starlake
-from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, LineageWatch
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, UpstreamCondition
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
-both = LineageWatch(AllOf((Upstream("starbake.Orders"), Upstream("starbake.Customers"))))
-lines = LineageWatch(Upstream("kpi.order_lines"))
+both = UpstreamCondition(AllOf((Upstream("starbake.Orders"), Upstream("starbake.Customers"))))
+lines = UpstreamCondition(Upstream("kpi.order_lines"))
 triggers = Triggers(
     {
-        "kpi.order_lines": Trigger("kpi.order_lines", "lineage", "lines", watch=both),
-        "kpi.daily_revenue": Trigger("kpi.daily_revenue", "lineage", "revenue", watch=lines),
+        "kpi.order_lines": Trigger("kpi.order_lines", "lineage", "lines", upstream_condition=both),
+        "kpi.daily_revenue": Trigger("kpi.daily_revenue", "lineage", "revenue", upstream_condition=lines),
     },
     {"lines": Job("lines", ("kpi.order_lines",)), "revenue": Job("revenue", ("kpi.daily_revenue",))},
 )

@@ -21,12 +21,13 @@ import dagster as dg
 from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, build_definitions
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
 from starlake_dagster_assets.testing import fake_starlake
-from starlake_dagster_assets.automation.policies.model import Clock, Job, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, Trigger, Triggers
 
 project = StarlakeProject(Path(__file__).parent / "starbake", env="DUCKDB")
-minutes = Clock("* * * * *", "Europe/Paris", start=datetime.fromisoformat("START"))
+minutes = CronSchedule("* * * * *", "Europe/Paris", start=datetime.fromisoformat("START"))
+node = "kpi.daily_revenue"
 triggers = Triggers(
-    {"kpi.daily_revenue": Trigger("kpi.daily_revenue", "schedule", "minutely", clock=minutes, partitions="cron")},
+    {node: Trigger(node, "schedule", "minutely", cron_schedule=minutes, partitions="cron")},
     {"minutely": Job("minutely", ("kpi.daily_revenue",))},
 )
 translator = StarlakeTranslator().bound_to(project, triggers)

@@ -29,7 +29,7 @@ class Checks:
 
     audit: AuditSchema
     warns: bool
-    reserved = ("EXPECTATIONS", "all_held")
+    reserved = ("EXPECTATIONS", "expectations_query")
 
     @property
     def imports(self) -> Sequence[str]:
@@ -48,7 +48,7 @@ class Checks:
         texts: list[str] = [_plain(text) for text in task.expectations]
         texts += [Raw("idle=True")] if task.idle else []
         own: list[tuple[str, Any]] = [
-            ("sql", Call("all_held", [Raw("EXPECTATIONS"), task.checks, *texts])),
+            ("sql", Call("expectations_query", [Raw("EXPECTATIONS"), task.checks, *texts])),
             ("retries", 0),
         ]
         if self.audit.bigquery:

@@ -44,12 +44,12 @@ class CloudRun(Google):
     def default_args(self) -> dict[str, Any]:
         """Arguments of all tasks: location and credentials of the job."""
         found: dict[str, Any] = {
-            "project_id": self.value("cloud_run_project_id"),
-            "region": self.value("cloud_run_job_region", "europe-west1", options=["cloud_run_region"]),
-            "job_name": self.value("cloud_run_job_name"),
+            "project_id": self.templated_option("cloud_run_project_id"),
+            "region": self.templated_option("cloud_run_job_region", "europe-west1", options=["cloud_run_region"]),
+            "job_name": self.templated_option("cloud_run_job_name"),
             **self.deferrable,
         }
-        if account := self.given("cloud_run_service_account"):
+        if account := self.dag_option("cloud_run_service_account"):
             found["impersonation_chain"] = account
         return found
 
@@ -57,7 +57,7 @@ class CloudRun(Google):
         """Returns the operator of a task."""
         if task.kind == "wait":
             return self.waiting(task)
-        if self.alone(task):
+        if self.runs_no_command(task):
             return "EmptyOperator", []
         return "CloudRunExecuteJobOperator", [
             ("overrides", self.command_line(task, "starlake")),

@@ -65,7 +65,7 @@ class Dataproc(Google):
     def imports(self) -> Sequence[str]:
         """Imports of the operators in use."""
         waiting = self.waiting_imports()
-        if self.given("cluster_id"):
+        if self.dag_option("cluster_id"):
             return [f"{_MODULE}(\n    DataprocSubmitJobOperator,\n)", *waiting]
         names = ("DataprocCreateClusterOperator", "DataprocDeleteClusterOperator", "DataprocSubmitJobOperator")
         block = f"{_MODULE}(\n" + "".join(f"    {name},\n" for name in names) + ")"
@@ -74,12 +74,13 @@ class Dataproc(Google):
     def constants(self) -> Sequence[tuple[str, Any]]:
         """Returns the constants for the cluster, the program and Spark."""
         found: list[tuple[str, Any]] = [("CLUSTER", self._cluster_name())]
-        if not self.given("cluster_id"):
+        if not self.dag_option("cluster_id"):
             found.append(("CLUSTER_CONFIG", self._cluster_config()))
-        found.append(("MAIN_CLASS", self.given("spark_job_main_class") or "ai.starlake.job.Main"))
+        found.append(("MAIN_CLASS", self.dag_option("spark_job_main_class") or "ai.starlake.job.Main"))
         found.append(("JARS", self._jars()))
         spark = {
-            f"spark.executor.{name}": self.given(f"spark_executor_{name}") or default for name, default in _EXECUTORS
+            f"spark.executor.{name}": self.dag_option(f"spark_executor_{name}") or default
+            for name, default in _EXECUTORS
         }
         for name, value in self.env.items():
             spark |= {f"spark.executorEnv.{name}": value, f"spark.yarn.appMasterEnv.{name}": value}
@@ -92,8 +93,8 @@ class Dataproc(Google):
     def default_args(self) -> dict[str, Any]:
         """Arguments of all tasks: location and credentials of clusters."""
         return {
-            "project_id": self.value("dataproc_project_id"),
-            "region": self.value("dataproc_region", "europe-west1"),
+            "project_id": self.templated_option("dataproc_project_id"),
+            "region": self.templated_option("dataproc_region", "europe-west1"),
             **self.deferrable,
         }
 
@@ -101,17 +102,17 @@ class Dataproc(Google):
         """Returns the operator of a task."""
         if task.kind == "wait":
             return self.waiting(task)
-        if self.alone(task):
+        if self.runs_no_command(task):
             return "EmptyOperator", []
         found: Arguments = [("job", self.command_line(task, "starlake"))]
-        if timeout := self.given("dataproc_job_wait_timeout"):
+        if timeout := self.dag_option("dataproc_job_wait_timeout"):
             found.append(("wait_timeout", int(timeout)))
         return "DataprocSubmitJobOperator", [*found, *self.result_arguments(task)]
 
     @property
-    def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
+    def setup_and_teardown(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
         """The cluster of a run."""
-        if self.given("cluster_id"):
+        if self.dag_option("cluster_id"):
             return None
         name: Arguments = [("cluster_name", Raw("CLUSTER"))]
         create: Arguments = [*name, ("cluster_config", Raw("CLUSTER_CONFIG"))]
@@ -121,27 +122,27 @@ class Dataproc(Google):
         )
 
     def _cluster_name(self) -> str:
-        if self.given("cluster_id"):
-            return self.value("cluster_id")
-        stem = re.sub(r"[^a-z0-9-]", "-", (self.given("dataproc_name") or "dataproc-cluster").lower())[:_NAME]
+        if self.dag_option("cluster_id"):
+            return self.templated_option("cluster_id")
+        stem = re.sub(r"[^a-z0-9-]", "-", (self.dag_option("dataproc_name") or "dataproc-cluster").lower())[:_NAME]
         own = hashlib.sha256(self.dag.id.encode()).hexdigest()[:8]
         return f"{stem.strip('-')}-{own}-{{{{ dag_run.start_date.strftime('%Y%m%d%H%M%S') }}}}"
 
     def _cluster_config(self) -> dict[str, Any]:
         """Returns the configuration of the cluster, as the resource `StarlakeDataproc` builds it."""
-        given: dict[str, Any] = {name: value for name in _TEXTS if (value := self.given(f"dataproc_{name}"))}
-        given |= {name: int(value) for name in _NUMBERS if (value := self.given(f"dataproc_{name}"))}
-        metadata = self.given("dataproc_cluster_metadata")
+        given: dict[str, Any] = {name: value for name in _TEXTS if (value := self.dag_option(f"dataproc_{name}"))}
+        given |= {name: int(value) for name in _NUMBERS if (value := self.dag_option(f"dataproc_{name}"))}
+        metadata = self.dag_option("dataproc_cluster_metadata")
         plan = ClusterPlan(
             **given,
-            service_account=self.given("dataproc_service_account"),
-            bucket=self.given("spark_bucket"),
+            service_account=self.dag_option("dataproc_service_account"),
+            bucket=self.dag_option("spark_bucket"),
             metadata=json.loads(metadata) if metadata else {},
         )
         return plan.config(self.env)
 
     def _jars(self) -> list[str]:
-        text = self.given("spark_jar_list")
+        text = self.dag_option("spark_jar_list")
         if not text:
-            return [self.value("spark_jar_list")]
+            return [self.templated_option("spark_jar_list")]
         return re.findall(r"[^\s,\[\]'\"]+", text)

@@ -44,11 +44,11 @@ class Fargate(OperatorRenderer):
     def functions(self) -> Sequence[str]:
         """Returns the helper functions of a file that runs commands on ECS."""
         container = {
-            "name": self.value("aws_task_definition_container_name"),
+            "name": self.templated_option("aws_task_definition_container_name"),
             "command": Raw("command_line(command, **flags)"),
             "environment": Raw("ENV"),
         }
-        overrides: dict[str, Any] = {name: size for name in ("cpu", "memory") if (size := self.given(name))}
+        overrides: dict[str, Any] = {name: size for name in ("cpu", "memory") if (size := self.dag_option(name))}
         overrides["containerOverrides"] = [container]
         return (
             _TASK,
@@ -60,15 +60,15 @@ class Fargate(OperatorRenderer):
     def default_args(self) -> dict[str, Any]:
         """Arguments of all tasks: cluster, region and credentials."""
         network = {"subnets": self._ids("aws_task_private_subnets"), "assignPublicIp": "DISABLED"}
-        if self.given("aws_task_security_groups"):
+        if self.dag_option("aws_task_security_groups"):
             network["securityGroups"] = self._ids("aws_task_security_groups")
         return {
-            "cluster": self.value("aws_cluster_name", "default"),
-            "task_definition": self.value("aws_task_definition_name"),
+            "cluster": self.templated_option("aws_cluster_name", "default"),
+            "task_definition": self.templated_option("aws_task_definition_name"),
             "launch_type": "FARGATE",
             "network_configuration": {"awsvpcConfiguration": network},
-            "region_name": self.value("aws_region", "eu-west-3"),
-            **{name: self.value(name) for name in _LOGS if self.given(name)},
+            "region_name": self.templated_option("aws_region", "eu-west-3"),
+            **{name: self.templated_option(name) for name in _LOGS if self.dag_option(name)},
             **self.deferrable,
         }
 
@@ -78,15 +78,15 @@ class Fargate(OperatorRenderer):
             if task.waiting.ack:
                 return "S3KeySensor", [("bucket_key", task.waiting.ack), *self.sensor(task)]
             return self.by_patterns(task)
-        if self.alone(task):
+        if self.runs_no_command(task):
             return "EmptyOperator", []
         return "StarlakeTask", [("overrides", self.command_line(task, "starlake")), *self.result_arguments(task)]
 
     def _ids(self, name: str) -> list[str]:
         """Ids, of which an Airflow variable can give one: a template is a text, not a list."""
-        text = self.given(name)
+        text = self.dag_option(name)
         if not text:
-            return [self.value(name)]
+            return [self.templated_option(name)]
         if text.strip().startswith("["):
             return [str(one) for one in json.loads(text.replace("'", '"'))]
         return re.findall(r"[^\s,]+", text)

@@ -28,7 +28,7 @@ class Kubernetes(OperatorRenderer):
     def imports(self) -> Sequence[str]:
         """Imports of the operators in use."""
         secret, models = [_SECRET] if self._secrets else [], [_MODELS] if self._resources else []
-        empty = [EMPTY] if any(self.alone(task) for task in self.dag.tasks) else []
+        empty = [EMPTY] if any(self.runs_no_command(task) for task in self.dag.tasks) else []
         return [_OPERATOR, *secret, *empty, *models]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
@@ -45,15 +45,15 @@ class Kubernetes(OperatorRenderer):
     def default_args(self) -> dict[str, Any]:
         """Returns the arguments that all Pods share, such as image and namespace."""
         found: dict[str, Any] = {
-            "image": self.value("kubernetes_image"),
-            "namespace": self.value("kubernetes_namespace", "default"),
+            "image": self.templated_option("kubernetes_image"),
+            "namespace": self.templated_option("kubernetes_namespace", "default"),
             "env_vars": Raw("ENV"),
             "on_finish_action": "delete_pod",
             **self.deferrable,
         }
-        if account := self.given("kubernetes_service_account_name"):
+        if account := self.dag_option("kubernetes_service_account_name"):
             found["service_account_name"] = account
-        if connection := self.given("kubernetes_conn_id"):
+        if connection := self.dag_option("kubernetes_conn_id"):
             found["kubernetes_conn_id"] = connection
         if self._secrets:
             found["secrets"] = Raw("SECRETS")
@@ -63,18 +63,18 @@ class Kubernetes(OperatorRenderer):
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
         """Returns the operator of a task and its arguments."""
-        if self.alone(task):
+        if self.runs_no_command(task):
             return "EmptyOperator", []
         return "KubernetesPodOperator", [("arguments", self.command_line(task)), *self.result_arguments(task)]
 
     @property
     def _secrets(self) -> list[str]:
         """Secrets whose keys all become variables."""
-        names = (name.strip() for name in (self.given("kubernetes_env_secrets") or "").split(","))
+        names = (name.strip() for name in (self.dag_option("kubernetes_env_secrets") or "").split(","))
         return [name for name in names if name]
 
     @property
     def _resources(self) -> dict[str, str]:
         """Requests of the container; the memory request is also the limit."""
-        given = {name: self.given(f"kubernetes_{name}") for name in ("cpu", "memory")}
+        given = {name: self.dag_option(f"kubernetes_{name}") for name in ("cpu", "memory")}
         return {name: value for name, value in given.items() if value}

@@ -69,11 +69,11 @@ class OperatorRenderer:
         raise NotImplementedError
 
     @property
-    def around(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
+    def setup_and_teardown(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
         """A setup and a teardown task for all commands, each as a task id, an operator and its arguments."""
         return None
 
-    def alone(self, task: TaskSpec) -> bool:
+    def runs_no_command(self, task: TaskSpec) -> bool:
         """Whether a task runs no Starlake command: it waits for files, or ends the wait."""
         return task.kind == "wait" or (task.kind == "start" and task.waiting is not None and not task.waiting.ack)
 
@@ -83,7 +83,7 @@ class OperatorRenderer:
     def _templates(self) -> Templates:
         return Templates(self.project, self.dag.variables_prefix)
 
-    def value(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
+    def templated_option(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
         """Returns a setting as a template: the Airflow variable of that name, with the option as its default.
 
         Args:
@@ -94,7 +94,7 @@ class OperatorRenderer:
         known = setting(self.dag.settings, name, *options) or default
         return self._templates.variable(name, known)
 
-    def given(self, *names: str) -> str | None:
+    def dag_option(self, *names: str) -> str | None:
         """Returns an option of the DAG; None if it is not given."""
         return setting(self.dag.settings, *names)
 
@@ -136,7 +136,7 @@ class OperatorRenderer:
     @property
     def deferrable(self) -> dict[str, Any]:
         """The argument `deferrable` of operators and sensors; empty if an option turns it off."""
-        return {} if (self.given("deferrable") or "true").lower() == "false" else {"deferrable": True}
+        return {} if (self.dag_option("deferrable") or "true").lower() == "false" else {"deferrable": True}
 
     def waits(self) -> bool:
         """Whether a task of the DAG waits for files."""
@@ -146,7 +146,7 @@ class OperatorRenderer:
     def shared(self) -> Sequence[str]:
         """Names that the file imports from the shared module."""
         judges = ("begin_load", "end_load") if self.root else ()
-        return (*(("files_in_store",) if self._looks() else ()), *judges)
+        return (*(("files_in_store",) if self._waits_for_files() else ()), *judges)
 
     @property
     def root(self) -> list[tuple[str, Any]]:
@@ -179,7 +179,7 @@ class OperatorRenderer:
         """
         acks = any(task.waiting and task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
         found = [EMPTY] if self.waits() else []
-        return [*found, *([sensor] if acks else []), *([PYTHON_SENSOR] if self._looks() else [])]
+        return [*found, *([sensor] if acks else []), *([PYTHON_SENSOR] if self._waits_for_files() else [])]
 
     def by_patterns(self, task: TaskSpec) -> tuple[str, Arguments]:
         """Returns the operator and the arguments of the sensor of files of the tables in an object store."""
@@ -187,7 +187,7 @@ class OperatorRenderer:
         known = {"url": task.waiting.directory, "patterns": [jinja(one) for one in task.waiting.patterns]}
         return "PythonSensor", [("python_callable", Raw("files_in_store")), ("op_kwargs", known), *self.sensor(task)]
 
-    def _looks(self) -> bool:
+    def _waits_for_files(self) -> bool:
         return any(task.waiting and not task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
 
     def sensor(self, task: TaskSpec) -> Arguments:

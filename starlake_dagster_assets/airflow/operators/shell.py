@@ -34,7 +34,7 @@ class Shell(OperatorRenderer):
 
     def constants(self) -> Sequence[tuple[str, Any]]:
         """Returns the environment, and one command line per kind of command."""
-        starlake = self.value("starlake_path", "starlake", options=["SL_STARLAKE_PATH"])
+        starlake = self.templated_option("starlake_path", "starlake", options=["SL_STARLAKE_PATH"])
         kinds = {task.kind: task for task in reversed(self.dag.tasks)}
         env = {"STARLAKE": starlake}
         if kinds.keys() & {"load", "transform"}:

@@ -45,7 +45,7 @@ from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskBuilder, no_duplicates
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
 from starlake_dagster_assets.airflow.render.task_documentation import source_files, tags_of_dag, title
-from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
@@ -123,7 +123,7 @@ class _Planner:
         request, ids = self._request, self._task_ids()
         found = bundles(self._order(), self._starts, self._scopes(), request.options.max_assets)
         groups = request.naming.groups
-        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._words, groups)
+        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._name_parts, groups)
         members = [([self._nodes[node] for node in bundle.nodes], self._jobs[bundle.nodes[0]]) for bundle in found]
         if request.ids == "starlake-airflow":
             names = starlake_airflow_dag_ids(members, names)
@@ -170,7 +170,11 @@ class _Planner:
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
-            {node: one.watch.present for node, one in self._triggers.items() if one.watch is not None},
+            {
+                node: condition.present
+                for node, one in self._triggers.items()
+                if (condition := one.upstream_condition) is not None
+            },
             model.application if request.audit(environment) is not None else None,
             not environment_named(environment).operator_renderer().local_files,
             self._arguments,
@@ -212,8 +216,11 @@ class _Planner:
         read: set[Key] = {key for node in self._nodes for key in lineage.outside.get(node, ())}
         ups = {up for node in self._nodes for up in self._graph.upstream[node]}
         read |= {self._keys[up] for up in ups if not self._graph.nodes[up].is_files}
-        keys = sorted((read | lineage.around(made)) - made)
-        return {self._uri(key): External(key, tuple(map(self._uri, lineage.own.get(key, ())))) for key in keys}
+        keys = sorted((read | lineage.external_neighbours(made)) - made)
+        return {
+            self._uri(key): External(key, tuple(map(self._uri, lineage.upstreams_in_project.get(key, ()))))
+            for key in keys
+        }
 
     # --------------------------------------------------------------------------------------------- starts
 
@@ -231,7 +238,11 @@ class _Planner:
     @cached_property
     def _rules(self) -> Mapping[str, AssetRule]:
         found: dict[str, AssetRule] = {}
-        watches = {node: trigger.watch for node, trigger in self._triggers.items() if trigger.watch is not None}
+        watches = {
+            node: trigger.upstream_condition
+            for node, trigger in self._triggers.items()
+            if trigger.upstream_condition is not None
+        }
         conditions = {node: watch.condition for node, watch in watches.items()}
         for node, watch in watches.items():
             condition = without_covered(watch.condition, conditions)
@@ -260,8 +271,8 @@ class _Planner:
         return node
 
     def _start(self, trigger: Trigger) -> Start:
-        if trigger.clock:
-            return trigger.clock
+        if trigger.cron_schedule:
+            return trigger.cron_schedule
         if trigger.triggered_by == "arrival" and trigger.node in self._preloads:
             return FileGrouping(self._preloads[trigger.node])
         return self._rules.get(trigger.node)
@@ -355,12 +366,12 @@ class _Planner:
     def _file(self, bundle: DagNodes) -> str | None:
         return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
 
-    def _words(self, bundle: DagNodes) -> DagNameParts:
+    def _name_parts(self, bundle: DagNodes) -> DagNameParts:
         return DagNameParts(self._label(bundle), self._file(bundle), self._environment(bundle))
 
     def _label(self, bundle: DagNodes) -> str:
         """Returns a word for the trigger of a DAG."""
-        if isinstance(bundle.start, Clock):
+        if isinstance(bundle.start, CronSchedule):
             return name_of_cron(bundle.start.cron, self._request.project.model.application.schedule_presets)
         return "files" if isinstance(bundle.start, FileGrouping) else ""
 
@@ -369,7 +380,7 @@ class _Planner:
     def _dag(self, name: str, bundle: DagNodes, tasks: Sequence[TaskSpec]) -> DagSpec:
         request, nodes = self._request, [self._graph.nodes[node] for node in bundle.nodes]
         job = self._jobs[bundle.nodes[0]]
-        clock = bundle.start if isinstance(bundle.start, Clock) else None
+        clock = bundle.start if isinstance(bundle.start, CronSchedule) else None
         where = self._environment(bundle)
         no_duplicates(name, tasks)
         return DagSpec(
@@ -393,7 +404,7 @@ class _Planner:
             airlift_operator=request.options.airlift_operator,
         )
 
-    def _schedule(self, bundle: DagNodes) -> Clock | AssetRule | Continuous | None:
+    def _schedule(self, bundle: DagNodes) -> CronSchedule | AssetRule | Continuous | None:
         start = bundle.start
         if isinstance(start, AssetRule):
             return self._events.schedule(bundle, self._uris)

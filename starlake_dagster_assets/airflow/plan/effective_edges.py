@@ -22,20 +22,20 @@ class ExportLineage:
         graph: The nodes of the project.
         keys: Asset key by node id.
         outside: Keys of what a node reads that is no node, by node id.
-        own: What each asset reads that is not of the project, by key.
+        upstreams_in_project: What each asset reads that is not of the project, by key.
     """
 
     graph: Graph
     keys: Mapping[str, Key]
     outside: Mapping[str, tuple[Key, ...]]
-    own: Mapping[Key, tuple[Key, ...]]
+    upstreams_in_project: Mapping[Key, tuple[Key, ...]]
 
     @cached_property
     def nodes(self) -> Mapping[Key, str]:
         """Node id by asset key."""
         return {key: node for node, key in self.keys.items()}
 
-    def around(self, made: Iterable[Key]) -> frozenset[Key]:
+    def external_neighbours(self, made: Iterable[Key]) -> frozenset[Key]:
         """Returns the assets outside the project that are connected with given nodes only through other such assets.
 
         Args:
@@ -46,14 +46,14 @@ class ExportLineage:
         found: set[Key] = set()
         while (
             more := {
-                *(key for key in read if key in self.own),
-                *(key for key, reads in self.own.items() if not here.isdisjoint(reads)),
+                *(key for key in read if key in self.upstreams_in_project),
+                *(key for key, reads in self.upstreams_in_project.items() if not here.isdisjoint(reads)),
             }
             - found
         ):
             found |= more
             here |= more
-            read |= {key for one in more for key in self.own[one]}
+            read |= {key for one in more for key in self.upstreams_in_project[one]}
         return frozenset(found)
 
     def behind(self, key: Key) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class ExportLineage:
         found: set[str] = set()
         seen, stack = {key}, [key]
         while stack:
-            for up in self.own.get(stack.pop(), ()):
+            for up in self.upstreams_in_project.get(stack.pop(), ()):
                 if up in self.nodes:
                     found.add(self.nodes[up])
                 elif up not in seen:
@@ -91,4 +91,4 @@ def lineage_of(graph: Graph, naming: Naming) -> ExportLineage:
             ups = {nodes[key] for key in reads if key in nodes} - {node}
             edges += [known.get((up, node)) or Edge(up, node, "declared") for up in ups]
         graph = replace(graph, edges=tuple(sorted(edges)))
-    return ExportLineage(graph, keys, outside, naming.own)
+    return ExportLineage(graph, keys, outside, naming.upstreams_in_project)

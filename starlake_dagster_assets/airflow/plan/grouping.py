@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlake_dagster_assets.airflow.plan.model import AssetRule
 from starlake_dagster_assets.automation.policies.expression import joined
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Clock, Condition, PreLoad, Upstream
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, CronSchedule, PreLoad, Upstream
 
 __all__ = ["DagNodes", "FileGrouping", "Start", "bundles", "is_any", "reduced", "without_covered"]
 
@@ -19,7 +19,7 @@ class FileGrouping:
     preload: PreLoad
 
 
-Start = Clock | FileGrouping | AssetRule | None
+Start = CronSchedule | FileGrouping | AssetRule | None
 """Trigger of a DAG: a clock, files or assets; None where it is only started by hand."""
 
 
@@ -123,7 +123,7 @@ def bundles(
 
 def is_any(rule: AssetRule) -> bool:
     """Whether an update of any single name of a rule satisfies it."""
-    return (rule.word == "|" or len(rule.parts) == 1) and all(isinstance(part, str) for part in rule.parts)
+    return (rule.operator == "|" or len(rule.parts) == 1) and all(isinstance(part, str) for part in rule.parts)
 
 
 def _names(start: Start) -> tuple[str, ...]:
@@ -172,7 +172,7 @@ def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str
         part = _reduced(one, known, patient)
         if part is None:
             continue
-        same = isinstance(part, AssetRule) and part.word == ("&" if every else "|")
+        same = isinstance(part, AssetRule) and part.operator == ("&" if every else "|")
         parts += part.parts if isinstance(part, AssetRule) and same else [part]
     once = tuple(dict.fromkeys(parts))
     if not once:

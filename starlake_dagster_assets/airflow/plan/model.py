@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = [
@@ -95,7 +95,7 @@ class AirflowOptions:
 class AssetRule:
     """An asset-triggered schedule: names under `&` (all) or `|` (any), or nested rules. Names are node ids or URIs."""
 
-    word: Literal["&", "|"]
+    operator: Literal["&", "|"]
     parts: tuple[AssetRule | str, ...]
 
     @property
@@ -231,7 +231,7 @@ class DagSpec:
     id: str
     title: str
     sources: tuple[str, ...]
-    schedule: Clock | AssetRule | Continuous | None
+    schedule: CronSchedule | AssetRule | Continuous | None
     timezone: str
     start_date: datetime
     end_date: datetime | None

@@ -44,7 +44,7 @@ class TaskBuilder:
         rules: The condition on updates of other nodes under which each node runs.
         present: Nodes that must have been materialized once before a node runs, by node id.
         application: The meaning of an expectation without `failOnError`; None where no task can query the audit.
-        silent: Whether commands run in a cloud, where no task reads their log.
+        logs_unread: Whether commands run in a cloud, where no task reads their log.
         arguments: Arguments of the operators, by node id.
     """
 
@@ -59,7 +59,7 @@ class TaskBuilder:
     rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
     present: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     application: Application | None = None
-    silent: bool = False
+    logs_unread: bool = False
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def task_of(self, node: Node) -> str:
@@ -138,7 +138,7 @@ class TaskBuilder:
         yield replace(task, outlets=()) if gate else task
         if self.application is None:
             return
-        idle = task.kind == "load" and (self.silent or len(nodes) > 1)
+        idle = task.kind == "load" and (self.logs_unread or len(nodes) > 1)
         both = TaskSpec("", "check", (), (task.id,), groups=task.groups, owner=task.owner, checks=task.id, idle=idle)
         if gate:
             texts = checked(nodes, self.application, blocking=True)
@@ -157,7 +157,7 @@ class TaskBuilder:
             outlets=tuple(self.uris[node.id] for node in nodes),
             groups=groups,
             doc=document(nodes),
-            owner=_owner(nodes),
+            owner=_owner_of_nodes(nodes),
             spark=spark[0] if all(one == spark[0] for one in spark) else {},
             arguments=shared_arguments(self.task_of(nodes[0]), {node.id: self.arguments[node.id] for node in nodes}),
         )
@@ -174,9 +174,11 @@ class TaskBuilder:
             inlets=self._inlets(node),
             outlets=(self.uris[node.id],),
             groups=groups,
-            doc=(document([node]) + (_EXIT_CODE_ONLY if self.silent and not self.application else "")).lstrip(),
-            owner=_owner([node]),
-            audited=(node.task.domain, node.task.table) if self.silent and self.application and node.task else None,
+            doc=(document([node]) + (_EXIT_CODE_ONLY if self.logs_unread and not self.application else "")).lstrip(),
+            owner=_owner_of_nodes([node]),
+            audited=(node.task.domain, node.task.table)
+            if self.logs_unread and self.application and node.task
+            else None,
             trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
             follows=self._by_uri(rule) if rule else None,
             own=self.uris[node.id] if rule else "",
@@ -195,7 +197,7 @@ class TaskBuilder:
 
     def _by_uri(self, rule: AssetRule) -> AssetRule:
         parts = [self.uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
-        return AssetRule(rule.word, tuple(parts))
+        return AssetRule(rule.operator, tuple(parts))
 
     def _present(self, node: str, rule: AssetRule) -> tuple[str, ...] | None:
         """Returns the URIs that must have been materialized once; None if these are all of the condition."""
@@ -223,7 +225,7 @@ def _ends(found: Sequence[TaskSpec], finished: str | None) -> list[TaskSpec]:
     return ends
 
 
-def _owner(nodes: Sequence[Node]) -> str | None:
+def _owner_of_nodes(nodes: Sequence[Node]) -> str | None:
     found = dict.fromkeys(owner for node in nodes for owner in owners_of(node))
     return ", ".join(found) or None
 

@@ -82,11 +82,11 @@ class _Paths:
         text = to_strftime(text)
         for match in _PLACE.finditer(text):
             parts.append(self.templates.rooted(text[end : match.start()]))
-            parts.append(self._place(match))
+            parts.append(self._directory(match))
             end = match.end()
         return "".join([*parts, self.templates.rooted(text[end:])])
 
-    def _place(self, match: re.Match[str]) -> str:
+    def _directory(self, match: re.Match[str]) -> str:
         if match[2]:
             return "{{ dated('" + match[2] + "') }}"
         name, model = match[1].strip(), self.templates.project.model

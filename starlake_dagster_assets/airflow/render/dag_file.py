@@ -15,7 +15,7 @@ from starlake_dagster_assets.airflow.plan.task_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import Edge, edges_of, groups_of, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
-from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError
@@ -33,7 +33,7 @@ except ImportError:  # Airflow 2
 {former}"""
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
 _CHECKS = ("check", "warn")
-_USES = {"command_line": "command_line(", "tell_load_window": "post_execute=tell_load_window"}
+_USES = {"command_line": "command_line(", "emit_load_window": "post_execute=emit_load_window"}
 """Names of the shared module that a file imports if its text contains their use."""
 _ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
 _RESERVED = (
@@ -50,8 +50,8 @@ _RESERVED = (
     "pendulum",
     "sys",
     "table_tasks",
-    "tell_load_window",
-    "tell_window",
+    "emit_load_window",
+    "emit_window",
     "timedelta",
 )
 
@@ -77,9 +77,9 @@ def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: Operato
     checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit and asks else None
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
-    shared = [*([] if dag.embedded else ["MACROS"]), *renderer.shared, *(["all_held"] if checks else [])]
+    shared = [*([] if dag.embedded else ["MACROS"]), *renderer.shared, *(["expectations_query"] if checks else [])]
     shared.append(_window_hook(dag))
-    shared += ["tell_updates"] if "finish" in kinds else []
+    shared += ["emit_updates"] if "finish" in kinds else []
     shared += ["proxy_to_dagster"] if dag.airlift else []
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
     shared += ["end_transform"] if any(task.audited for task in dag.tasks) else []
@@ -130,7 +130,7 @@ def _imports(dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, ob
     plain = sorted(block for block in blocks if block.startswith("from"))
     tried = [block for block in blocks if not block.startswith("from")]
     timetable = "from airflow.timetables.interval import CronDataIntervalTimetable"
-    timed = [timetable] if isinstance(dag.schedule, Clock) else []
+    timed = [timetable] if isinstance(dag.schedule, CronSchedule) else []
     third = "\n".join([*([] if dag.embedded else ["import pendulum"]), *sorted([*plain, *timed, *objects])])
     return ["\n".join(modules), third, base, *tried]
 
@@ -173,7 +173,7 @@ def _tasks(
 ) -> list[str]:
     more = "    " * (depth - 1)
     opened: tuple[str, ...] = ()
-    around = renderer.around
+    around = renderer.setup_and_teardown
     lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
     hooks = _window_hooks(dag)
     edges = edges_of(dag.tasks, names)
@@ -198,20 +198,22 @@ def _defaults(dag: DagSpec, renderer: OperatorRenderer) -> dict[str, Any]:
 def _window_hook(dag: DagSpec) -> str:
     """Returns the default `post_execute` of tasks, which adds the window of the run to events."""
     only_loads = not any(task.kind == "transform" for task in dag.tasks)
-    return "tell_load_window" if only_loads and _loads_by_clock(dag) else "tell_window"
+    return "emit_load_window" if only_loads and _loads_by_clock(dag) else "emit_window"
 
 
 def _window_hooks(dag: DagSpec) -> Mapping[str, str]:
     """Returns the `post_execute` of the tasks that have another one than the default, by task id."""
     loads, default = _loads_by_clock(dag), _window_hook(dag)
-    if default == "tell_window":
-        return dict.fromkeys(loads, "tell_load_window")
+    if default == "emit_window":
+        return dict.fromkeys(loads, "emit_load_window")
     return {task.id: "None" for task in dag.tasks if task.id not in loads and task.kind in ("wait", "stage")}
 
 
 def _loads_by_clock(dag: DagSpec) -> frozenset[str]:
     """Returns the ids of the scheduled loads of a DAG, and of the tasks that announce what they have loaded."""
-    loads = {task.id for task in dag.tasks if task.kind == "load"} if isinstance(dag.schedule, Clock) else set[str]()
+    loads = (
+        {task.id for task in dag.tasks if task.kind == "load"} if isinstance(dag.schedule, CronSchedule) else set[str]()
+    )
     return frozenset(
         loads | {task.id for task in dag.tasks if loads and (task.checks in loads or task.kind == "finish")}
     )
@@ -264,8 +266,8 @@ def _cluster_edges(
     dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]
 ) -> list[Edge]:
     """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
-    work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.alone(task)}
-    waits = [task for task in dag.tasks if renderer.alone(task)]
+    work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.runs_no_command(task)}
+    waits = [task for task in dag.tasks if renderer.runs_no_command(task)]
     waited = {up for task in waits for up in task.upstream}
     before = tuple(names[task.id] for task in waits if task.id not in waited)
     within = {up for task in work.values() for up in task.upstream}
@@ -275,7 +277,7 @@ def _cluster_edges(
 
 
 _ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
-    "finish": ("PythonOperator", [("python_callable", Raw("tell_updates"))]),
+    "finish": ("PythonOperator", [("python_callable", Raw("emit_updates"))]),
     "end": ("EmptyOperator", []),
 }
 
@@ -315,8 +317,8 @@ def _exploded(name: str, arguments: Sequence[tuple[str, Any]], indent: int) -> s
     return f"{name}(\n{''.join(lines)}{' ' * indent})"
 
 
-def _schedule(schedule: Clock | AssetRule | Continuous | None) -> str:
-    if isinstance(schedule, Clock):
+def _schedule(schedule: CronSchedule | AssetRule | Continuous | None) -> str:
+    if isinstance(schedule, CronSchedule):
         return call("CronDataIntervalTimetable", [("", schedule.cron), ("timezone", schedule.timezone)], 4, 14)
     if isinstance(schedule, AssetRule):
         if len(schedule.parts) == 1:
@@ -330,7 +332,7 @@ def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
     if isinstance(rule, str):
         return f"Asset({python_literal(rule)})"
     parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
-    return f"{line}{rule.word} ".join(parts)
+    return f"{line}{rule.operator} ".join(parts)
 
 
 def _condition(rule: AssetRule, indent: int) -> str:
@@ -345,7 +347,7 @@ def _condition(rule: AssetRule, indent: int) -> str:
             inner = _condition(part, indent + 4)
             text = f"(\n{' ' * (indent + 4)}{inner}\n{' ' * indent})"
         texts.append(text)
-    return f"\n{' ' * indent}{rule.word} ".join(texts)
+    return f"\n{' ' * indent}{rule.operator} ".join(texts)
 
 
 def _moment(moment: datetime, timezone: str) -> str:

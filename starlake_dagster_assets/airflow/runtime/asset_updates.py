@@ -14,10 +14,10 @@ from typing import Any, NoReturn
 __all__ = [
     "READ",
     "Reading",
+    "emit_updates",
     "run_type",
     "skip_task",
     "span_of_windows",
-    "tell_updates",
     "triggering_events",
     "updated_by_events",
     "updated_here",
@@ -92,7 +92,7 @@ def updated_here(context: Any) -> list[str]:
     return [asset.uri for name in succeeded for asset in context["dag"].get_task(name).outlets]
 
 
-def tell_updates(**context: Any) -> None:
+def emit_updates(**context: Any) -> None:
     """Adds the URIs of the updated assets to the event of the DAG (`sl_updated`); skips the task if there are none."""
     updated = updated_here(context)
     if not updated:

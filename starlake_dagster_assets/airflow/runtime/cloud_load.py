@@ -12,8 +12,8 @@ from typing import Any
 from starlake_dagster_assets.airflow.runtime.asset_updates import skip_task
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
-from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, say
-from starlake_dagster_assets.airflow.runtime.macros import attempt, tell_load_window
+from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, log_line
+from starlake_dagster_assets.airflow.runtime.macros import attempt, emit_load_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecordedAreas, StoreAreas, store_areas
 from starlake_dagster_assets.commands.model import RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
@@ -51,7 +51,7 @@ def end_load(root: Mapping[str, str], directory: str, *stems: str) -> Callable[[
     def end(context: Any, result: Any = None) -> None:
         load = _CloudLoad(context, root, directory, stems)
         load.end()
-        tell_load_window(context)
+        emit_load_window(context)
 
     return end
 
@@ -132,11 +132,11 @@ class _CloudLoad:
                 "files, and the datasets of the project are in no store that Airflow can list. Look into the log of "
                 "the command, and mark the task as a success if the files are loaded."
             )
-        say(f"{names}: exit code 0 is the only evidence; whether there were files is not known")
+        log_line(f"{names}: exit code 0 is the only evidence; whether there were files is not known")
 
     def _report(self, final: Mapping[str, Verdict]) -> None:
         for name, verdict in final.items():
             reason = f": {verdict.reason}" if verdict.reason else ""
-            say(f"{name}: {verdict.status}{reason}")
+            log_line(f"{name}: {verdict.status}{reason}")
             for warning in verdict.warnings:
-                say(f"{name}: warning: {warning}")
+                log_line(f"{name}: warning: {warning}")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from starlake_dagster_assets.airflow.runtime.macros import job_id, tell_window
+from starlake_dagster_assets.airflow.runtime.macros import emit_window, job_id
 from starlake_dagster_assets.commands.model import AuditRow, RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd
 from starlake_dagster_assets.execution.reconcile import reconcile_transform
@@ -43,7 +43,7 @@ def end_transform(
                 f"{domain}.{name}: unknown: the command ended with exit code 0, and {table} has no row of it (JOBID "
                 f"{job}). Look into its log; check that the command gets the variable SL_JOB_ID."
             )
-        tell_window(context)
+        emit_window(context)
 
     return end
 

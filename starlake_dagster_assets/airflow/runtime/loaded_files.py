@@ -48,7 +48,7 @@ class LoadedFiles:
         stage = self._list("stage")
         for stem, table in self._requested.items():
             one = self._tries[stem]
-            self._settle(table, one)
+            self._count_archived(table, one)
             found = [
                 name for name, mark in one.returned.items() if name in one.pending and stage.get(name, mark) != mark
             ]
@@ -102,7 +102,9 @@ class LoadedFiles:
         missing = sorted({*one.pending} - _loaded_files(table, verdict, ending))
         if verdict.status == "loaded" and missing:
             return replace(
-                verdict, status="failed", reason=f"{first_of(verdict.files, 5)} was loaded, and {_taken(missing)}"
+                verdict,
+                status="failed",
+                reason=f"{first_of(verdict.files, 5)} was loaded, and {_loaded_message(missing)}",
             )
         if verdict.status != "nothing":
             return verdict
@@ -111,7 +113,7 @@ class LoadedFiles:
             return Verdict("unknown", reason=reason)
         if names := missing or list(files.not_loaded(table)):
             status = "failed" if record.again else "unknown"
-            return replace(verdict, status=status, reason=f"no new file, but {_taken(names)}")
+            return replace(verdict, status=status, reason=f"no new file, but {_loaded_message(names)}")
         if one.loaded:
             return Verdict("loaded", tuple(one.loaded), warnings=(_LOADED_BEFORE,), evidence=Evidence.FILES)
         if one.status == "unknown":
@@ -156,7 +158,7 @@ class LoadedFiles:
     def _list(self, area: Literal["stage", "ingesting"]) -> Mapping[str, str]:
         return self._areas.list_files(area, self._domain[0].domain_name) or {}
 
-    def _settle(self, table: WorkerTable, one: TableFilesByTry) -> None:
+    def _count_archived(self, table: WorkerTable, one: TableFilesByTry) -> None:
         """Counts pending files as loaded if they have arrived in `archive` since a try took them."""
         now = (self._areas.archived(table.domain_name, list(one.pending)) or {}) if one.pending else {}
         for name in [name for name, before in one.pending.items() if now.get(name, before) != before]:
@@ -201,7 +203,7 @@ def _name(table: WorkerTable) -> tuple[str, str]:
     return table.domain_name, table.name
 
 
-def _taken(names: Sequence[str]) -> str:
+def _loaded_message(names: Sequence[str]) -> str:
     return (
         f"{first_of(names, 5)} was taken by an earlier load and not loaded (datasets/ingesting). Move it to the area "
         "`stage` and clear the task, or repair it and deliver it again under the same name"

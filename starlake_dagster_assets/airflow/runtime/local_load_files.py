@@ -20,12 +20,21 @@ from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
 from starlake_dagster_assets.execution.load_files import AreaReader
 from starlake_dagster_assets.execution.restaged_file_name import returned_name
 
-__all__ = ["LoadAreas", "RecordFile", "TableFilesByTry", "TryRecord", "WorkerAreas", "area_urls", "areas_of", "say"]
+__all__ = [
+    "LoadAreas",
+    "RecordFile",
+    "TableFilesByTry",
+    "TryRecord",
+    "WorkerAreas",
+    "area_urls",
+    "areas_of",
+    "log_line",
+]
 
 _KEPT_DAYS = 30
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """Writes a line to the log of the task."""
     sys.stdout.write(f"starlake-dagster: {text}\n")
     sys.stdout.flush()
@@ -127,7 +136,7 @@ class WorkerAreas:
             stage.mkdir(parents=True, exist_ok=True)
             shutil.move(source, stage / free)
             renamed = f" as {free}, because {name} is there" if free != name else ""
-            say(f"{name} was not loaded: moved back to {stage}{renamed}")
+            log_line(f"{name} was not loaded: moved back to {stage}{renamed}")
         return free
 
 
@@ -290,4 +299,4 @@ class TryRecord:
         try:
             self.file.write(json.dumps({**kept, "tables": found, "ended_well": ended_well}))
         except OSError as error:
-            say(f"the files of this try cannot be remembered for the next one: {error}")
+            log_line(f"the files of this try cannot be remembered for the next one: {error}")

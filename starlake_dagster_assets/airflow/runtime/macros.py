@@ -25,13 +25,13 @@ from starlake_dagster_assets.airflow.runtime.asset_updates import (
 
 __all__ = [
     "MACROS",
-    "all_held",
     "command_line",
     "embed",
+    "emit_load_window",
+    "emit_window",
+    "expectations_query",
     "files_are_there",
     "in_dag_timezone",
-    "tell_load_window",
-    "tell_window",
     "window",
     "window_params",
 ]
@@ -201,7 +201,7 @@ def embed(group: Any) -> None:
             dag.params[name] = param
 
 
-def tell_window(context: Any, result: Any = None) -> None:
+def emit_window(context: Any, result: Any = None) -> None:
     """Adds the window of a task, and what it has read, to the events of its outlets: its `post_execute`."""
     reading = _recorded_reading(context)
     if reading is None:
@@ -225,7 +225,7 @@ def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def tell_load_window(context: Any, result: Any = None) -> None:
+def emit_load_window(context: Any, result: Any = None) -> None:
     """Adds the window of a load to its events, or that of the loads before a task to its events: `post_execute`."""
     one, ups = context["ti"], sorted(context["task"].upstream_task_ids)
     found = [told for told in (one.xcom_pull(task_ids=ups, key=_LOADED) if ups else None) or () if told]
@@ -279,7 +279,7 @@ def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
         return not marker.exists()
 
 
-def all_held(table: str, task_id: str, *expectations: str, idle: bool = False) -> str:
+def expectations_query(table: str, task_id: str, *expectations: str, idle: bool = False) -> str:
     """Returns the query of whether the newest result of each expectation of a task is a success.
 
     Args:

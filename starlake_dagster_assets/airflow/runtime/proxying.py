@@ -12,7 +12,7 @@ from types import new_class
 from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.asset_updates import skip_task
-from starlake_dagster_assets.airflow.runtime.macros import in_dag_timezone, tell_window, window
+from starlake_dagster_assets.airflow.runtime.macros import emit_window, in_dag_timezone, window
 from starlake_dagster_assets.airflow.runtime.update_gate import UpdateGate
 
 __all__ = ["proxy_to_dagster"]
@@ -192,7 +192,7 @@ def _build(kind: Any, task: Any) -> Any:
         task_id=task.label,
         task_group=task.task_group,
         pre_execute=_gate(task),
-        post_execute=tell_window,
+        post_execute=emit_window,
         **given,
     )
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.file_arrivals.evaluate import ArrivalRun
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
-from starlake_dagster_assets.automation.policies.skip_reasons import short
+from starlake_dagster_assets.automation.policies.skip_reasons import short_hash
 from starlake_dagster_assets.dagster_assets.runs import (
     IN_PROGRESS,
     INTERVAL_END,
@@ -50,7 +50,7 @@ class LoadRuns:
             all_runs: Whether old runs count, which are read where the newest ones do not have all sets.
         """
         found: dict[str, ArrivalRun] = {}
-        units = {(short(unit), digest): unit for unit, digest in sets.items()}
+        units = {(short_hash(unit), digest): unit for unit, digest in sets.items()}
 
         def search(runs: Sequence[ArrivalRun]) -> None:
             for run in runs:

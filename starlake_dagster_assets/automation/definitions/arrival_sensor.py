@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from starlake_dagster_assets.automation.definitions.incoming_file_assets import by_condition, file_keys
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory
-from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
@@ -28,7 +28,7 @@ class ArrivalGroup:
         domain: The domain.
         tables: By node id, in the order of the domain.
         pre_load: The policy.
-        clock: The schedule whose ticks open windows; None where files are waited for at any time.
+        cron_schedule: The schedule whose ticks open windows; None where files are waited for at any time.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ArrivalGroup:
     domain: Domain
     tables: Mapping[str, Table]
     pre_load: PreLoad
-    clock: Clock | None
+    cron_schedule: CronSchedule | None
 
 
 class ArrivalSensor:
@@ -62,7 +62,7 @@ class ArrivalSensor:
         self.answering: Sequence[ArrivalGroup] = ()
         """The groups that answer the same ack file, this one included."""
         self.model = project.model
-        self.zone = ZoneInfo(group.pre_load.timezone if group.clock is None else group.clock.timezone)
+        self.zone = ZoneInfo(group.pre_load.timezone if group.cron_schedule is None else group.cron_schedule.timezone)
         staged = group.pre_load.strategy == "pending"
         self.watched = FileMatcher(group.tables, group.domain.tables, staged=staged)
         self.elsewhere = FileMatcher(group.tables, staged=True)

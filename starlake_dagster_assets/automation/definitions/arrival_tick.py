@@ -32,7 +32,7 @@ from starlake_dagster_assets.automation.file_arrivals.evaluate import (
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_paths, areas, dated_names, directory
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
-from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short_hash
 from starlake_dagster_assets.dagster_assets.runs import interval_tags
 from starlake_dagster_assets.dagster_assets.specs.partitions import window_before
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
@@ -80,7 +80,7 @@ class _Tick:
 
     def result(self) -> dg.SensorResult:
         """Scans the files of each window, and returns the first run that is due."""
-        clock, windows, scan = self.sensor.group.clock, *self._windows()
+        clock, windows, scan = self.sensor.group.cron_schedule, *self._windows()
         if not windows:
             assert clock is not None
             return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is still to come.")
@@ -93,7 +93,7 @@ class _Tick:
         return self._skipped(scan)
 
     def _verdict(self, window: Window | None) -> Arrival | WindowClosed | NoRunDue:
-        sensor, group, runs = self.sensor, self.sensor.group, self._own_runs
+        sensor, group, runs = self.sensor, self.sensor.group, self._sensor_runs
         scan = self._scan(window)
         if scan.acks:
             scan = self._without_answered(scan)
@@ -193,18 +193,18 @@ class _Tick:
     def _windows(self) -> tuple[list[Window | None], int]:
         """Returns the windows to evaluate, oldest first, and where the next tick continues; [None] without a clock."""
         group, since = self.sensor.group, self.state.since
-        if group.clock is None:
+        if group.cron_schedule is None:
             return [None], 0
         patience = group.pre_load.ack_wait_timeout
-        newest = newest_window(group.clock, patience, self.now, since)
+        newest = newest_window(group.cron_schedule, patience, self.now, since)
         if newest is None:
             return [], 0
-        missed = missed_windows(group.clock, patience, newest, self.sensor.path, since)
+        missed = missed_windows(group.cron_schedule, patience, newest, self.sensor.path, since)
         first = self.state.scan if self.state.scan < len(missed) else 0
-        some = [window for window in missed[first : first + _WINDOWS] if self._is_to_be_made_up(window)]
+        some = [window for window in missed[first : first + _WINDOWS] if self._is_catch_up_due(window)]
         return [*some, newest], first + _WINDOWS
 
-    def _is_to_be_made_up(self, window: Window) -> bool:
+    def _is_catch_up_due(self, window: Window) -> bool:
         """Whether a missed window has files or is to be closed without them, and no table has a load for it.
 
         The event log is read only for windows with files: there is no load of a window whose files never came.
@@ -226,7 +226,7 @@ class _Tick:
     def _is_loaded(self, window: Window, nodes: Sequence[str]) -> bool:
         """Whether one of some tables has a run or a materialization for a window."""
         until = window.interval[1].isoformat()
-        if own := [run for run in self._own_runs.recent if run.until == until]:
+        if own := [run for run in self._sensor_runs.recent if run.until == until]:
             return any(run.in_progress or run.has_succeeded for run in own)
         return any(not self._covered[node].missing(window.interval) for node in nodes)
 
@@ -237,7 +237,7 @@ class _Tick:
         return {node: CoveredIntervals(instance, [key], partitions) for node, key in self.sensor.keys.items()}
 
     @cached_property
-    def _own_runs(self) -> LoadRuns:
+    def _sensor_runs(self) -> LoadRuns:
         return LoadRuns(self.context, self.sensor.group.job)
 
     # ---------------------------------------------------------------------------------------------------- files
@@ -251,19 +251,19 @@ class _Tick:
 
     def _acknowledged(self, scan: DirectoryScan, window: Window | None, moment: datetime) -> DirectoryScan:
         sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
-        is_alone = window is not None and sensor.group.clock is not None and sensor.group.clock.catchup
+        is_alone = window is not None and sensor.group.cron_schedule is not None and sensor.group.cron_schedule.catchup
         before, after = (0 if is_alone else _DATES_BEFORE), (0 if window is not None else _DATES_AFTER)
         paths = ack_paths(pre_load, sensor.model, domain, moment, before=before, after=after)
         acks = {path: file for path in paths if (file := sensor.store.file(path)) is not None}
         expected, others = sensor.path(moment), list[str]()
         if not acks and not is_alone:
             pattern = dated_names(pre_load, sensor.model, domain, moment)
-            known = {one.rpartition("/")[2] for one in (expected, *paths, *self._acks_of_others(window))}
+            known = {one.rpartition("/")[2] for one in (expected, *paths, *self._shared_acks(window))}
             there = sensor.store.listing(expected.rpartition("/")[0]).names
             others = [one for one in there if one not in known and pattern.fullmatch(one)]
         return acknowledged_by(scan, acks, expected, others)
 
-    def _acks_of_others(self, window: Window | None) -> list[str]:
+    def _shared_acks(self, window: Window | None) -> list[str]:
         """Returns the ack files of the next window, and of other sensors that answer the same ones."""
         sensor, found = self.sensor, list[str]()
         if window is not None:
@@ -272,7 +272,7 @@ class _Tick:
             if sensor.store.file(following) is not None:
                 self.reasons.append(f"{following} is for the window that opens at {instant(window.following)}.")
         for other in sensor.answering:
-            zone = ZoneInfo(other.pre_load.timezone if other.clock is None else other.clock.timezone)
+            zone = ZoneInfo(other.pre_load.timezone if other.cron_schedule is None else other.cron_schedule.timezone)
             now = datetime.fromtimestamp(self.now, zone)
             near = {"before": _DATES_BEFORE, "after": _DATES_AFTER}
             found += ack_paths(other.pre_load, sensor.model, other.domain, now, **near)
@@ -322,6 +322,6 @@ class _Tick:
         if station == "incoming":
             return f"{names}, which is to be staged: `{strategy}` looks at staged files"
         is_any = strategy == "ack"  # its runs are requested for the ack file
-        last = next((run for run in runs.recent if is_any or short(table) in run.sets), None)
+        last = next((run for run in runs.recent if is_any or short_hash(table) in run.sets), None)
         left = f"left by run {last.id}" if last is not None and not last.has_succeeded else "left by an earlier load"
         return f"{names}, {left}: fix or remove it, then re-execute that run or materialize {table}"

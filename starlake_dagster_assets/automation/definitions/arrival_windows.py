@@ -7,8 +7,8 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.automation.file_arrivals.evaluate import Window
-from starlake_dagster_assets.automation.policies.model import Clock
-from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows, in_timezone
+from starlake_dagster_assets.automation.policies.model import CronSchedule
+from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions, in_timezone
 
 __all__ = ["missed_windows", "newest_window"]
 
@@ -16,7 +16,7 @@ _ONE, _OTHER = datetime(2001, 2, 3, 4, 5, 6), datetime(1999, 11, 12, 13, 14, 15)
 """Moments that have no part in common: a path that is the same at both names no date."""
 
 
-def newest_window(clock: Clock, patience: float, now: float, since: float) -> Window | None:
+def newest_window(clock: CronSchedule, patience: float, now: float, since: float) -> Window | None:
     """Returns the window of the newest tick, whether it is still open or not; None before the first tick.
 
     Args:
@@ -28,15 +28,15 @@ def newest_window(clock: Clock, patience: float, now: float, since: float) -> Wi
     moment = datetime.fromtimestamp(now, ZoneInfo(clock.timezone))
     if clock.end is not None:
         moment = min(moment, in_timezone(clock.end, clock.timezone))
-    found = clock_windows(clock).get_prev_partition_window(moment, respect_bounds=False)
+    found = cron_partitions(clock).get_prev_partition_window(moment, respect_bounds=False)
     if found is None or (clock.start is not None and found.end < in_timezone(clock.start, clock.timezone)):
         return None
     window = _window(clock, patience, found.end)
-    return replace(window, is_watched=since <= window.end)
+    return replace(window, was_scanned_before_end=since <= window.end)
 
 
 def missed_windows(
-    clock: Clock, patience: float, newest: Window, path: Callable[[datetime], str], since: float
+    clock: CronSchedule, patience: float, newest: Window, path: Callable[[datetime], str], since: float
 ) -> list[Window]:
     """Returns the windows before the newest one whose files lie in a place of their own, oldest first (`catchup`).
 
@@ -57,17 +57,17 @@ def missed_windows(
     return [replace(_window(clock, patience, tick), is_missed=True) for tick in kept]
 
 
-def _ticks(clock: Clock, first: float, before: float) -> Iterator[datetime]:
+def _ticks(clock: CronSchedule, first: float, before: float) -> Iterator[datetime]:
     """Yields the ticks from one moment until before another."""
-    windows = clock_windows(clock)
+    windows = cron_partitions(clock)
     at = datetime.fromtimestamp(first, ZoneInfo(clock.timezone))
     while (found := windows.get_next_partition_window(at, respect_bounds=False)) and found.start.timestamp() < before:
         yield found.start
         at = found.end
 
 
-def _window(clock: Clock, patience: float, tick: datetime) -> Window:
-    windows = clock_windows(clock)
+def _window(clock: CronSchedule, patience: float, tick: datetime) -> Window:
+    windows = cron_partitions(clock)
     before = windows.get_prev_partition_window(tick, respect_bounds=False)
     after = windows.get_next_partition_window(tick, respect_bounds=False)
     assert before is not None and after is not None  # there is always another tick

@@ -85,7 +85,7 @@ def arrival_groups(project: ProjectSource, triggers: Triggers, translator: Starl
         if trigger is None or table is None or not _waits(trigger):
             continue
         parts = translator.spec(project.graph.nodes[node]).partitions_def
-        policy = repr((trigger.preload, trigger.clock, parts))
+        policy = repr((trigger.preload, trigger.cron_schedule, parts))
         members.setdefault((trigger.job, table.domain, policy), []).append(trigger)
     of_job: dict[str, list[tuple[str, str, str]]] = {}
     for key in members:
@@ -101,14 +101,16 @@ def arrival_groups(project: ProjectSource, triggers: Triggers, translator: Starl
             name = job if len(keys) == 1 else f"{job}_{key[1]}"
             name = name if domains.count(key[1]) == 1 else f"{name}_{min(found)}"
             assert first.preload is not None
-            groups.append(ArrivalGroup(f"{group_name(name)}_arrival", job, domain, tables, first.preload, first.clock))
+            groups.append(
+                ArrivalGroup(f"{group_name(name)}_arrival", job, domain, tables, first.preload, first.cron_schedule)
+            )
     return groups
 
 
 def _waits(trigger: Trigger) -> bool:
     waits = trigger.preload is not None and trigger.preload.strategy != "none"
     return waits and (
-        trigger.triggered_by == "arrival" or (trigger.triggered_by == "schedule" and trigger.clock is not None)
+        trigger.triggered_by == "arrival" or (trigger.triggered_by == "schedule" and trigger.cron_schedule is not None)
     )
 
 
@@ -135,5 +137,9 @@ def _definition(
 
 def _described(group: ArrivalGroup) -> str:
     what = {"imported": "come in", "pending": "are staged", "ack": "are acknowledged"}[group.pre_load.strategy]
-    when = f" within {group.pre_load.ack_wait_timeout:g} s of {group.clock.cron}" if group.clock is not None else ""
+    when = (
+        f" within {group.pre_load.ack_wait_timeout:g} s of {group.cron_schedule.cron}"
+        if group.cron_schedule is not None
+        else ""
+    )
     return f"Loads {listed(list(group.tables))} when their files {what}{when}."

@@ -20,9 +20,9 @@ from starlake_dagster_assets.automation.definitions.lineage_facts import EventLo
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.definitions.run_tags import job_tags
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.facts import LineageTarget
-from starlake_dagster_assets.automation.policies.model import AnyOf, LineageWatch, Trigger, Triggers, Upstream
+from starlake_dagster_assets.automation.policies.model import AnyOf, Trigger, Triggers, Upstream, UpstreamCondition
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 
@@ -58,7 +58,9 @@ class ConditionScope:
     def of(self, node: str) -> dg.AutomationCondition[Any] | None:
         """Returns the condition of a node; None where its trigger is another one."""
         trigger = self._triggers.triggers.get(node)
-        is_condition = trigger is not None and trigger.triggered_by == "condition" and trigger.watch is not None
+        is_condition = (
+            trigger is not None and trigger.triggered_by == "condition" and trigger.upstream_condition is not None
+        )
         return UpstreamsUpdated(self, node) if is_condition else None
 
     def due(self, node: str, context: Any) -> list[LineageTarget]:
@@ -71,7 +73,7 @@ class ConditionScope:
         facts, evaluator = self._at(context.asset_graph_view)
         requested = {
             target
-            for up in facts.watched(node)
+            for up in facts.upstreams(node)
             if (subset := context.request_subsets_by_key.get(self.keys[up])) is not None
             for target in _targets(up, subset)
         }
@@ -82,8 +84,8 @@ class ConditionScope:
         """Asset key of each node that lineage starts, and of what it watches."""
         nodes: dict[str, None] = {}
         for node, trigger in self._triggers.triggers.items():
-            if trigger.watch is not None:
-                nodes.update(dict.fromkeys([node, *watched_nodes(trigger.watch.condition)]))
+            if trigger.upstream_condition is not None:
+                nodes.update(dict.fromkeys([node, *condition_nodes(trigger.upstream_condition.condition)]))
         return {node: self._others.get(node) or asset_key(self._translator, node) for node in nodes}
 
     def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:
@@ -165,7 +167,7 @@ def build_condition_sensors(
     make: Any = dg.AutomationConditionSensorDefinition
     by_name: dict[str, list[Trigger]] = {}
     for _, trigger in sorted(triggers.triggers.items()):
-        if trigger.triggered_by == "condition" and trigger.watch is not None:
+        if trigger.triggered_by == "condition" and trigger.upstream_condition is not None:
             domain = project.graph.nodes[trigger.node].domain
             has_dag = triggers.jobs[trigger.job].dag is not None
             name = group_name(trigger.job) if has_dag else f"{triggers.prefix}{group_name(domain)}"
@@ -250,12 +252,12 @@ def with_bound_conditions(
     ids = {**nodes, **{key: name for name, key in others.items()}}
     triggered = triggers.triggers.keys()
     watches = {
-        ids[key]: LineageWatch(
+        ids[key]: UpstreamCondition(
             AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & triggered
         )
         for key, ups in reads.items()
     }
-    own = {name: Trigger(name, "condition", "", watch=watch) for name, watch in watches.items()}
+    own = {name: Trigger(name, "condition", "", upstream_condition=watch) for name, watch in watches.items()}
     scope = ConditionScope(translator, replace(triggers, triggers={**triggers.triggers, **own}), others)
 
     def bound(spec: Any) -> dg.AssetSpec:

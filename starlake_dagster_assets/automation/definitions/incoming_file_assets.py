@@ -11,7 +11,7 @@ from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.policies.model import PreLoad, Triggers
-from starlake_dagster_assets.automation.policies.skip_reasons import short
+from starlake_dagster_assets.automation.policies.skip_reasons import short_hash
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store
 
@@ -71,7 +71,7 @@ def build_incoming_files(
     if not nodes:
         return []
     specs = [dg.AssetSpec(key, group_name=key.path[-2] if len(key.path) > 1 else None) for key in nodes]
-    root = short(str(translator.source.root))
+    root = short_hash(str(translator.source.root))
     decorate = cast("Any", dg).multi_observable_source_asset  # its type is partly unknown to pyright
     with quiet():
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
-__all__ = ["asset_key", "split_by_partitions", "untriggered_upstreams", "without_own_conditions"]
+__all__ = ["asset_key", "split_by_partitions", "untriggered_upstreams", "without_translator_conditions"]
 
 
 def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
@@ -44,8 +44,8 @@ def untriggered_upstreams(
     """
     found: set[str] = set()
     stack = list(members)
-    watches = [one.watch for node in stack if (one := triggers.triggers.get(node)) is not None]
-    seen = {up for watch in watches if watch is not None for up in watched_nodes(watch.condition)}
+    watches = [one.upstream_condition for node in stack if (one := triggers.triggers.get(node)) is not None]
+    seen = {up for watch in watches if watch is not None for up in condition_nodes(watch.condition)}
     while stack:
         for up in project.graph.upstream.get(stack.pop(), ()):
             owner = triggers.triggers[up].triggered_by if up in triggers.triggers else "none"
@@ -82,7 +82,7 @@ def split_by_partitions(translator: StarlakeTranslator, triggers: Triggers) -> T
     return replace(triggers, triggers=moved, jobs=jobs)
 
 
-def without_own_conditions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
+def without_translator_conditions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
     """Returns the triggers without the watches of nodes whose `AutomationCondition` comes from the translator.
 
     Args:
@@ -92,7 +92,7 @@ def without_own_conditions(translator: StarlakeTranslator, triggers: Triggers) -
     lineage = (node for node, one in triggers.triggers.items() if one.triggered_by == "lineage")
     specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in lineage}
     own = {
-        node: replace(triggers.triggers[node], triggered_by="condition", watch=None)
+        node: replace(triggers.triggers[node], triggered_by="condition", upstream_condition=None)
         for node, spec in specs.items()
         if spec.automation_condition is not None
     }

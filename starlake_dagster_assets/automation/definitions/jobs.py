@@ -6,7 +6,7 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.definitions.job_assets import split_by_partitions, without_own_conditions
+from starlake_dagster_assets.automation.definitions.job_assets import split_by_partitions, without_translator_conditions
 from starlake_dagster_assets.automation.definitions.run_tags import job_tags, retry_tags_of
 from starlake_dagster_assets.automation.policies.model import Job, Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
@@ -53,7 +53,7 @@ def split_jobs(
     Jobs have one kind of partitions each, and assets with a condition of the translator's own have no other trigger.
     """
     bound = bound_translator(translator, project, "starlake_dagster_assets.automation", triggers)
-    triggers = split_by_partitions(bound, without_own_conditions(bound, triggers))
+    triggers = split_by_partitions(bound, without_translator_conditions(bound, triggers))
     return bound.bound_to(project, triggers), triggers
 
 

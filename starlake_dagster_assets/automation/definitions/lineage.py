@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.definitions.jobs import build_jobs, spli
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan, PlannedRun
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.runs import TRIGGER
@@ -118,9 +118,9 @@ def lineage_scopes(
         return tuple(sorted(nodes, key=lambda node: (place.get(node, -1), node)))
 
     watches = {
-        node: watched_nodes(one.watch.condition)
+        node: condition_nodes(one.upstream_condition.condition)
         for node, one in triggers.triggers.items()
-        if one.watch is not None and one.is_lineage
+        if one.upstream_condition is not None and one.is_lineage
     }
     by_job: dict[str, set[str]] = {}
     for node in watches:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.definitions.lineage_partitions import PartitionTable
-from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import instant
@@ -113,15 +113,15 @@ class EventLogFacts:
         """Returns the newest materialization of each watched node, as far as the target reads it."""
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
-        materialization, nodes = self.records.get(target.node), self.watched(target.node)
+        materialization, nodes = self.records.get(target.node), self.upstreams(target.node)
         found = {node: self.update(node, record) for node in nodes if (record := self.records.get(node)) is not None}
         if materialization is None:
             return found
-        left_out = self._consumption(materialization).left_out
+        left_out = self._consumption(materialization).excluded
         for node, update in found.items():
             if self.keys[node].to_user_string() in left_out:
                 newest, run = max(update.id, materialization.storage_id), materialization.run_id or "outside"
-                found[node] = replace(update, id=newest, left_out_by=run)
+                found[node] = replace(update, id=newest, excluded_by=run)
         return found
 
     def is_consumed(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> bool:
@@ -130,7 +130,7 @@ class EventLogFacts:
             record = self.records.get(target.node)
         else:
             record = self.table(target.node).materialized.get(target.partition)
-        if record is None or update.left_out_by:
+        if record is None or update.excluded_by:
             return False
         return self._consumption(record).includes(self.keys[node], update.id, update.time)
 
@@ -243,12 +243,16 @@ class EventLogFacts:
     def all_history(self, node: str) -> bool:
         """Whether partitions are due for updates from before the first run of a node (`history=all`)."""
         trigger = self._triggers.triggers.get(node)
-        return trigger is not None and trigger.watch is not None and trigger.watch.all_history
+        return trigger is not None and trigger.upstream_condition is not None and trigger.upstream_condition.all_history
 
-    def watched(self, node: str) -> Sequence[str]:
+    def upstreams(self, node: str) -> Sequence[str]:
         """Returns the nodes that a node watches."""
         trigger = self._triggers.triggers.get(node)
-        return watched_nodes(trigger.watch.condition) if trigger is not None and trigger.watch is not None else ()
+        return (
+            condition_nodes(trigger.upstream_condition.condition)
+            if trigger is not None and trigger.upstream_condition is not None
+            else ()
+        )
 
     def tags(self, runs: Iterable[str]) -> dict[str, Mapping[str, str]]:
         """Returns the tags of runs, by their ids; those of deleted runs are left out."""

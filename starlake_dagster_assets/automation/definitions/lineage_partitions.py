@@ -131,7 +131,7 @@ class PartitionTable:
     @cached_property
     def _ids(self) -> Mapping[str, _Ids]:
         found: dict[str, _Ids] = {}
-        nodes = self._facts.watched(self._node)
+        nodes = self._facts.upstreams(self._node)
         for node in nodes:
             for upstream, number in self._by_partition(node).items():
                 for partition in self._mapped(node, upstream):

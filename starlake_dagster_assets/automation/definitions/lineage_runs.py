@@ -10,7 +10,7 @@ from starlake_dagster_assets.automation.definitions.lineage_partitions import ad
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
 from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
-from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
 from starlake_dagster_assets.dagster_assets.runs import UPSTREAMS
 
 __all__ = ["JobPlan", "PlannedRun"]
@@ -46,7 +46,7 @@ class PlannedRun:
             (str(one.target), sorted(update.id for update in one.updates.values()), one.attempt) for one in self.due
         )
         newest = max((number for _, numbers, _ in ids for number in numbers), default=0)
-        return f"lineage:{newest}:{short(json.dumps(ids))}"
+        return f"lineage:{newest}:{short_hash(json.dumps(ids))}"
 
     @property
     def tags(self) -> dict[str, str]:
@@ -121,29 +121,29 @@ class JobPlan:
         joined = [
             LineageTarget(node, one.partition)
             for one in together
-            if one.node in self.facts.watched(node) and (one.partition is not None) is partitioned
+            if one.node in self.facts.upstreams(node) and (one.partition is not None) is partitioned
         ]
         found: list[RunNeeded] = []
         for target in dict.fromkeys([*targets, *joined]):
             verdict = self.evaluator.evaluate(target, together)
             if not isinstance(verdict, RunNeeded):
-                self._say(target, verdict.reason)
+                self._add_reason(target, verdict.reason)
             elif self._has_options_of_joined(verdict):
                 found.append(verdict)
         if partitioned:
             found = self._first_only(node, found)
-            self._say_partitions(node, bool(targets))
+            self._add_partition_reason(node, bool(targets))
         self._due.update({verdict.target: verdict for verdict in found})
         return [verdict.target for verdict in found]
 
-    def _say(self, target: LineageTarget, reason: str) -> None:
+    def _add_reason(self, target: LineageTarget, reason: str) -> None:
         alone = len(self.nodes) == 1 and target.partition is None
         self._reasons.append(reason if alone else f"{target}: {reason}")
 
-    def _say_partitions(self, node: str, has_targets: bool) -> None:
+    def _add_partition_reason(self, node: str, has_targets: bool) -> None:
         table = self.facts.table(node)
         if not has_targets:
-            self._reasons.append(f"{node}: No new update of a partition: {listed(self.facts.watched(node))}.")
+            self._reasons.append(f"{node}: No new update of a partition: {listed(self.facts.upstreams(node))}.")
         if table.older:
             self._reasons.append(
                 f"{node}: {len(table.older)} older partitions were never materialized, from {table.older[0]} to "
@@ -181,7 +181,7 @@ class JobPlan:
         self._options[target] = {CONFLICT: conflict} if conflict else tag_of(options)
         if all(one == self._options[target] for one in of_joined.values()):
             return True
-        self._say(target, f"waits for {listed(sorted(verdict.joined))}, whose run has other options.")
+        self._add_reason(target, f"waits for {listed(sorted(verdict.joined))}, whose run has other options.")
         return False
 
     def _by_options(self, targets: Iterable[LineageTarget]) -> list[list[LineageTarget]]:

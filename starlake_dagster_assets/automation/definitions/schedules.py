@@ -15,13 +15,13 @@ from starlake_dagster_assets.automation.definitions.covered_intervals import Cov
 from starlake_dagster_assets.automation.definitions.job_assets import asset_key, untriggered_upstreams
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.policies.crons import tick_together
-from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.runs import REQUESTED_AT, interval_tags
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.partitions import (
     check_clocks,
-    clock_windows,
+    cron_partitions,
     window_before,
     windows_between,
 )
@@ -48,19 +48,19 @@ class ScheduleGroup:
     Attributes:
         name: Of the schedule.
         job: Name of the job.
-        clock: When.
+        cron_schedule: When.
         nodes: Ids of what a run makes, in topological order.
         partitions: What they are partitioned by; None = unpartitioned.
-        whole: Whether that is all that the job makes.
+        is_whole_job: Whether that is all that the job makes.
         concurrent: Tables that they read and that other runs make at the same time, without waiting for them.
     """
 
     name: str
     job: str
-    clock: Clock
+    cron_schedule: CronSchedule
     nodes: tuple[str, ...]
     partitions: dg.PartitionsDefinition[Any] | None
-    whole: bool
+    is_whole_job: bool
     concurrent: tuple[str, ...] = ()
 
 
@@ -114,11 +114,11 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
         translator: Bound to the project.
         triggers: Of the project, jobs of one kind of partitions each (`split_by_partitions`).
     """
-    by_job: dict[str, dict[Clock, list[Trigger]]] = {}
+    by_job: dict[str, dict[CronSchedule, list[Trigger]]] = {}
     for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
         waits = trigger.preload is not None and trigger.preload.strategy != "none"
-        if trigger.triggered_by == "schedule" and trigger.clock is not None and not waits:
-            by_job.setdefault(trigger.job, {}).setdefault(trigger.clock, []).append(trigger)
+        if trigger.triggered_by == "schedule" and trigger.cron_schedule is not None and not waits:
+            by_job.setdefault(trigger.job, {}).setdefault(trigger.cron_schedule, []).append(trigger)
     groups: list[ScheduleGroup] = []
     place = {node: number for number, node in enumerate(topological(translator.graph, ()))}
     for job, clocks in sorted(by_job.items()):
@@ -134,10 +134,10 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
 
 
 def _concurrent(
-    translator: StarlakeTranslator, triggers: Triggers, nodes: Collection[str], clock: Clock
+    translator: StarlakeTranslator, triggers: Triggers, nodes: Collection[str], clock: CronSchedule
 ) -> tuple[str, ...]:
     ups = {up for node in nodes for up in translator.graph.upstream[node]} - set(nodes)
-    clocks = {up: one.clock for up in ups if (one := triggers.triggers.get(up)) is not None}
+    clocks = {up: one.cron_schedule for up in ups if (one := triggers.triggers.get(up)) is not None}
     return tuple(sorted(up for up, other in clocks.items() if other is not None and tick_together(clock, other)))
 
 
@@ -147,7 +147,7 @@ def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.Partitions
     return next((spec.partitions_def for spec in specs if spec.partitions_def is not None), None)
 
 
-def _labels(translator: StarlakeTranslator, clocks: Sequence[Clock]) -> list[str]:
+def _labels(translator: StarlakeTranslator, clocks: Sequence[CronSchedule]) -> list[str]:
     """Returns a label per schedule of a job; "" where there is one. Others that come or go change no label."""
     if len(clocks) == 1:
         return [""]
@@ -175,7 +175,7 @@ def _schedule(
         yield from tick_requests(context, group, keys, tags)
 
     nodes = ", ".join(group.nodes)
-    description = f"Materializes {listed(group.nodes)} at {group.clock.cron} ({group.clock.timezone})."
+    description = f"Materializes {listed(group.nodes)} at {group.cron_schedule.cron} ({group.cron_schedule.timezone})."
     if group.concurrent:
         description += (
             f" {listed(group.concurrent)} may be materialized at the same time by other runs; the schedule does not "
@@ -185,8 +185,8 @@ def _schedule(
     return dg.ScheduleDefinition(
         name=group.name,
         job=job,
-        cron_schedule=group.clock.cron,
-        execution_timezone=group.clock.timezone,
+        cron_schedule=group.cron_schedule.cron,
+        execution_timezone=group.cron_schedule.timezone,
         execution_fn=cast("Any", tick),
         default_status=status,
         description=description,
@@ -213,7 +213,7 @@ def tick_requests(
     moment = context.scheduled_execution_time
     windows = due_windows(context, group, keys, moment)
     if not windows:
-        yield dg.SkipReason(nothing_due(group.clock, moment))
+        yield dg.SkipReason(nothing_due(group.cron_schedule, moment))
     for (start, end), missing in windows:
         interval = interval_tags((start, end))
         if end.timestamp() < windows[-1][0][1].timestamp():
@@ -225,7 +225,7 @@ def tick_requests(
                 partition_key=partition,
                 run_config=config,
                 tags={**tags, **interval},
-                asset_selection=None if group.whole and missing == list(keys) else missing,
+                asset_selection=None if group.is_whole_job and missing == list(keys) else missing,
             )
 
 
@@ -237,16 +237,16 @@ def due_windows(
     With `catchup` these are all that an asset has no run and no materialization for, since the start or the first one
     that has.
     """
-    ticks = clock_windows(group.clock)
+    ticks = cron_partitions(group.cron_schedule)
     windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
     last = window_before(ticks, moment)
     if last is None:
         return []
-    if group.clock.catchup:
+    if group.cron_schedule.catchup:
         covered = CoveredIntervals(context.instance, keys, group.partitions)
-        first = covered.first() if group.clock.start is None else None
-        if first is not None or group.clock.start is not None:
-            since = None if first is None else datetime.fromtimestamp(first, ZoneInfo(group.clock.timezone))
+        first = covered.first() if group.cron_schedule.start is None else None
+        if first is not None or group.cron_schedule.start is not None:
+            since = None if first is None else datetime.fromtimestamp(first, ZoneInfo(group.cron_schedule.timezone))
             return windows_between(windows, since, last[1], _MOST, covered.missing)
     before = window_before(windows, last[0])
     return windows_between(windows, before[1] if before else last[0], last[1], _MOST, lambda _: list(keys))
@@ -280,10 +280,10 @@ def partitions_in(
     return partitions.get_partition_keys(dynamic_partitions_store=context.instance)
 
 
-def nothing_due(clock: Clock, moment: datetime) -> str:
+def nothing_due(clock: CronSchedule, moment: datetime) -> str:
     """Returns the skip reason of a tick that requests no run."""
     at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
-    if window_before(clock_windows(clock), moment):
+    if window_before(cron_partitions(clock), moment):
         if clock.catchup:
             return f"Nothing to make at {at}: each interval that has ended has a run or a materialization."
         return f"Nothing to make at {at}: no partition has closed since the tick before."

@@ -8,11 +8,11 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.definitions.run_tags import retry_tags_of
 from starlake_dagster_assets.automation.definitions.schedules import ScheduleGroup, tick_requests
-from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.decorator import Selection
 from starlake_dagster_assets.dagster_assets.selection import ProjectOrAssets, selected_assets
-from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows
+from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.errors import StarlakeError
 
@@ -83,11 +83,11 @@ def build_schedule_from_starlake_selection(
                 f"{_FUNCTION}: {argument}={value!r} is no name in Dagster; use letters, digits and underscores, "
                 f"such as {re.sub('[^A-Za-z0-9_]+', '_', value).strip('_') or 'daily'!r}."
             )
-    clock = Clock(cron_schedule, execution_timezone or found.source.model.application.timezone or "UTC")
+    clock = CronSchedule(cron_schedule, execution_timezone or found.source.model.application.timezone or "UTC")
     try:
         if len(cron_schedule.split()) != 5:
             raise ValueError(f"`{cron_schedule}` is not a cron of five fields, such as `0 6 * * *`.")
-        clock_windows(clock)
+        cron_partitions(clock)
     except ValueError as error:
         raise StarlakeError(f"{_FUNCTION}: job `{job_name}`: {error}") from error
     keys = list(found.keys.values())
@@ -99,7 +99,7 @@ def build_schedule_from_starlake_selection(
 
     def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         grid = known or _partitions_of_job(context, job_name)
-        group = ScheduleGroup(name, job_name, clock, tuple(found.keys), grid, whole=True)
+        group = ScheduleGroup(name, job_name, clock, tuple(found.keys), grid, is_whole_job=True)
         yield from tick_requests(context, group, keys, tags or {}, config)
 
     return dg.ScheduleDefinition(

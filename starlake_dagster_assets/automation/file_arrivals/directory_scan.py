@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from starlake_dagster_assets.automation.policies.skip_reasons import listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
 from starlake_dagster_assets.execution.file_store import DirectoryListing, File, mark_of, never_modified
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.file_matching import FileMatching, PatternMatch, acknowledged
@@ -133,7 +133,7 @@ class FileMatcher:
             StoreError: When a file cannot be looked at.
         """
         claims = self._landing.claims(listing.names)
-        taken = self._taken(claims, listing)
+        taken = self._files_to_load(claims, listing)
         by_node: dict[str, list[str]] = {}
         for claim in taken:
             by_node.setdefault(self._nodes[id(claim.table)], []).append(claim.name)
@@ -150,7 +150,7 @@ class FileMatcher:
             modified=listing.modified,
         )
 
-    def _taken(self, claims: Sequence[PatternMatch], listing: DirectoryListing) -> Sequence[PatternMatch]:
+    def _files_to_load(self, claims: Sequence[PatternMatch], listing: DirectoryListing) -> Sequence[PatternMatch]:
         """Returns the files that Starlake would take: `stage` those with their ack, `load` each for the first table."""
         if self._staged:
             first = {claim.name: claim for claim in reversed(claims)}
@@ -181,7 +181,8 @@ def acknowledged_by(
         answered: Whether the ack file of this moment was answered here already, and is kept for other sensors.
     """
     sets = {
-        one: FileSet((one.rpartition("/")[2],), short(f"{one}\0{mark_of(file)}")) for one, file in sorted(acks.items())
+        one: FileSet((one.rpartition("/")[2],), short_hash(f"{one}\0{mark_of(file)}"))
+        for one, file in sorted(acks.items())
     }
     loadable = tuple(sorted(scan.sets)) or tuple(scan.tables)
     changes = {"sets": sets, "files": scan.sets, "loadable": loadable}

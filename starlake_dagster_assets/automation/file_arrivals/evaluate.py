@@ -15,7 +15,7 @@ from typing import Any
 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed, short_hash
 
 __all__ = ["Arrival", "ArrivalRun", "NoRunDue", "Window", "WindowClosed", "evaluate_arrival", "unstable_since"]
 
@@ -33,7 +33,7 @@ class Window:
         following: The next tick.
         interval: The data interval of its runs: from the tick before to the tick.
         is_missed: Whether a newer tick has come since (`catchup`).
-        is_watched: Whether the sensor looked before the window closed: else what lies there waits for the next one.
+        was_scanned_before_end: Whether the sensor ran before the window closed; if not, files wait for the next one.
     """
 
     start: float
@@ -41,7 +41,7 @@ class Window:
     following: float
     interval: tuple[datetime, datetime]
     is_missed: bool = False
-    is_watched: bool = True
+    was_scanned_before_end: bool = True
 
 
 @dataclass(frozen=True)
@@ -186,15 +186,15 @@ def evaluate_arrival(
     changing = [unit for unit in fresh if unit in unstable and scan.at - unstable[unit][1] < wait]
     stable = [unit for unit in fresh if unit not in changing]
     is_closed = window is not None and scan.at >= window.end
-    is_over = is_closed and window is not None and not window.is_watched
+    is_over = is_closed and window is not None and not window.was_scanned_before_end
     ready = [] if is_over else [unit for unit in stable if unit not in busy]
     if ready:
         return _arrival(name, scan, ready, loadable, window)
     parts = [
-        *_held(scan, {unit: busy[unit] for unit in stable if unit in busy}),
+        *_tables_of_active_runs(scan, {unit: busy[unit] for unit in stable if unit in busy}),
         *([f"{_names(scan, stable)} came after the window"] if is_over and stable else []),
         *_changing(scan, changing, wait),
-        *_left(scan, {unit: requested[unit] for unit in mine if unit in requested}),
+        *_files_of_requested_runs(scan, {unit: requested[unit] for unit in mine if unit in requested}),
         *_observed(scan, scan.sets.keys() - set(mine)),
         *elsewhere(),
         *scan.remarks(),
@@ -221,7 +221,7 @@ def _arrival(
     what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
     names = tuple(file for unit in sorted(ready) for file in scan.sets[unit].names)
     reason = f"{scan.directory}: {listed(names)} for {listed(nodes)}."
-    return Arrival(nodes, sets, f"{name}:{short(json.dumps(what))}", reason, names)
+    return Arrival(nodes, sets, f"{name}:{short_hash(json.dumps(what))}", reason, names)
 
 
 # ----------------------------------------------------------------------------------------------------- messages
@@ -232,7 +232,7 @@ def _missing(scan: DirectoryScan, runs: Sequence[ArrivalRun], others: Collection
     served = {unit for run in runs if run.in_progress or run.has_succeeded for unit in run.sets}
     if scan.ack_path:
         return "" if served or others else "the ack file"
-    missing = [table for table in scan.tables if short(table) not in served and table not in others]
+    missing = [table for table in scan.tables if short_hash(table) not in served and table not in others]
     return f"files of {listed(missing)}" if missing else ""
 
 
@@ -242,7 +242,7 @@ def _of_window(scan: DirectoryScan, window: Window, missing: str) -> str:
         return f"The window that opened at {opened} was missed and is made up for (catchup)."
     if scan.at < window.end:
         return f"The window that opened at {opened} closes in {duration_text(window.end - scan.at)}."
-    if not window.is_watched:
+    if not window.was_scanned_before_end:
         closed = f"The window that opened at {opened} closed before the first tick of the sensor"
         return f"{closed}; the next one opens at {following}."
     without = f" without {missing}" if missing else ""
@@ -267,14 +267,14 @@ def _observed(scan: DirectoryScan, units: Collection[str]) -> list[str]:
     return [f"automation conditions load {_names(scan, units)}"] if units else []
 
 
-def _held(scan: DirectoryScan, busy: Mapping[str, ArrivalRun]) -> list[str]:
+def _tables_of_active_runs(scan: DirectoryScan, busy: Mapping[str, ArrivalRun]) -> list[str]:
     return [
         f"{_names(scan, units)} belong to the next run of {listed(sorted(units))}: {run.progress(scan.at)}"
         for run, units in _by_run(busy)
     ]
 
 
-def _left(scan: DirectoryScan, requested: Mapping[str, ArrivalRun]) -> list[str]:
+def _files_of_requested_runs(scan: DirectoryScan, requested: Mapping[str, ArrivalRun]) -> list[str]:
     found: list[str] = []
     for run, units in _by_run(requested):
         names = _names(scan, units)

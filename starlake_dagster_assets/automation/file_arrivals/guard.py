@@ -29,7 +29,7 @@ from starlake_dagster_assets.project.model.project import Table
 __all__ = ["GuardedRun"]
 
 
-def _silent(text: str) -> None:
+def _discard(text: str) -> None:
     """Logs nothing."""
 
 
@@ -54,7 +54,7 @@ class GuardedRun:
         settings: RunSettings,
         tags: Mapping[str, str] = MappingProxyType({}),
         tables: Sequence[Node] = (),
-        log: Callable[[str], None] = _silent,
+        log: Callable[[str], None] = _discard,
     ) -> None:
         self._pre_load = pre_load
         self._source = source
@@ -118,7 +118,7 @@ class GuardedRun:
 
     def _tried(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
         try:
-            return self._asked(pre_load, tables)
+            return self._evaluate(pre_load, tables)
         except StarlakeError as error:
             return dict.fromkeys(tables, NotReady(f"unknown whether its files have arrived: {error}", True))
 
@@ -136,7 +136,7 @@ class GuardedRun:
         if pre_load.guard == "files" and pre_load.strategy != "ack":
             self._check(pre_load, tables).list_first(self._vouched, self._first)
 
-    def _asked(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
+    def _evaluate(self, pre_load: PreLoad, tables: Mapping[str, Table]) -> Mapping[str, NotReady]:
         if pre_load.strategy == "ack" and self._vouched:
             return {}  # the sensor has seen the ack file, and deletes it
         check = self._check(pre_load, tables)

@@ -59,7 +59,7 @@ def run_preload_command(check: PreLoadCheck, runner: Runner, settings: RunSettin
         lines, ending = _run(replace(command, args=command.args[:at] + command.args[at + 2 :]), runner, settings)
     told = [match for line in lines if (match := _ROW.match(line))]
     loadable = {match["table"]: match["loadable"] != "0" for match in told}
-    if _told_not_ready(lines, ending, loadable, check.store, sentinel):
+    if _reported_not_ready(lines, ending, loadable, check.store, sentinel):
         missing = f"did not find {ack}" if ack else "found no file"
         return {node: NotReady(f"not ready: starlake preload ({strategy}) {missing}") for node in tables}
     if not ending.clean:
@@ -83,12 +83,12 @@ def _run(command: Command, runner: Runner, settings: RunSettings) -> tuple[list[
     return lines, executor.complete(command)
 
 
-def _told_not_ready(
+def _reported_not_ready(
     lines: list[str], ending: CommandEnd, loadable: Mapping[str, bool], store: Store, sentinel: str
 ) -> bool:
     """Whether the program reported that there are no files, as opposed to a crash."""
     if ending.clean:
-        return _taken(store, sentinel) or any(_WROTE in line for line in lines)
+        return _remove_sentinel(store, sentinel) or any(_WROTE in line for line in lines)
     if ending.result is None or ending.result.exit_code != 1:
         return False
     if any(_DONE.search(line) for line in lines):
@@ -96,7 +96,7 @@ def _told_not_ready(
     return any(_BEGUN.search(line) for line in lines) and not any(_CRASH.search(line) for line in lines)
 
 
-def _taken(store: Store, sentinel: str) -> bool:
+def _remove_sentinel(store: Store, sentinel: str) -> bool:
     """Whether the sentinel is there; it is removed. If it cannot be read here, the load itself finds no file."""
     with suppress(StoreError):
         found = store.file(sentinel) is not None

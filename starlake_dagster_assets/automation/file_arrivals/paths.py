@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.execution.file_store import is_absolute
-from starlake_dagster_assets.project.files.environment import clock
+from starlake_dagster_assets.project.files.environment import date_variables
 from starlake_dagster_assets.project.files.rendering import RenderError, render
 from starlake_dagster_assets.project.model.project import Domain, Project
 
@@ -199,7 +199,7 @@ def _variables(project: Project, domain: Domain, moment: datetime) -> Mapping[st
     datasets = _absolute(project.application.datasets, project)
     return {
         **project.variables,
-        **clock(moment),
+        **date_variables(moment),
         "domain": domain.name,
         "SL_ROOT": project.root,
         "SL_DATASETS": datasets,

@@ -10,7 +10,7 @@ from datetime import datetime
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory, rendered
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, listed, short
+from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, listed, short_hash
 from starlake_dagster_assets.execution.file_store import Store, content_of
 from starlake_dagster_assets.execution.outcome import NotReady
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
@@ -158,7 +158,7 @@ class PreLoadCheck:
         """Returns the ids of the tables whose files may still be written; records the first listing of each."""
         if not self.pre_load.stable_for:
             return []
-        unknown = [node for node, files in scan.sets.items() if vouched.get(short(node)) != files.digest]
+        unknown = [node for node, files in scan.sets.items() if vouched.get(short_hash(node)) != files.digest]
         found = [node for node in unknown if not self._is_stable(scan, node)]
         for node in found:
             first.note(node, scan.sets[node])

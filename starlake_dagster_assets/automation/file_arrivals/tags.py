@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from starlake_dagster_assets.automation.policies.skip_reasons import short
+from starlake_dagster_assets.automation.policies.skip_reasons import short_hash
 
 __all__ = ["FILES", "FILES_OF_WINDOW", "NO_FILES", "SETS", "sets_in", "sets_text"]
 
@@ -26,7 +26,7 @@ def sets_text(sets: Mapping[str, str]) -> str:
     Args:
         sets: By table or ack file.
     """
-    return json.dumps({short(unit): digest for unit, digest in sets.items()}, separators=(",", ":"))
+    return json.dumps({short_hash(unit): digest for unit, digest in sets.items()}, separators=(",", ":"))
 
 
 def sets_in(tags: Mapping[str, str]) -> dict[str, str]:

@@ -13,31 +13,31 @@ from starlake_dagster_assets.automation.policies.dags import DagConfigs
 from starlake_dagster_assets.automation.policies.interval_checks import appends_without_interval
 from starlake_dagster_assets.automation.policies.jobs import JobGroups
 from starlake_dagster_assets.automation.policies.model import (
-    Clock,
-    LineageWatch,
+    CronSchedule,
     Partitions,
     PreLoad,
     Trigger,
     TriggerKind,
     Triggers,
+    UpstreamCondition,
 )
 from starlake_dagster_assets.automation.policies.options import OptionReader, merged
 from starlake_dagster_assets.automation.policies.partitions import (
     REASONS,
-    Obstacle,
+    PartitionObstacle,
+    find_partition_obstacle,
     finer_than_a_day,
     partition_column,
     partition_column_type,
-    partition_obstacle,
     remedy,
     unpartitioned_warning,
 )
-from starlake_dagster_assets.automation.policies.settings import NodeSettings, known_timezone
+from starlake_dagster_assets.automation.policies.settings import NodeSettings, validate_timezone
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
-from starlake_dagster_assets.automation.policies.upstream_conditions import Watches, has_expression
+from starlake_dagster_assets.automation.policies.upstream_conditions import UpstreamConditionBuilder, has_expression
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.graph.select import format_names
 from starlake_dagster_assets.graph.step_plan import topological
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.project.model.project import Project
@@ -112,7 +112,7 @@ class _Builder:
         self._everywhere = automation.node_settings()
         self.reader = OptionReader(model, self._everywhere)
         self._dags = DagConfigs(model, self.reader)
-        self._left_out: dict[Obstacle, list[Node]] = {}
+        self._left_out: dict[PartitionObstacle, list[Node]] = {}
         """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
         self._needed: dict[str, list[str]] = {}
         """Upstreams that run first in the job of a node (`run_dependencies_first`)."""
@@ -121,9 +121,11 @@ class _Builder:
         """Returns the triggers; the option reader has collected the problems."""
         self.reader.unknown(self._model.dags.values())
         clocks = {node: clock.cron for node, (_, clock, _) in self._own_triggers.items() if clock is not None}
-        watches = Watches(self._model, self._graph, self._sorted_nodes, self._settings, clocks, self.reader)
+        watches = UpstreamConditionBuilder(
+            self._model, self._graph, self._sorted_nodes, self._settings, clocks, self.reader
+        )
         watched = watches.of(self._followed())
-        owners = {node: self._owner(node, watched.get(node)) for node in self._sorted_nodes}
+        owners = {node: self._trigger(node, watched.get(node)) for node in self._sorted_nodes}
         for kind, nodes in self._left_out.items():
             self.reader.report(nodes[0], unpartitioned_warning(kind, (node.id for node in nodes)), severity="warning")
         prefix = f"{name}_" if (name := self._automation.name_prefix.rstrip("_")) else ""
@@ -158,17 +160,17 @@ class _Builder:
     # ------------------------------------------------------------------------------------------------ owners
 
     @cached_property
-    def _own_triggers(self) -> Mapping[str, tuple[TriggerKind, Clock | None, PreLoad | None]]:
+    def _own_triggers(self) -> Mapping[str, tuple[TriggerKind, CronSchedule | None, PreLoad | None]]:
         """Own trigger of each node: its cron, its files, or its upstreams."""
         return {node: self._owned(self._graph.nodes[node]) for node in self._sorted_nodes}
 
-    def _owned(self, node: Node) -> tuple[TriggerKind, Clock | None, PreLoad | None]:
+    def _owned(self, node: Node) -> tuple[TriggerKind, CronSchedule | None, PreLoad | None]:
         settings = self._settings[node.id]
         made = node.task or node.table
         assert made is not None
         preload = self._preload(node, settings) if node.kind == "table" and self._automation.pre_load.enabled else None
         if made.cron and self._automation.schedules.enabled:
-            return "schedule", self._clock(node, made.cron, settings), preload
+            return "schedule", self._cron_schedule(node, made.cron, settings), preload
         if preload is not None:
             return "arrival", None, preload
         follows = node.kind == "task" and settings.triggering != "none"
@@ -193,18 +195,18 @@ class _Builder:
         }
         return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})
 
-    def _clock(self, node: Node, cron: str, settings: NodeSettings) -> Clock:
+    def _cron_schedule(self, node: Node, cron: str, settings: NodeSettings) -> CronSchedule:
         zone = self._zone(node, settings)
         start, end = settings.start_date, settings.end_date
         if start is not None and end is not None and _at(start, zone) > _at(end, zone):
             message = f"{end.isoformat()} is before start_date {start.isoformat()}, so no schedule would ever tick."
             self.reader.report_setting(node, "end_date", end, message)
-        return Clock(cron, zone, start, end, bool(settings.catchup))
+        return CronSchedule(cron, zone, start, end, bool(settings.catchup))
 
     def _zone(self, node: Node, settings: NodeSettings) -> str:
         zone = settings.timezone or self._model.application.timezone or "UTC"
         try:
-            return known_timezone(zone)
+            return validate_timezone(zone)
         except ValueError as error:
             self.reader.report_setting(node, "timezone", zone, str(error))
             return "UTC"
@@ -250,17 +252,17 @@ class _Builder:
         same_tick = triggered_by == "schedule" and clock == self._own_triggers[node][1] and preload is None
         return triggered_by in (_FOLLOWS, "none") or same_tick
 
-    def _owner(self, node: str, watch: LineageWatch | None) -> Trigger:
+    def _trigger(self, node: str, watch: UpstreamCondition | None) -> Trigger:
         triggered_by, clock, preload = self._own_triggers[node]
         if triggered_by == _FOLLOWS:
             triggered_by = "none" if watch is None else self._by(node)
         partitions, column = self._partitions(self._graph.nodes[node], clock)
         made, settings = self._graph.nodes[node], self._settings[node]
-        bounds = self._clock(made, "", settings) if partitions == "sink" and clock is None else None
+        bounds = self._cron_schedule(made, "", settings) if partitions == "sink" and clock is None else None
         interval = settings.interval or "declared"
         return Trigger(node, triggered_by, "", preload, clock, watch, partitions, column, bounds, interval)
 
-    def _partitions(self, node: Node, clock: Clock | None) -> tuple[Partitions, str]:
+    def _partitions(self, node: Node, clock: CronSchedule | None) -> tuple[Partitions, str]:
         """Returns how a node is partitioned, and the column of `partition_write=replace`.
 
         A node whose write strategy does not allow partitions is left unpartitioned, with a warning; where the node
@@ -276,7 +278,7 @@ class _Builder:
             return partitions, column
         short = finer_than_a_day(node, partitions, clock.cron if clock else "")
         is_asked = any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags)
-        kind = partition_obstacle(node, short=short, replaced=bool(column))
+        kind = find_partition_obstacle(node, short=short, replaced=bool(column))
         if kind is None and partitions == "sink" and self._is_untimed(node, is_asked=is_asked):
             kind = "untimed"
         if kind is None:
@@ -307,7 +309,7 @@ class _Builder:
             self.reader.report(
                 self._graph.nodes[node],
                 f"{node}: run_dependencies_first cannot be expressed as a condition, which requests the asset alone: "
-                f"nothing would start {some(first, 3)}. Set triggering=sensor, or run_dependencies_first=false.",
+                f"nothing would start {format_names(first, 3)}. Set triggering=sensor or run_dependencies_first=false.",
             )
         return "condition"
 

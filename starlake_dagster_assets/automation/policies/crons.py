@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.automation.policies.model import CronSchedule
 
 if TYPE_CHECKING:
     from dagster import TimeWindowPartitionsDefinition
@@ -40,7 +40,7 @@ def period_of(cron: str) -> float:
 
 
 @cache
-def tick_together(one: Clock, other: Clock) -> bool:
+def tick_together(one: CronSchedule, other: CronSchedule) -> bool:
     """Whether two clocks tick at the same moment again and again, as a daily and an hourly one do at midnight."""
     rare, frequent = sorted((one, other), key=lambda clock: (period_of(clock.cron), clock.cron), reverse=True)
     tick = _FROM

@@ -11,14 +11,14 @@ from datetime import datetime
 
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.facts import LineageFacts, LineageTarget, RunAttempt, UpstreamUpdate
-from starlake_dagster_assets.automation.policies.model import AllOf, Condition, LineageWatch, Trigger, Upstream
+from starlake_dagster_assets.automation.policies.model import AllOf, Condition, Trigger, Upstream, UpstreamCondition
 from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed
 
 __all__ = [
     "Evaluator",
     "RunNeeded",
     "Skip",
-    "watched_nodes",
+    "condition_nodes",
 ]
 
 _STATES = {"failed": "failed", "canceled": "was canceled", "succeeded": "succeeded and materialized nothing"}
@@ -61,7 +61,7 @@ class _State:
     """Updates that a target reads, and which of them are new."""
 
     target: LineageTarget
-    watch: LineageWatch
+    condition: UpstreamCondition
     updates: Mapping[str, UpstreamUpdate]
     fresh: frozenset[str]
     cycle: tuple[datetime, datetime] | None
@@ -69,10 +69,10 @@ class _State:
 
     @property
     def patient(self) -> frozenset[str]:
-        return self.watch.optional | self.watch.slower
+        return self.condition.optional | self.condition.slower
 
-    def holds(self, counted: Collection[str]) -> bool:
-        return _truth(self.watch.condition, counted, self.patient) is True
+    def is_fulfilled(self, counted: Collection[str]) -> bool:
+        return _truth(self.condition.condition, counted, self.patient) is True
 
 
 @dataclass
@@ -107,9 +107,9 @@ class Evaluator:
         pending = self._pending_upstreams(state, together)
         joined = {up for up in pending if self._is_joined(state, up, together)}
         counted = state.counted | joined
-        if not state.holds(counted):
+        if not state.is_fulfilled(counted):
             return Skip(self._awaited(state, counted, joined))
-        seen = _seen(state, counted, joined)
+        seen = _describe_updates(state, counted, joined)
         if missing := self._missing(state, joined):
             return Skip(
                 f"{seen}; {target.node} also reads {listed(missing)}, never materialized so far: materialize "
@@ -121,7 +121,7 @@ class Evaluator:
             return Skip(f"{seen}; {reason}.", due=True)
         updates = {up: one for up, one in state.updates.items() if up in state.fresh}
         late = [up for up in updates if up not in state.counted and state.cycle and not updates[up].indirect]
-        text = f" (and {_seen(state, late)}, of another cycle, not read before)" if late else ""
+        text = f" (and {_describe_updates(state, late)}, of another cycle, not read before)" if late else ""
         attempt = self.facts.attempt(target)
         if attempt is not None and not joined and self._is_for_counted(state, attempt):
             text += f"; run {attempt.run} failed before it began {target}"
@@ -143,7 +143,7 @@ class Evaluator:
         if run := self.facts.running(target):
             return f"{run} will still materialize it"
         trigger = self.triggers.get(target.node)
-        if trigger is None or trigger.watch is None or not trigger.is_lineage:
+        if trigger is None or trigger.upstream_condition is None or not trigger.is_lineage:
             return ""
         if not self._will_run(self._state(target)) or self.facts.stopped_sensor(target.node) is not None:
             return ""
@@ -152,19 +152,19 @@ class Evaluator:
     def _will_run(self, state: _State) -> bool:
         """Whether a target is due, or will be once its own upstreams are materialized."""
         pending = self._pending_upstreams(state)
-        if not state.holds(state.counted | pending.keys()):
+        if not state.is_fulfilled(state.counted | pending.keys()):
             return False
         if self._missing(state, pending):
             return False
         return bool(pending or self._answer(state) is None) and self._rest(state) <= 0
 
     def _missing(self, state: _State, coming: Collection[str]) -> list[str]:
-        return sorted(node for node in state.watch.present if node not in coming and not self.facts.exists(node))
+        return sorted(node for node in state.condition.present if node not in coming and not self.facts.exists(node))
 
     def _pending_upstreams(self, state: _State, together: Collection[LineageTarget] = ()) -> dict[str, str]:
         """Returns the watched nodes that are about to be materialized, each with the reason."""
         found: dict[str, str] = {}
-        for up in watched_nodes(state.watch.condition):
+        for up in condition_nodes(state.condition.condition):
             ups = self.facts.upstream(state.target, up)
             whys = ("the same run materializes it" if one in together else self.pending(one) for one in ups)
             if why := next(filter(None, whys), ""):
@@ -183,14 +183,14 @@ class Evaluator:
             return f"{run} is materializing {state.target} and began before that"
         if (rest := self._rest(state)) > 0:
             last = instant(self.facts.last_run(state.target.node))
-            interval = duration_text(state.watch.min_interval)
+            interval = duration_text(state.condition.min_interval)
             soonest = duration_text(rest)
             return f"the last run was at {last}, the next one may be in {soonest} (minimum interval {interval})"
         return ""
 
     def _rest(self, state: _State) -> float:
         """Seconds until the minimum interval is over."""
-        least = state.watch.min_interval
+        least = state.condition.min_interval
         return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
 
     def _answer(self, state: _State) -> RunAttempt | None:
@@ -211,7 +211,7 @@ class Evaluator:
     def _stopped(self, state: _State) -> str:
         """Returns a sentence about upstreams that are due and not waited for, since nothing starts them."""
         found: list[str] = []
-        for up in watched_nodes(state.watch.condition):
+        for up in condition_nodes(state.condition.condition):
             sensor = self.facts.stopped_sensor(up) if self._is_due(state.target, up) else None
             if sensor is not None:
                 found.append(f"{up} is due too and not waited for: its sensor {sensor} is stopped")
@@ -219,19 +219,19 @@ class Evaluator:
 
     def _is_due(self, target: LineageTarget, up: str) -> bool:
         trigger = self.triggers.get(up)
-        if trigger is None or trigger.watch is None or not trigger.is_lineage:
+        if trigger is None or trigger.upstream_condition is None or not trigger.is_lineage:
             return False
         return any(self._will_run(self._state(one)) for one in self.facts.upstream(target, up))
 
     def _state(self, target: LineageTarget) -> _State:
         if target not in self._states:
-            self._states[target] = self._found(target)
+            self._states[target] = self._read_state(target)
         return self._states[target]
 
-    def _found(self, target: LineageTarget) -> _State:
-        watch = self.triggers[target.node].watch
+    def _read_state(self, target: LineageTarget) -> _State:
+        watch = self.triggers[target.node].upstream_condition
         assert watch is not None
-        nodes = watched_nodes(watch.condition)
+        nodes = condition_nodes(watch.condition)
         updates = {node: one for node, one in self.facts.updates(target).items() if node in nodes}
         fresh = [node for node, one in updates.items() if not self.facts.is_consumed(target, node, one)]
         moved = [node for node in fresh if not (watch.gate and _expired(watch, node, updates[node], self.facts.now))]
@@ -244,38 +244,40 @@ class Evaluator:
     # --------------------------------------------------------------------------------------------------- messages
 
     def _awaited(self, state: _State, counted: Collection[str], joined: Collection[str] = ()) -> str:
-        lacking = _lacking(state.watch.condition, counted, state.patient)
+        lacking = _lacking(state.condition.condition, counted, state.patient)
         nodes = [
-            node for node in watched_nodes(state.watch.condition) if node not in counted and node not in state.patient
+            node
+            for node in condition_nodes(state.condition.condition)
+            if node not in counted and node not in state.patient
         ]
-        why = listed([self._standing(state, node) for node in nodes], ";")
+        why = listed([self._describe(state, node) for node in nodes], ";")
         if not counted:
             return f"No new update: {why}." if why else "No new update."
         cycle = state.cycle
         where = f" in the cycle from {cycle[0]:%Y-%m-%d %H:%M} to {cycle[1]:%Y-%m-%d %H:%M}" if cycle else ""
-        return f"Waits for {lacking}{where}. Seen: {_seen(state, counted, joined)}. {why}".rstrip(" ") + (
+        return f"Waits for {lacking}{where}. Seen: {_describe_updates(state, counted, joined)}. {why}".rstrip(" ") + (
             "." if why else ""
         )
 
-    def _standing(self, state: _State, node: str) -> str:
+    def _describe(self, state: _State, node: str) -> str:
         update = state.updates.get(node)
         if update is None:
             return f"{node} was never materialized"
         when = f"{node} was last materialized at {instant(update.time)}"
         if node not in state.fresh:
             return f"{when}, which {state.target} has read"
-        if state.watch.gate and _expired(state.watch, node, update, self.facts.now):
-            return f"{when}, which counts for {duration_text(state.watch.freshness[node])} only"
+        if state.condition.gate and _expired(state.condition, node, update, self.facts.now):
+            return f"{when}, which counts for {duration_text(state.condition.freshness[node])} only"
         if update.indirect:
             return f"{when}, for another partition"
         return f"{when}, for another cycle" if state.cycle else when
 
 
-def watched_nodes(condition: Condition) -> tuple[str, ...]:
+def condition_nodes(condition: Condition) -> tuple[str, ...]:
     """Returns the nodes of a condition, sorted."""
     if isinstance(condition, Upstream):
         return (condition.node,)
-    return tuple(sorted({node for part in condition.parts for node in watched_nodes(part)}))
+    return tuple(sorted({node for part in condition.parts for node in condition_nodes(part)}))
 
 
 def _truth(condition: Condition, counted: Collection[str], patient: frozenset[str]) -> bool | None:
@@ -302,7 +304,7 @@ def _lacking(condition: Condition, counted: Collection[str], patient: frozenset[
     return f"({text})" if len(texts) > 1 else text
 
 
-def _expired(watch: LineageWatch, node: str, update: UpstreamUpdate, now: float) -> bool:
+def _expired(watch: UpstreamCondition, node: str, update: UpstreamUpdate, now: float) -> bool:
     limit = watch.freshness.get(node)
     return limit is not None and now - update.time > limit
 
@@ -312,24 +314,26 @@ def _moment(update: UpstreamUpdate) -> float:
     return update.window[0].timestamp() if update.window else update.time
 
 
-def _cycle(watch: LineageWatch, moved: Sequence[UpstreamUpdate], timezone: str) -> tuple[datetime, datetime] | None:
+def _cycle(
+    watch: UpstreamCondition, moved: Sequence[UpstreamUpdate], timezone: str
+) -> tuple[datetime, datetime] | None:
     """Returns the newest cycle with an update of an upstream."""
     if watch.data_cycle is None or not moved:
         return None
     return cycle_of(watch.data_cycle, max(map(_moment, moved)), timezone)
 
 
-def _within(watch: LineageWatch, node: str, update: UpstreamUpdate, cycle: tuple[datetime, datetime]) -> bool:
+def _within(watch: UpstreamCondition, node: str, update: UpstreamUpdate, cycle: tuple[datetime, datetime]) -> bool:
     more = watch.freshness.get(node, 0) if watch.beyond else 0
     return cycle[0].timestamp() - more <= _moment(update) < cycle[1].timestamp() + more
 
 
-def _seen(state: _State, counted: Iterable[str], joined: Collection[str] = ()) -> str:
+def _describe_updates(state: _State, counted: Iterable[str], joined: Collection[str] = ()) -> str:
     texts: list[str] = []
     for node in sorted(counted):
         if node in joined:
             texts.append(f"{node} in the same run")
-        elif run := state.updates[node].left_out_by:
+        elif run := state.updates[node].excluded_by:
             texts.append(f"{node}, of which run {run} left out updates outside its interval")
         else:
             texts.append(f"{node} at {instant(state.updates[node].time)}")

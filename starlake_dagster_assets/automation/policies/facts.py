@@ -31,7 +31,7 @@ class UpstreamUpdate:
         window: Data interval of its partition, where that is one of time.
         indirect: Whether it belongs to another partition of the target: of an upstream without partitions. It makes no
             run due alone.
-        left_out_by: Id of the run that materialized the target and left out updates of the upstream, because they are
+        excluded_by: Id of the run that materialized the target and left out updates of the upstream, because they are
             outside its data interval; empty where there is none. The storage id is then that of its materialization.
     """
 
@@ -40,7 +40,7 @@ class UpstreamUpdate:
     run: str = ""
     window: tuple[datetime, datetime] | None = None
     indirect: bool = False
-    left_out_by: str = ""
+    excluded_by: str = ""
 
 
 @dataclass(frozen=True)

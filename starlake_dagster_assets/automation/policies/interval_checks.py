@@ -8,7 +8,7 @@ from functools import cache
 
 from starlake_dagster_assets.automation.policies.model import Trigger
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.graph.select import format_names
 
 __all__ = ["appends", "appends_without_interval", "reads_interval"]
 
@@ -32,7 +32,7 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
     @cache
     def declares(name: str) -> bool:
         trigger = triggers.get(name)
-        if trigger is None or trigger.clock is not None or trigger.partitions != "none":
+        if trigger is None or trigger.cron_schedule is not None or trigger.partitions != "none":
             return trigger is not None
         if trigger.interval == "since_last_run":
             return True
@@ -45,12 +45,13 @@ def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> I
         node = graph.nodes[name]
         is_followed = trigger.is_lineage and trigger.partitions == "none" and trigger.interval == "declared"
         variable = _appended_interval(node) if is_followed else ""
-        if variable and (names := silent(name)):
+        if variable and (silent_names := silent(name)):
+            names = format_names(silent_names)
             yield (
                 node,
-                f"{name} appends the rows of an interval (`{variable}`), but updates of {some(names)} declare none: a "
-                "run that consumes one computes everything, and fails where rows are there already. Next: set a "
-                f"schedule or partitions on {some(names)}, interval=since_last_run on {name} if its SQL filters by the "
+                f"{name} appends the rows of an interval (`{variable}`), but updates of {names} declare none: a run "
+                "that consumes one computes everything, and fails where rows are there already. Next: set a "
+                f"schedule or partitions on {names}, interval=since_last_run on {name} if its SQL filters by the "
                 "time at which rows were written, or another writeStrategy.",
             )
 

@@ -72,7 +72,10 @@ class JobGroups:
         for node, first in self._needed.items():
             for one in first:
                 trigger = self._owners[one]
-                if trigger.triggered_by == "none" or trigger.clock == self._owners[node].clock is not None:
+                if (
+                    trigger.triggered_by == "none"
+                    or trigger.cron_schedule == self._owners[node].cron_schedule is not None
+                ):
                     found.setdefault(one, found.get(node, node))
         return found
 
@@ -92,7 +95,7 @@ class JobGroups:
             kind = "load" if node.kind == "table" else "transform"
             dag = self._dags.of(node)
             base = self._prefix + (self._dags.file(dag, node) if dag else f"{kind}_{ascii_name(node.domain)}")
-            key = (base, kind, dag.name if dag else "", trigger.triggered_by, trigger.clock)
+            key = (base, kind, dag.name if dag else "", trigger.triggered_by, trigger.cron_schedule)
             if key not in groups:
                 label = self._label(node, trigger, named=dag is not None)
                 groups[key] = _Group(base, label, kind, dag.name if dag else None)
@@ -100,12 +103,12 @@ class JobGroups:
         return groups
 
     def _label(self, node: Node, trigger: Trigger, *, named: bool) -> str:
-        if trigger.clock is None:
+        if trigger.cron_schedule is None:
             return _LABELS[trigger.triggered_by] or ("lineage" if named else "")
         label = self._dags.label(node)
         if named or not label.startswith("cron"):
             return ascii_name(label)
-        return "cron_" + "_".join(ascii_name(part) or "x" for part in trigger.clock.cron.split())
+        return "cron_" + "_".join(ascii_name(part) or "x" for part in trigger.cron_schedule.cron.split())
 
     def _sorted(self, nodes: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(nodes, key=self._place.__getitem__))

@@ -14,11 +14,10 @@ from starlake_dagster_assets.project.model.problems import Problem
 __all__ = [
     "AllOf",
     "AnyOf",
-    "Clock",
     "Condition",
+    "CronSchedule",
     "Intervals",
     "Job",
-    "LineageWatch",
     "Partitions",
     "PreLoad",
     "PreLoadStrategy",
@@ -26,6 +25,7 @@ __all__ = [
     "TriggerKind",
     "Triggers",
     "Upstream",
+    "UpstreamCondition",
 ]
 
 PreLoadStrategy = Literal["none", "imported", "pending", "ack"]
@@ -71,7 +71,7 @@ class PreLoad:
 
 
 @dataclass(frozen=True)
-class Clock:
+class CronSchedule:
     """A cron expression of five fields, in a time zone (IANA name).
 
     Attributes:
@@ -114,7 +114,7 @@ Condition = Upstream | AllOf | AnyOf
 
 
 @dataclass(frozen=True)
-class LineageWatch:
+class UpstreamCondition:
     """Condition on the upstreams of a node before it is materialized.
 
     Attributes:
@@ -165,11 +165,11 @@ class Trigger:
     triggered_by: TriggerKind
     job: str
     preload: PreLoad | None = None
-    clock: Clock | None = None
-    watch: LineageWatch | None = None
+    cron_schedule: CronSchedule | None = None
+    upstream_condition: UpstreamCondition | None = None
     partitions: Partitions = "none"
     replaced_column: str = ""
-    bounds: Clock | None = None
+    bounds: CronSchedule | None = None
     interval: Intervals = "declared"
 
     @property

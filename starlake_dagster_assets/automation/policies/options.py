@@ -18,7 +18,7 @@ from starlake_dagster_assets.project.files.rendering import RenderError, render,
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import DagConfig, Project
 
-__all__ = ["OptionReader", "known_elsewhere", "merged", "task_options"]
+__all__ = ["OptionReader", "list_ignored_options", "merged", "task_options"]
 
 _OF_OTHERS = """
     pre_load_sensor pre_load_timeout pre_load_not_ready_sentinel_path retry_on_failure retry_delay_in_seconds
@@ -40,7 +40,7 @@ _VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
 
 
 @lru_cache(maxsize=1)
-def known_elsewhere() -> frozenset[str]:
+def list_ignored_options() -> frozenset[str]:
     """Returns options that triggers do not read: of environments, of other orchestrators, or without an effect here."""
     environments = (name for one in execution_environments().values() for name in one.options)
     return frozenset(_OF_OTHERS.split()) | frozenset(environments)
@@ -117,9 +117,14 @@ class OptionReader:
             if dag.template and not _VENDOR_TEMPLATE.search(dag.template):
                 continue
             for name in dag.options:
-                if name in _OWN_NAMES or name in self._tasks or _VARIABLE.fullmatch(name) or name in known_elsewhere():
+                if (
+                    name in _OWN_NAMES
+                    or name in self._tasks
+                    or _VARIABLE.fullmatch(name)
+                    or name in list_ignored_options()
+                ):
                     continue
-                near = closest_match(name, [*sorted(_OWN_NAMES | known_elsewhere()), *sorted(self._tasks)])
+                near = closest_match(name, [*sorted(_OWN_NAMES | list_ignored_options()), *sorted(self._tasks)])
                 hint = f"Did you mean `{near}`?" if near else "Remove it, unless your template reads it."
                 text, key = f"the option `{name}` is not used here.", f"dag.options.{name}"
                 self.report(dag, text, "unknown-option", key=key, hint=hint, severity="warning")

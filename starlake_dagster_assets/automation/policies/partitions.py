@@ -7,29 +7,29 @@ from types import MappingProxyType
 from typing import Literal
 
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.graph.select import format_names
 from starlake_dagster_assets.project.model.project import TypeDef
 from starlake_dagster_assets.project.model.values import STRATEGIES
 
 __all__ = [
     "REASONS",
-    "Obstacle",
+    "PartitionObstacle",
+    "find_partition_obstacle",
     "finer_than_a_day",
     "partition_column",
     "partition_column_type",
-    "partition_obstacle",
     "remedy",
     "unpartitioned_warning",
 ]
 
-Obstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load", "untimed"]
+PartitionObstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load", "untimed"]
 """Reason for which a table or task cannot be partitioned, see `REASONS`."""
 
 REPLACE = (
     "set writeStrategy.type OVERWRITE_BY_PARTITION with the date column in sink.partition, or on the embedded engine "
     "partition_write=replace"
 )
-REASONS: Mapping[Obstacle, str] = MappingProxyType(
+REASONS: Mapping[PartitionObstacle, str] = MappingProxyType(
     {
         "overwrite": "writeStrategy OVERWRITE replaces the whole table, so each partition would wipe the others",
         "append": "writeStrategy APPEND writes the rows of a partition again each time it is materialized",
@@ -41,7 +41,7 @@ REASONS: Mapping[Obstacle, str] = MappingProxyType(
         "untimed": "the project does not describe the column of sink.partition as a date or timestamp",
     }
 )
-_REMEDIES: Mapping[Obstacle, str] = MappingProxyType(
+_REMEDIES: Mapping[PartitionObstacle, str] = MappingProxyType(
     {
         "history": "leave it unpartitioned",
         "view": "leave it unpartitioned",
@@ -51,11 +51,13 @@ _REMEDIES: Mapping[Obstacle, str] = MappingProxyType(
         "untimed": "describe the column in attributes with the type date or timestamp, or set the tag partition=daily",
     }
 )
-_KINDS: Mapping[str, Obstacle] = MappingProxyType({"OVERWRITE": "overwrite", "APPEND": "append", "SCD2": "history"})
+_KINDS: Mapping[str, PartitionObstacle] = MappingProxyType(
+    {"OVERWRITE": "overwrite", "APPEND": "append", "SCD2": "history"}
+)
 _MOST_NAMES = 10
 
 
-def partition_obstacle(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
+def find_partition_obstacle(node: Node, *, short: bool, replaced: bool) -> PartitionObstacle | None:
     """Finds why a node cannot be materialized partition by partition; None where it can.
 
     Args:
@@ -71,7 +73,7 @@ def partition_obstacle(node: Node, *, short: bool, replaced: bool) -> Obstacle |
     return _of_task(node, short=short, replaced=replaced)
 
 
-def _of_task(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
+def _of_task(node: Node, *, short: bool, replaced: bool) -> PartitionObstacle | None:
     assert node.task is not None
     kind = node.task.write_strategy.type.upper()
     if node.is_view:
@@ -87,17 +89,17 @@ def _of_task(node: Node, *, short: bool, replaced: bool) -> Obstacle | None:
     return _KINDS.get(kind) or (None if kind in STRATEGIES else "statements")
 
 
-def unpartitioned_warning(kind: Obstacle, nodes: Iterable[str]) -> str:
+def unpartitioned_warning(kind: PartitionObstacle, nodes: Iterable[str]) -> str:
     """Renders the warning about nodes that are left unpartitioned."""
     names = list(nodes)
     what = "is left" if len(names) == 1 else "are left"
     return (
-        f"{len(names)} of the partitioned assets {what} unpartitioned: {some(names, _MOST_NAMES)}. "
+        f"{len(names)} of the partitioned assets {what} unpartitioned: {format_names(names, _MOST_NAMES)}. "
         f"Cause: {REASONS[kind]}. Next: {remedy(kind)}."
     )
 
 
-def remedy(kind: Obstacle) -> str:
+def remedy(kind: PartitionObstacle) -> str:
     """Returns the next step for an obstacle."""
     return _REMEDIES.get(kind, REPLACE)
 

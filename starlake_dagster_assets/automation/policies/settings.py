@@ -31,7 +31,7 @@ __all__ = [
     "TimeZone",
     "Triggering",
     "Words",
-    "known_timezone",
+    "validate_timezone",
     "validation_messages",
 ]
 
@@ -39,7 +39,7 @@ FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
 """Settings that had another name."""
 
 
-def _words(value: Any) -> Any:
+def _parse_list(value: Any) -> Any:
     """Returns a list, also from the notations of DAG configurations: `a, b`, `a b`, `["a", "b"]` or `['a', 'b']`."""
     if not isinstance(value, str):
         return value
@@ -73,7 +73,7 @@ def _timezones() -> frozenset[str]:
     return frozenset(available_timezones())  # reads a directory
 
 
-def known_timezone(name: str) -> str:
+def validate_timezone(name: str) -> str:
     """Returns the name of a time zone unchanged.
 
     Args:
@@ -88,11 +88,11 @@ def known_timezone(name: str) -> str:
     return name
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_parse_list)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Seconds = Annotated[float, Field(ge=0)]
 Period = Annotated[float, Field(gt=0)]
-TimeZone = Annotated[str, AfterValidator(known_timezone)]
+TimeZone = Annotated[str, AfterValidator(validate_timezone)]
 Strategy = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
 Guard = Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)]
 Triggering = Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-__all__ = ["duration_text", "instant", "listed", "short"]
+__all__ = ["duration_text", "instant", "listed", "short_hash"]
 
 _MOST_NAMED = 8
 
@@ -37,6 +37,6 @@ def duration_text(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def short(text: str) -> str:
+def short_hash(text: str) -> str:
     """Returns a text as twelve characters, for cursors and keys."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from starlake_dagster_assets.automation.policies.crons import period_of
-from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.expression import (
     ExpressionError,
     find_node,
@@ -16,7 +16,7 @@ from starlake_dagster_assets.automation.policies.expression import (
     named_nodes,
     parse_expression,
 )
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, LineageWatch, Upstream
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream, UpstreamCondition
 from starlake_dagster_assets.automation.policies.options import OptionReader
 from starlake_dagster_assets.automation.policies.settings import NodeSettings
 from starlake_dagster_assets.graph.model import Graph, Node
@@ -24,7 +24,7 @@ from starlake_dagster_assets.project.model.project import Project
 from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.project.resolve.schedules import PRESETS, cron_of
 
-__all__ = ["Watches", "has_expression"]
+__all__ = ["UpstreamConditionBuilder", "has_expression"]
 
 _WORDS = ("any", "all")
 
@@ -35,7 +35,7 @@ def has_expression(settings: NodeSettings) -> bool:
 
 
 @dataclass(frozen=True)
-class Watches:
+class UpstreamConditionBuilder:
     """Makes the watches of the tasks that follow what they read.
 
     Attributes:
@@ -54,14 +54,14 @@ class Watches:
     clocks: Mapping[str, str]
     reader: OptionReader
 
-    def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, LineageWatch]:
+    def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, UpstreamCondition]:
         """Returns the watches of the tasks whose condition names an upstream.
 
         Args:
             followed: What each task follows of what it reads, by node id.
         """
-        found = {node: self._watch(self.graph.nodes[node], ups) for node, ups in followed.items()}
-        return {node: watch for node, watch in found.items() if watched_nodes(watch.condition)}
+        found = {node: self._condition(self.graph.nodes[node], ups) for node, ups in followed.items()}
+        return {node: watch for node, watch in found.items() if condition_nodes(watch.condition)}
 
     @cached_property
     def frequencies(self) -> Mapping[str, str]:
@@ -74,7 +74,7 @@ class Watches:
                 found[node] = own or min(crons, key=period_of)
         return found
 
-    def _watch(self, node: Node, ups: Sequence[str]) -> LineageWatch:
+    def _condition(self, node: Node, ups: Sequence[str]) -> UpstreamCondition:
         settings = self.settings[node.id]
         strategy = (settings.dataset_triggering_strategy or "any").strip()
         word = strategy.lower()
@@ -82,10 +82,10 @@ class Watches:
             condition = joined(AnyOf if word == "any" else AllOf, [Upstream(up) for up in ups])
         else:
             condition = self._expression(node, strategy) or joined(AnyOf, [Upstream(up) for up in ups])
-        seen = watched_nodes(condition)
+        seen = condition_nodes(condition)
         optional, slower = self._optional(node, seen), self._slower(node, seen)
         freshness = {up: limit for up in seen if (limit := self._freshness(up)) is not None}
-        return LineageWatch(
+        return UpstreamCondition(
             condition,
             optional=optional,
             slower=slower,
@@ -104,7 +104,7 @@ class Watches:
         except ExpressionError as error:
             self.reader.report_setting(node, "dataset_triggering_strategy", text, str(error))
             return None
-        if node.id in watched_nodes(found):
+        if node.id in condition_nodes(found):
             self.reader.report(node, f"dataset_triggering_strategy `{text}`: {node.id} cannot wait for itself.")
             return None
         return found

@@ -112,7 +112,7 @@ def _drift(
     table: Table, project: Project, there: Sequence[tuple[str, str]], engine: str
 ) -> tuple[list[str], list[str], list[str]]:
     found = {name.lower(): (name, kind) for name, kind in there}
-    wanted = _wanted(table, project, engine)
+    wanted = _checks_of_table(table, project, engine)
     strategy = table.metadata.write_strategy
     own = {
         strategy.start_ts or project.application.scd2_start_timestamp,
@@ -129,7 +129,7 @@ def _drift(
     return missing, extra, differing
 
 
-def _wanted(table: Table, project: Project, engine: str) -> dict[str, tuple[str, str]]:
+def _checks_of_table(table: Table, project: Project, engine: str) -> dict[str, tuple[str, str]]:
     if engine == "duckdb":
         from starlake_dagster_assets.engine.reading.ddl import target_columns
 

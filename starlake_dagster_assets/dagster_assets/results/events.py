@@ -71,7 +71,9 @@ class Results:
         self._partitioned = context.assets_def.partitions_def is not None
         texts = {node: about.get(DATA_INTERVAL, "") for node, about in about_interval.items()}
         intervals = {node: known for node, text in texts.items() if (known := parse_interval(text)) is not None}
-        self._loads = LoadPartitions(context, runner, settings.partition, binding.translator, intervals, self._ask)
+        self._loads = LoadPartitions(
+            context, runner, settings.partition, binding.translator, intervals, self._read_optional
+        )
         self._columns: dict[str, Sequence[tuple[str, str]] | None] = {}
         self._reported: set[str] = set()
         self._warned: set[str] = set()
@@ -95,7 +97,7 @@ class Results:
         key = self._keys[item.node.id]
         if item.status == "materialized":
             self._reported.add(item.node.id)
-            checks = list(self._checks(item)) if item.settled else list(self._early_checks(item))
+            checks = list(self._checks(item)) if item.is_final else list(self._early_checks(item))
             yield from self._materialized(item, key, checks)
             return
         if item.status == "nothing" and item.node.kind == "table":
@@ -138,7 +140,7 @@ class Results:
                 metadata |= {"dagster/partition_row_count": item.accepted} if item.accepted is not None else {}
             yield from self._loads.events(item, key, metadata, checks)
             return
-        if self._partition is not None and item.settled and self._fetch.row_counts:
+        if self._partition is not None and item.is_final and self._fetch.row_counts:
             metadata |= self._partition_rows(item.node, key, metadata.get("starlake/rows_in_table"))
         if self._partition is None:
             metadata |= self._interval_metadata(item)
@@ -200,11 +202,11 @@ class Results:
         if item.checks:
             yield from self._selected(expectation_results(item, key, self._samples))
         if self._columns_of(item.node):
-            yield from self._selected(iter(self._standing(item.node, key, set(RESERVED))))
+            yield from self._selected(iter(self._existing_table_checks(item.node, key, set(RESERVED))))
         if self._columns_of(item.node) != ():
             yield from unchanged_output(self._context, key)
 
-    def checks_alone(self, nodes: Collection[str]) -> Iterator[dg.AssetCheckResult]:
+    def evaluate_checks(self, nodes: Collection[str]) -> Iterator[dg.AssetCheckResult]:
         """Checks selected without their assets, evaluated on the tables as they stand.
 
         Args:
@@ -218,17 +220,19 @@ class Results:
             if not named or key in self._context.selected_asset_keys:
                 continue
             answered: set[str] = set()
-            for result in self._standing(node, key, named):
+            for result in self._existing_table_checks(node, key, named):
                 answered.add(result.check_name or "")
                 yield from self._selected(iter([result]))
             if left := sorted(named - answered):
                 self.unanswered[node.id] = left
 
-    def _standing(self, node: Node, key: dg.AssetKey, named: set[str]) -> Sequence[dg.AssetCheckResult]:
+    def _existing_table_checks(self, node: Node, key: dg.AssetKey, named: set[str]) -> Sequence[dg.AssetCheckResult]:
         reader, project, samples = self._reader, self._binding.source.model, self._samples
         if reader is None:
             return ()
-        return self._ask(lambda: list(existing_table_results(node, key, named, project, reader, samples))) or ()
+        return (
+            self._read_optional(lambda: list(existing_table_results(node, key, named, project, reader, samples))) or ()
+        )
 
     # ------------------------------------------------------------------------------------------------- checks
 
@@ -258,7 +262,7 @@ class Results:
             return
         project = self._binding.source.model
         there, engine = self._columns_of(node), engine_of(node, project)
-        result = self._ask(lambda: drift_result(node, key, project, there or (), engine))
+        result = self._read_optional(lambda: drift_result(node, key, project, there or (), engine))
         if result is not None:
             yield result
 
@@ -281,7 +285,7 @@ class Results:
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
         """Returns metadata in the order of the UI: rows, files, columns, then duration and ids."""
-        fetched = self._fetched(outcome.node, self._reader) if self._reader is not None and outcome.settled else {}
+        fetched = self._fetched(outcome.node, self._reader) if self._reader is not None and outcome.is_final else {}
         counts = {"accepted": outcome.accepted, "rejected": outcome.rejected, "input": outcome.input}
         metadata: dict[str, Any] = {key: fetched.pop(key) for key in [_ROW_COUNT] if key in fetched}
         metadata |= {f"starlake/rows_{name}": count for name, count in counts.items() if count is not None}
@@ -289,7 +293,7 @@ class Results:
             metadata[_FILES] = ", ".join(outcome.files)
         metadata |= fetched
         if self._fetch.columns:
-            lineage = self._ask(lambda: self._lineage.of(outcome.node))
+            lineage = self._read_optional(lambda: self._lineage.of(outcome.node))
             metadata |= {"dagster/column_lineage": lineage} if lineage is not None else {}
         if outcome.warnings:
             metadata[_WARNING] = "\n".join(outcome.warnings)
@@ -302,10 +306,10 @@ class Results:
     def _fetched(self, node: Node, reader: WarehouseReader) -> dict[str, Any]:
         found: dict[str, Any] = {}
         count = (lambda: reader.row_count(*node.target)) if self._fetch.row_counts else None
-        if count is not None and (rows := self._ask(count)) is not None:
+        if count is not None and (rows := self._read_optional(count)) is not None:
             found[_ROW_COUNT] = rows
         if (limit := self._fetch.preview) and may_be_shown(node):
-            rows = self._ask(lambda: reader.rows(*node.target, limit)) or ()
+            rows = self._read_optional(lambda: reader.rows(*node.target, limit)) or ()
             if rows and (columns := self._columns_of(node)):
                 names = [name for name, _ in columns]
                 found["starlake/preview"] = as_table(names, rows, lambda column: self._private.shows(node, column))
@@ -317,11 +321,11 @@ class Results:
         """Returns the columns of the warehouse, read once per step; `()` for no table, None where they are unknown."""
         reader = self._reader
         if reader is not None and node.id not in self._columns:
-            found = self._ask(lambda: reader.columns(*node.target))
+            found = self._read_optional(lambda: reader.columns(*node.target))
             self._columns[node.id] = None if found is None else tuple(found)
         return self._columns.get(node.id)
 
-    def _ask(self, question: Callable[[], _T]) -> _T | None:
+    def _read_optional(self, question: Callable[[], _T]) -> _T | None:
         try:
             return question()
         except Exception as error:  # metadata is a courtesy: whatever a driver raises, the table was made

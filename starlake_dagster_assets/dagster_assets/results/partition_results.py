@@ -142,7 +142,7 @@ class LoadPartitions:
         Rows whose partition column is NULL have no time: no interval selects them.
         """
         node = outcome.node
-        clock = self._translator.trigger(node).clock
+        clock = self._translator.trigger(node).cron_schedule
         timezone = clock.timezone if clock is not None else self._translator.timezone
         counts, start = self._counted(outcome), self._intervals[node.id][0]
         if counts is None:
@@ -215,7 +215,7 @@ class LoadPartitions:
         if counts is not None or self._counts_itself:
             return counts
         before = self._before.get(node.id)
-        if before is None or not outcome.settled:
+        if before is None or not outcome.is_final:
             return None
         after = self._ask(lambda: reader.partition_counts(*node.target, partition_column(node)))
         if after is None:

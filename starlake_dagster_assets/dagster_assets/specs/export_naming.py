@@ -44,7 +44,7 @@ def naming_of(
         groups={node: group for node, group in groups.items() if group != group_name(_schema(graph.nodes[node]))},
         reads={node: tuple(told.get(key, key) for key in read) for node, read in changed.items()},
         excluded=excluded,
-        own={key: tuple(told.get(one, one) for one in ups) for key, ups in (own or {}).items()},
+        upstreams_in_project={key: tuple(told.get(one, one) for one in ups) for key, ups in (own or {}).items()},
         airflow={node: one for node, one in (airflow or {}).items() if one},
     )
 

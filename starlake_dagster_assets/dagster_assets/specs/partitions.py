@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.crons import cron_windows
-from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
@@ -20,7 +20,7 @@ from starlake_dagster_assets.project.model.project import TypeDef
 __all__ = [
     "PARTITIONS_START",
     "check_clocks",
-    "clock_windows",
+    "cron_partitions",
     "in_timezone",
     "node_partitions",
     "partitioned_by_rows",
@@ -71,14 +71,14 @@ def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
     """
     problems: list[str] = []
     for node, trigger in sorted(triggers.triggers.items()):
-        if (clock := trigger.clock) is not None:
-            _tried(project.graph.nodes[node], lambda one=clock: clock_windows(one), problems)
+        if (clock := trigger.cron_schedule) is not None:
+            _tried(project.graph.nodes[node], lambda one=clock: cron_partitions(one), problems)
     if problems:
         raise ProjectError(problems)
 
 
 @lru_cache(maxsize=1024)
-def clock_windows(clock: Clock, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
+def cron_partitions(clock: CronSchedule, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
     """Returns the data intervals of a clock as partitions: one from each tick to the next.
 
     The hour that a night of autumn has twice carries its offset in its key the second time.
@@ -107,8 +107,8 @@ def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | N
         return False
     if trigger.partitions == "sink":
         return True
-    of_cron = trigger.partitions == "cron" and trigger.clock is not None
-    if of_cron and trigger.clock is not None and definition == clock_windows(trigger.clock):
+    of_cron = trigger.partitions == "cron" and trigger.cron_schedule is not None
+    if of_cron and trigger.cron_schedule is not None and definition == cron_partitions(trigger.cron_schedule):
         return False
     return bool(partition_column(node))
 
@@ -162,7 +162,9 @@ def windows_between(
     return found
 
 
-def _windows(clock: Clock, start: datetime, end: datetime | None, with_open: bool) -> dg.TimeWindowPartitionsDefinition:
+def _windows(
+    clock: CronSchedule, start: datetime, end: datetime | None, with_open: bool
+) -> dg.TimeWindowPartitionsDefinition:
     bounds: dict[str, Any] = {} if end is None else {"end": end}
     first = in_timezone(start, clock.timezone)
     return cron_windows(clock.cron, clock.timezone, first, end_offset=int(with_open), **bounds)
@@ -196,12 +198,12 @@ def _tried(node: Node, make: Callable[[], _Windows | None], problems: list[str])
 
 def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
     if trigger.partitions == "cron":
-        return clock_windows(trigger.clock) if trigger.clock else None
+        return cron_partitions(trigger.cron_schedule) if trigger.cron_schedule else None
     grain = _grain(project.graph.nodes[trigger.node], project.model.types) if trigger.partitions == "sink" else None
     if grain is None:
         return None
-    mine = trigger.clock or trigger.bounds or Clock("", project.model.application.timezone)
-    return clock_windows(replace(mine, cron=_SINK_CRONS[grain]), with_open=True)
+    mine = trigger.cron_schedule or trigger.bounds or CronSchedule("", project.model.application.timezone)
+    return cron_partitions(replace(mine, cron=_SINK_CRONS[grain]), with_open=True)
 
 
 def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:

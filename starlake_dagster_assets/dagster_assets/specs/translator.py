@@ -70,7 +70,7 @@ class StarlakeTranslator:
             source: The project.
             triggers: The triggers of its nodes (`build_triggers`).
         """
-        if self._source is source and (triggers is None or self._knows(triggers)):
+        if self._source is source and (triggers is None or self._is_bound_to(triggers)):
             return self
         bound = copy.copy(self)
         vars(bound).update(_source=source, _triggers=triggers, _specs={}, _partitions=None, _conditions=None)
@@ -92,7 +92,7 @@ class StarlakeTranslator:
         found = cast("object", self.settings)
         return found if isinstance(found, StarlakeTranslatorSettings) else StarlakeTranslatorSettings()
 
-    def _knows(self, triggers: Triggers) -> bool:
+    def _is_bound_to(self, triggers: Triggers) -> bool:
         """Whether these are the triggers that it was bound with, or some of them."""
         mine = self._triggers
         if mine is None or mine is triggers:

@@ -10,7 +10,7 @@ import dagster as dg
 from starlake_dagster_assets.dagster_assets.direct import has_no_run
 from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
 
-__all__ = ["attempt_of", "command_attempt_of", "deployment_of", "may_retry"]
+__all__ = ["build_command_attempt", "build_step_attempt", "deployment_of", "may_retry"]
 
 _KEY = "starlake/execution"
 _PAGE = 1000
@@ -20,19 +20,24 @@ _RETRY = "dagster/auto_retry_run_id"
 _ENDED = ("SUCCESS", "FAILURE", "SKIPPED")
 
 
-def attempt_of(context: dg.AssetExecutionContext) -> StepAttempt:
-    """Returns the attempt that a context belongs to, with a ledger in the event log of its run."""
+def build_step_attempt(context: dg.AssetExecutionContext) -> StepAttempt:
+    """Returns the attempt that a context belongs to, with an execution log in the event log of its run."""
     run, step = context.run, context.assets_def.op.name
     labels = {"job": run.job_name, "deployment": deployment_of(context.instance)}
     if context.has_partition_key:
         labels["partition"] = context.partition_key
-    ledger = _EventLogExecutions(context.instance, run, step, first=context.retry_number == 0)
+    execution_log = _EventLogExecutions(context.instance, run, step, first=context.retry_number == 0)
     return StepAttempt(
-        run.run_id, step, context.retry_number, labels, ledger, lambda: _others_ended(context.instance, run, step)
+        run.run_id,
+        step,
+        context.retry_number,
+        labels,
+        execution_log,
+        lambda: _other_steps_ended(context.instance, run, step),
     )
 
 
-def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> StepAttempt:
+def build_command_attempt(context: "dg.OpExecutionContext | dg.AssetExecutionContext | None") -> StepAttempt:
     """Returns the attempt of an op or asset that runs a single command.
 
     Args:
@@ -41,10 +46,10 @@ def command_attempt_of(context: "dg.OpExecutionContext | dg.AssetExecutionContex
     if context is None or has_no_run(context):
         return StepAttempt()
     instance, run, step = context.instance, context.run, context.op_def.name
-    others_ended = partial(_others_ended, instance, run, step)
-    ledger = _EventLogExecutions(instance, run, step, first=context.retry_number == 0)
+    other_steps_ended = partial(_other_steps_ended, instance, run, step)
+    execution_log = _EventLogExecutions(instance, run, step, first=context.retry_number == 0)
     labels = {"job": run.job_name, "deployment": deployment_of(instance)}
-    return StepAttempt(run.run_id, step, context.retry_number, labels, ledger, others_ended)
+    return StepAttempt(run.run_id, step, context.retry_number, labels, execution_log, other_steps_ended)
 
 
 def deployment_of(instance: dg.DagsterInstance) -> str:
@@ -61,7 +66,7 @@ def may_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return run.tags.get(_WILL_RETRY) == "true" and _RETRY not in run.tags
 
 
-def _others_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> bool:
+def _other_steps_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str) -> bool:
     """Whether every other step of the run has ended."""
     snapshot = run.execution_plan_snapshot_id
     plan = instance.get_execution_plan_snapshot(snapshot) if snapshot else None
@@ -109,7 +114,7 @@ class _EventLogExecutions:
     def _open(self) -> tuple[Execution, ...]:
         """The executions of earlier attempts whose results were not reported, oldest first."""
         known: dict[str, Execution] = {}
-        for told in self._told():
+        for told in self._recorded_facts():
             execution = Execution(
                 told["environment"], told["id"], tuple(told["argv"]), told["job_id"], told.get("url", "")
             )
@@ -119,7 +124,7 @@ class _EventLogExecutions:
                 known[execution.job_id] = execution
         return tuple(known.values())
 
-    def _told(self) -> Iterator[Mapping[str, Any]]:
+    def _recorded_facts(self) -> Iterator[Mapping[str, Any]]:
         """Yields the recorded facts, oldest first: of the runs that this run repeats, then of this run."""
         for run_id in reversed([*self._runs()]):
             cursor: str | None = None

@@ -57,14 +57,14 @@ class Consumption:
         update: The materialization.
         pointers: Storage id of the newest materialization that it has read, by upstream key as text; 0 = there was
             none.
-        left_out: Storage ids of upstream materializations that it has not read although they are older, by asset key as
+        excluded: Storage ids of upstream materializations that it has not read although they are older, by asset key as
             text.
         instance: Where its run is.
     """
 
     update: Update
     pointers: Mapping[str, int]
-    left_out: Mapping[str, Collection[int]]
+    excluded: Mapping[str, Collection[int]]
     instance: dg.DagsterInstance = field(compare=False, repr=False)
 
     def includes(self, key: dg.AssetKey, storage_id: int, timestamp: float) -> bool:
@@ -74,7 +74,7 @@ class Consumption:
         run, what is older than the materialization itself.
         """
         name = key.to_user_string()
-        if storage_id in self.left_out.get(name, ()):
+        if storage_id in self.excluded.get(name, ()):
             return False
         pointer = self.pointers.get(name)
         if pointer is not None:
@@ -139,7 +139,7 @@ def updates_since(
     """
     name = key.to_user_string()
     after = consumption.pointers.get(name) if consumption is not None else 0
-    left_out = list(consumption.left_out.get(name, ())) if consumption is not None else []
+    left_out = list(consumption.excluded.get(name, ())) if consumption is not None else []
     filters = [dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)]
     if left_out:
         filters.append(dg.AssetRecordsFilter(asset_key=key, storage_ids=left_out))

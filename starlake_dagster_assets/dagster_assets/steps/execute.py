@@ -122,12 +122,12 @@ def _run(
     )
     results = Results(context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options))
     held = _FailedBlockingChecks(binding)
-    yield from held.back(results.checks_alone(call.nodes - step.asked))
-    step.asked |= call.nodes
+    yield from held.back(results.evaluate_checks(call.nodes - step.requested))
+    step.requested |= call.nodes
     yield from skipped_asset_events(context, previous, meanwhile)
     wanted = [node.id for node in nodes.values()]
     hold = (bool(fetch) and not reports_tables_early(runner)) or results.counts_partitions(nodes.values())
-    settings = replace(settings, hold=hold)
+    settings = replace(settings, report_after_command=hold)
     guard = GuardedRun(
         binding.translator.get_pre_load,
         binding.source,
@@ -212,7 +212,7 @@ def _settings(
         ),
         secrets=secrets_of(binding.source.model) | secrets_of_runner(runner),
         again=bool(context.retry_number or context.run.parent_run_id),
-        taken=previous_loads(context, binding),
+        previous_loads=previous_loads(context, binding),
         previous_jobs=previous_jobs(context),
         truncate=call.launch.full_refresh,
         on_line=line_listener(context.log),

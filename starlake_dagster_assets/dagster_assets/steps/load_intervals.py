@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from starlake_dagster_assets.automation.policies.intervals import Interval
-from starlake_dagster_assets.automation.policies.model import Clock
-from starlake_dagster_assets.dagster_assets.specs.partitions import clock_windows
+from starlake_dagster_assets.automation.policies.model import CronSchedule
+from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions
 
 __all__ = ["interval_of_load"]
 
@@ -14,7 +14,7 @@ _MOST_TICKS = 1000
 
 def interval_of_load(
     window: Interval,
-    clock: Clock | None,
+    clock: CronSchedule | None,
     covered: datetime | None,
     last: datetime,
     directory: Callable[[datetime], str],
@@ -43,7 +43,7 @@ def interval_of_load(
             return covered.astimezone(start.tzinfo), end
         if directory(start) != here:
             return start, end
-        before = clock_windows(clock).get_prev_partition_window(start, respect_bounds=False) if clock else None
+        before = cron_partitions(clock).get_prev_partition_window(start, respect_bounds=False) if clock else None
         if before is None:
             break
         start = before.start

@@ -8,15 +8,15 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.model import Trigger
-from starlake_dagster_assets.automation.policies.partitions import REASONS, partition_obstacle, remedy
+from starlake_dagster_assets.automation.policies.partitions import REASONS, find_partition_obstacle, remedy
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.outcome import TaskOptions
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = [
+    "accepts_partition",
     "key_reason",
     "runs_one_partition",
-    "takes_partition",
     "unused_key_reason",
     "uses_key",
     "validate_partitions",
@@ -93,14 +93,14 @@ def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: 
             "each would wipe others. Next: remove partition_write=replace, and set writeStrategy.type "
             "DELETE_THEN_INSERT with the columns of all dimensions in key"
         )
-    kind = partition_obstacle(node, short=False, replaced=bool(column))
+    kind = find_partition_obstacle(node, short=False, replaced=bool(column))
     return "" if kind in (None, "append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
 
 
 def unused_key_reason(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
     """Returns why the partition key does not reach the SQL of a task; "" where it does, or where that is unknown."""
     timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
-    if timed or node.task is None or not node.task.source_sql or (callable(options) and takes_partition(options)):
+    if timed or node.task is None or not node.task.source_sql or (callable(options) and accepts_partition(options)):
         return ""
     if _uses(node, _KEY) or _FROM_OTHER_FILES.search(node.task.source_sql):
         return ""
@@ -131,7 +131,7 @@ def _uses(node: Node, names: Iterable[str]) -> bool:
     return any(re.search(rf"\b{re.escape(name)}\b", texts) for name in names)
 
 
-def takes_partition(options: object) -> bool:
+def accepts_partition(options: object) -> bool:
     """Whether an `options` function takes the partition also, after the node."""
     try:
         found = signature(cast("Any", options)).parameters.values()

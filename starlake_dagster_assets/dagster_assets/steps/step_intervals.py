@@ -21,7 +21,7 @@ from starlake_dagster_assets.automation.policies.intervals import (
     remaining,
     union_of_intervals,
 )
-from starlake_dagster_assets.automation.policies.model import Clock, PreLoad
+from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.runs import (
@@ -107,7 +107,7 @@ class StepIntervals:
 
         Returns:
             By node id: the interval (`starlake/data_interval`), upstream updates that a task does not read because they
-            are outside of it (`starlake/updates_left_out`), and whether its table was emptied first.
+            are outside of it (`starlake/updates_excluded_updates`), and whether its table was emptied first.
         """
         found: dict[str, dict[str, Any]] = {}
         partitioned = self._context.assets_def.partitions_def is not None
@@ -120,7 +120,7 @@ class StepIntervals:
                 about[DATA_INTERVAL] = self._interval_of_load(key, node, interval)
             elif interval is not None and interval[1] != _NEVER:
                 about[DATA_INTERVAL] = interval_text(interval)
-            if unread := self._left_out(key, node, interval):
+            if unread := self._excluded_updates(key, node, interval):
                 about[LEFT_OUT] = dg.MetadataValue.json(unread)
             if settings.truncate and appends(node):
                 about[FULL_REFRESH] = True
@@ -171,7 +171,7 @@ class StepIntervals:
     def _interval_of_load(self, key: dg.AssetKey, node: Node, window: Interval) -> str:
         """Returns the interval of the files that a load takes, including ticks of its schedule without a load."""
         translator, consumption = self._binding.translator, self._updates.consumption(key)
-        clock, source = translator.trigger(node).clock, self._binding.source
+        clock, source = translator.trigger(node).cron_schedule, self._binding.source
         assert node.table is not None
         pre_load, domain = translator.get_pre_load(node) or PreLoad("imported"), source.graph.domains[node.table.domain]
         covered = in_timezone(clock.start, clock.timezone) if clock is not None and clock.start is not None else None
@@ -195,7 +195,7 @@ class StepIntervals:
         )
         return open_interval_text(end)
 
-    def _newest_tick(self, clock: Clock | None, tick: datetime) -> datetime:
+    def _newest_tick(self, clock: CronSchedule | None, tick: datetime) -> datetime:
         """Returns the newest tick whose files may be there: that of the request, or one while the run was queued."""
         run = self._context.run
         if (requested := run.tags.get(REQUESTED_AT)) is not None:
@@ -213,14 +213,14 @@ class StepIntervals:
         """Returns the interval of a table or task; variables in the run config of a manual run take precedence."""
         manual = {} if is_automatic(self._context.run) else {name: given.get(name) for name in (_START, _END)}
         is_given = node.task is not None and any(manual.values())
-        own = _given_interval(manual, self._binding.translator.timezone) if is_given else None
+        own = _configured_interval(manual, self._binding.translator.timezone) if is_given else None
         return own or settings.interval(node)
 
     def _is_by_clock(self, key: dg.AssetKey, node: Node, interval: Interval | None) -> bool:
         by_clock = self._binding.translator.trigger(node).interval == "since_last_run"
         return by_clock and interval == self._intervals.get(key)
 
-    def _left_out(self, key: dg.AssetKey, node: Node, interval: Interval | None) -> dict[str, list[int]]:
+    def _excluded_updates(self, key: dg.AssetKey, node: Node, interval: Interval | None) -> dict[str, list[int]]:
         is_first_tick = SCHEDULE in self._context.run.tags and self._updates.consumption(key) is None
         is_followed = self._binding.translator.trigger(node).is_lineage or is_first_tick
         if interval is None or self._is_by_clock(key, node, interval) or not is_followed or not reads_interval(node):
@@ -262,10 +262,10 @@ class StepIntervals:
     def _interval(self, key: dg.AssetKey) -> Interval | None:
         if key not in self._intervals:
             self._intervals[key] = None  # a task that reads itself
-            self._intervals[key] = self._found(key)
+            self._intervals[key] = self._find(key)
         return self._intervals[key]
 
-    def _found(self, key: dg.AssetKey) -> Interval | None:
+    def _find(self, key: dg.AssetKey) -> Interval | None:
         node = self._nodes[key]
         translator = self._binding.translator
         trigger = translator.trigger(node)
@@ -284,7 +284,7 @@ class StepIntervals:
             group = first_group(new if new and consumption is not None else declared)
             closed = [one for one in group if one is None or one[1] <= self._now]
             return union_of_intervals(closed, self._now)
-        cycle = trigger.watch.data_cycle if trigger.watch is not None else None
+        cycle = trigger.upstream_condition.data_cycle if trigger.upstream_condition is not None else None
         return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
 
     def _unread(self, key: dg.AssetKey, node: Node) -> list[Interval | None]:
@@ -315,7 +315,7 @@ def _at(update: Update) -> Interval:
     return moment, moment
 
 
-def _given_interval(variables: Mapping[str, str | None], zone: str) -> Interval | None:
+def _configured_interval(variables: Mapping[str, str | None], zone: str) -> Interval | None:
     """Returns the data interval of the variables of a run config; an empty one where it cannot be parsed."""
     if not any(variables.values()):
         return None

@@ -13,8 +13,8 @@ from starlake_dagster_assets.automation.policies.partitions import remedy
 from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.dagster_assets.runs import declared_interval
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import (
+    accepts_partition,
     key_reason,
-    takes_partition,
     unused_key_reason,
     uses_key,
 )
@@ -83,7 +83,7 @@ def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | Non
     if not callable(options):
         return options
     ask = cast("Any", options)
-    found = ask(node, partition) if takes_partition(options) else ask(node)
+    found = ask(node, partition) if accepts_partition(options) else ask(node)
     return variables_of(found, node.id)
 
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettin
 from starlake_dagster_assets.execution.backends.protocol import Runner, WarehouseSharingRunner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, TaskOptions
-from starlake_dagster_assets.graph.select import some
+from starlake_dagster_assets.graph.select import format_names
 
 __all__ = ["RunCall", "StepProgress"]
 
@@ -50,7 +50,7 @@ class StepProgress:
         calls: Of `starlake.run`.
         failed: Reasons by asset key, of assets that failed and were not materialized afterwards.
         materialized: Asset keys that this body has materialized.
-        asked: Ids of the nodes of the calls that have begun.
+        requested: Ids of the nodes of the calls that have begun.
     """
 
     binding: Binding
@@ -58,7 +58,7 @@ class StepProgress:
     calls: list[RunCall] = field(default_factory=list[RunCall])
     failed: dict[dg.AssetKey, str] = field(default_factory=dict[dg.AssetKey, str])
     materialized: set[dg.AssetKey] = field(default_factory=set[dg.AssetKey])
-    asked: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
     _observed: set[dg.AssetKey] = field(default_factory=set[dg.AssetKey])
     _checked: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
     _unevaluated: set[dg.AssetCheckKey] = field(default_factory=set[dg.AssetCheckKey])
@@ -145,11 +145,11 @@ class StepProgress:
         wanted = (alone | made) - (reserved - alone)
         if repeats_failed_assets(context.run):  # Dagster selects checks that the parent run could not evaluate
             wanted -= alone
-        names = some(f"{key.asset_key.to_user_string()}: {key.name}" for key in (made | alone) - wanted)
+        names = format_names(f"{key.asset_key.to_user_string()}: {key.name}" for key in (made | alone) - wanted)
         if names:
             context.log.warning(f"Checks that this environment did not evaluate: {names}.")
         if wanted:
-            named = some(f"{key.asset_key.to_user_string()}: {key.name}" for key in wanted)
+            named = format_names(f"{key.asset_key.to_user_string()}: {key.name}" for key in wanted)
             raise dg.Failure(
                 f"{_title(context)}: {len(wanted)} of {len(context.selected_asset_check_keys)} selected checks have no "
                 f"result: {named}. {self._cause()}",
@@ -157,7 +157,7 @@ class StepProgress:
             )
 
     def _no_result(self, context: dg.AssetExecutionContext, missing: set[dg.AssetKey]) -> str:
-        names = some(key.to_user_string() for key in missing)
+        names = format_names(key.to_user_string() for key in missing)
         total = len(set(context.selected_asset_keys))
         return f"{_title(context)}: {len(missing)} of {total} selected assets have no result: {names}. {self._cause()}"
 

@@ -167,7 +167,7 @@ class StepUpdates:
         graph, node = translator.graph, self._node_ids.get(key)
         near = [node] if node is not None else []
         while near:
-            clocks = [one for up in near if (one := translator.trigger(graph.nodes[up]).clock) is not None]
+            clocks = [one for up in near if (one := translator.trigger(graph.nodes[up]).cron_schedule) is not None]
             if clocks:
                 return max(cycle_of(one.cron, moment, one.timezone)[0] for one in clocks)
             near = sorted({up for one in near for up in graph.upstream[one] if up in graph.nodes})
@@ -213,6 +213,6 @@ class StepUpdates:
 def _is_unread(consumption: Consumption | None, up: dg.AssetKey, record: Any) -> bool:
     if record is None or consumption is None:
         return record is not None
-    return up.to_user_string() in consumption.left_out or not consumption.includes(
+    return up.to_user_string() in consumption.excluded or not consumption.includes(
         up, record.storage_id, record.timestamp
     )

@@ -41,7 +41,7 @@ class CommandGrammar:
 _COMMON = (Option("options", "map"), Option("reportFormat"))
 
 
-def _refused(*names: str, kind: Kind = "text") -> tuple[Option, ...]:
+def _unsupported(*names: str, kind: Kind = "text") -> tuple[Option, ...]:
     return tuple(Option(name, kind, done=False) for name in names)
 
 
@@ -69,8 +69,8 @@ COMMANDS: Mapping[str, CommandGrammar] = {
             Option("files", "list"),
             Option("scheduledDate"),
             Option("accessToken"),
-            *_refused("inPlace", "test", kind="flag"),
-            *_refused("primaryKeys", kind="list"),
+            *_unsupported("inPlace", "test", kind="flag"),
+            *_unsupported("primaryKeys", kind="list"),
             *_COMMON,
         ),
     ),
@@ -84,10 +84,10 @@ COMMANDS: Mapping[str, CommandGrammar] = {
             Option("scheduledDate"),
             Option("accessToken"),
             Option("reload", "flag"),
-            *_refused("sync-apply", "sync-preview", "test", "format", "dry-run", kind="flag"),
-            *_refused("interactive", "query", "action"),
-            *_refused("tags", kind="list"),
-            *_refused("pageSize", "pageNumber", kind="int"),
+            *_unsupported("sync-apply", "sync-preview", "test", "format", "dry-run", kind="flag"),
+            *_unsupported("interactive", "query", "action"),
+            *_unsupported("tags", kind="list"),
+            *_unsupported("pageSize", "pageNumber", kind="int"),
             *_COMMON,
         ),
     ),

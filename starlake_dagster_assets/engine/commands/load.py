@@ -22,7 +22,7 @@ from starlake_dagster_assets.engine.session import EngineOptions, Session, exclu
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
 from starlake_dagster_assets.engine.writing.file_moves import Counts, DomainAreas, Entry, leftovers, orphans, uri
-from starlake_dagster_assets.engine.writing.ingest import record_others, run_load
+from starlake_dagster_assets.engine.writing.ingest import evaluate_recorded_expectations, run_load
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.problems import Problem
@@ -95,7 +95,7 @@ def run_load_command(
         EngineError: At least one file failed; the message has the errors of all of them.
     """
     _order(project)
-    results = LoadResults(journal, options, [str(problem) for problem in problems if _asked_for(problem, request)])
+    results = LoadResults(journal, options, [str(problem) for problem in problems if _is_requested(problem, request)])
     broken = [PurePosixPath(problem.file) for problem in problems]
     context = _Context(project, request, journal, options, environ, results, broken)
     remove_leftovers()
@@ -117,7 +117,7 @@ def run_load_command(
     results.summarize()
 
 
-def _asked_for(problem: Problem, request: LoadRequest) -> bool:
+def _is_requested(problem: Problem, request: LoadRequest) -> bool:
     """Whether a problem is that of a table, or of its domain, that is to be loaded."""
     top, kind, *parts = (*PurePosixPath(problem.file).parts, "", "")
     if (top, kind) != ("metadata", "load"):
@@ -293,7 +293,7 @@ def _load_files(context: _Context, session: Session, passage: DomainAreas, table
         f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entry.files)}\nTable: {passage.domain}.{table.name}"
     )
     job = replace(job, strategy=strategy, entry=entry)
-    with _given_back(passage, job, context.options):
+    with _returned_unless_committed(passage, job, context.options):
         counts = run_load(job)
     _finish(context, passage, job, counts, recovered=False)
 
@@ -318,7 +318,7 @@ def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: Count
     if recovered:
         job.auditor.take_over_partitions(counts.job, job.table.domain_name, job.table.name)
     try:
-        record_others(job, recovered=recovered)
+        evaluate_recorded_expectations(job, recovered=recovered)
     except duckdb.InterruptException as error:
         raise EngineError("cancelled") from error
     finally:
@@ -329,7 +329,7 @@ def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: Count
 
 
 @contextmanager
-def _given_back(passage: DomainAreas, job: LoadJob, options: EngineOptions) -> Generator[None]:
+def _returned_unless_committed(passage: DomainAreas, job: LoadJob, options: EngineOptions) -> Generator[None]:
     """Files whose rows are not committed go back to stage; others stay, and the next load archives them."""
     try:
         yield

@@ -40,7 +40,7 @@ class LoadResults:
         self._options = options
         self._loaded: list[tuple[tuple[Path, ...], Counts]] = []
         self._report = options.report
-        self._settled: set[TableName] = set()
+        self._finished: set[TableName] = set()
 
     def add(self, table: TableName, files: tuple[Path, ...], counts: Counts) -> None:
         """Adds the files of one job, whose rows are committed and recorded in the audit."""
@@ -65,12 +65,12 @@ class LoadResults:
             landed = {printable(file.name) for files, _ in self._loaded[loaded:] for file in files}
             missing = tuple(one for one in names if one not in landed)
             error = self._journal.redact(_summary(found, missing))
-            self._settle(name, TableFailed(*name, names, missing, error, reported=True))
+            self._finish(name, TableFailed(*name, names, missing, error, reported=True))
             return
         jobs = [counts for _, counts in self._loaded[loaded:]]
         read, accepted = sum(one.input for one in jobs), sum(one.accepted for one in jobs)
         rejected = sum(one.rejected for one in jobs)
-        self._settle(name, TableLoaded(*name, names, read, accepted, rejected, archived=True))
+        self._finish(name, TableLoaded(*name, names, read, accepted, rejected, archived=True))
 
     @contextmanager
     def isolated(
@@ -82,7 +82,7 @@ class LoadResults:
 
         Args:
             where: Where it is declared; the message says it.
-            tables: Tables that have failed too, those left out that were settled before.
+            tables: Tables that have failed too, without those that had ended before.
             last: Whether nothing of the connection comes after.
         """
         try:
@@ -99,7 +99,7 @@ class LoadResults:
                 text = f"unexpected {type(error).__name__}: {error}"
             self.fail(text if where is None or where.file in text else f"{where}: {text}")
             for name in tables:
-                self._settle(name, TableFailed(*name, (), (), self._journal.redact(text), reported=True))
+                self._finish(name, TableFailed(*name, (), (), self._journal.redact(text), reported=True))
 
     def summarize(self) -> None:
         """Tells the sums of all files."""
@@ -111,9 +111,9 @@ class LoadResults:
             f"Data successfully loaded from {chr(10).join(paths)}"
         )
 
-    def _settle(self, name: TableName, event: Event) -> None:
-        if name not in self._settled:
-            self._settled.add(name)
+    def _finish(self, name: TableName, event: Event) -> None:
+        if name not in self._finished:
+            self._finished.add(name)
             self._report(event)
 
 

@@ -42,7 +42,7 @@ class Stream:
     relation: str
     columns: tuple[Column, ...]
     _file: Path
-    _judged: EvaluatedRows
+    _evaluated: EvaluatedRows
     _scratch: Scratch
     _expected: int
 
@@ -61,7 +61,7 @@ class Stream:
         try:
             accepted = write()
             wrong, rejects = self._expected - accepted, self._scratch.name("rejects")
-            if wrong and self._judged.reject(self._scratch.con, rejects, wrong, self._file) != wrong:
+            if wrong and self._evaluated.reject(self._scratch.con, rejects, wrong, self._file) != wrong:
                 raise StreamError(f"{accepted} rows of {self._expected} were accepted, and others refused")
         except duckdb.InterruptException:
             raise

@@ -33,20 +33,20 @@ class InexactValue:
         column: Name of the column.
         type: DuckDB type of the column.
         text: The value as it stands in the file.
-        nearest: The value that DuckDB converts it to.
+        closest: The value that DuckDB converts it to.
     """
 
     row: int
     column: str
     type: str
     text: str
-    nearest: str
+    closest: str
 
     def __str__(self) -> str:
         """Returns the message for a table that exists before the test."""
         return (
             f"row {self.row}: the column {self.column} ({self.type}) cannot hold {self.text!r} exactly: "
-            f"it would be {self.nearest}"
+            f"it would be {self.closest}"
         )
 
 

@@ -82,7 +82,7 @@ def evaluate_condition(text: str, names: Mapping[str, Value], group: Callable[[i
     """
     parser = _Parser(text, names, group)
     try:
-        value = parser.whole()
+        value = parser.parse()
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise EngineError(f"condition {text!r}: {error}") from error
     if not isinstance(value, bool):
@@ -100,7 +100,7 @@ class _Parser:
         self._tokens = self._split()
         self._at = 0
 
-    def whole(self) -> Value:
+    def parse(self) -> Value:
         value = self._either()
         if self._at < len(self._tokens):
             raise self._wrong(f"unexpected {self._tokens[self._at][1]!r}")

@@ -22,7 +22,14 @@ from starlake_dagster_assets.project.checks.expectations import expectation_sql,
 from starlake_dagster_assets.project.files.rendering import RenderError
 from starlake_dagster_assets.project.model.project import Expectation, Project
 
-__all__ = ["ExpectationCheck", "ExpectationError", "blocking", "evaluate", "others", "run_blocking_expectations"]
+__all__ = [
+    "ExpectationCheck",
+    "ExpectationError",
+    "blocking",
+    "evaluate",
+    "recorded_expectations",
+    "run_blocking_expectations",
+]
 
 _LONG = range(-(2**63), 2**63)
 _PLAIN = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
@@ -69,7 +76,7 @@ def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Exp
     return tuple(item for item in expectations if item.blocks(default))
 
 
-def others(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
+def recorded_expectations(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
     """Returns the expectations that are only recorded."""
     held = blocking(project, expectations)
     return tuple(item for item in expectations if item not in held)
@@ -86,7 +93,7 @@ def run_blocking_expectations(
     checked = evaluate(session, project, blocking(project, expectations), target)
     broken = [item for item in checked if not item.success]
     if broken:
-        told = (*checked, *evaluate(session, project, others(project, expectations), target))
+        told = (*checked, *evaluate(session, project, recorded_expectations(project, expectations), target))
         raise ExpectationError(target, broken, told)
     return checked
 

@@ -39,7 +39,7 @@ def create_for_first_run(
         False where the columns cannot be known before the query runs, for example because presql creates what it
         reads; nothing is created then.
     """
-    columns = (declared or _settled(con, target, sql)) if reads_itself else (described(con, sql) or declared)
+    columns = (declared or _stable_columns(con, target, sql)) if reads_itself else (described(con, sql) or declared)
     if columns:
         create(con, target, columns)
     return bool(columns)
@@ -57,7 +57,7 @@ def described(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
     return tuple(Column(str(row[0]), "INTEGER" if str(row[1]) == '"NULL"' else str(row[1])) for row in rows)
 
 
-def _settled(con: duckdb.DuckDBPyConnection, target: Target, sql: str) -> tuple[Column, ...]:
+def _stable_columns(con: duckdb.DuckDBPyConnection, target: Target, sql: str) -> tuple[Column, ...]:
     """Returns the columns of a query that reads its own table: those with which it returns the same columns again."""
     guesses = _names(con, target, sql) or (("sl_unknown", None),)
     for kind in _KINDS:

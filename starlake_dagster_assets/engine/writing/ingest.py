@@ -23,7 +23,7 @@ from starlake_dagster_assets.engine.writing.expectations import (
     ExpectationCheck,
     ExpectationError,
     evaluate,
-    others,
+    recorded_expectations,
     run_blocking_expectations,
 )
 from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
@@ -39,7 +39,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.files.rendering import render
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 
-__all__ = ["RejectedError", "record_others", "run_load"]
+__all__ = ["RejectedError", "evaluate_recorded_expectations", "run_load"]
 
 
 class RejectedError(EngineError):
@@ -73,7 +73,7 @@ def run_load(job: LoadJob) -> Counts:
         raise EngineError(f"{job.table.raw}: {shown}") from error
 
 
-def record_others(job: LoadJob, *, recovered: bool) -> None:
+def evaluate_recorded_expectations(job: LoadJob, *, recovered: bool) -> None:
     """Runs expectations on rows that are committed, and records them.
 
     Args:
@@ -81,7 +81,7 @@ def record_others(job: LoadJob, *, recovered: bool) -> None:
         recovered: The rows were committed by an earlier command. Those that block held then, or there would be no
             rows; they are run again with the others, since there are no results of them under this JOBID.
     """
-    wanted = job.table.expectations if recovered else others(job.project, job.table.expectations)
+    wanted = job.table.expectations if recovered else recorded_expectations(job.project, job.table.expectations)
     _expect(job, evaluate(job.session, job.project, wanted, job.target))
     job.auditor.committed()
 
@@ -142,7 +142,7 @@ def _write_after_reading(job: LoadJob) -> Counts:
 
     try:
         if _rejects_file(job, incoming):
-            raise _refusal(job, incoming)
+            raise _reject_file(job, incoming)
         return _finished(job, in_transaction(job.session, lambda: _body(job, put)))
     finally:
         run_uninterrupted(lambda: discard(job.session.con, incoming))
@@ -167,7 +167,7 @@ def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
     return everything or job.project.application.reject_all_on_error
 
 
-def _tell_limit(job: LoadJob, incoming: AcceptedRows) -> None:
+def _log_audit_limit(job: LoadJob, incoming: AcceptedRows) -> None:
     """Says how many of the rejected rows are in `audit.rejected`."""
     limit = job.project.application.audit.max_errors
     if incoming.rejected and not incoming.accepted:
@@ -186,11 +186,11 @@ def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
     return f"; the first one because {first}"
 
 
-def _refusal(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
+def _reject_file(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
     """Records the rejected rows of a file that is rejected because of them."""
     counts = _counts(incoming)
     job.entry.check_unchanged()
-    _tell_limit(job, incoming)
+    _log_audit_limit(job, incoming)
     message = f"{counts.rejected} invalid records"
     names = ", ".join(printable(file.name) for file in job.entry.files)
     told = f"Fail on rejected count requested: {message}"
@@ -224,7 +224,7 @@ def _body(job: LoadJob, put: Callable[[bool], AcceptedRows]) -> AcceptedRows:
     _expect(job, run_blocking_expectations(job.session, job.project, job.table.expectations, job.target))
     _audit(job, incoming, _count(job) - before if job.native else 0)
     job.entry.mark(job.session, _counts(incoming), job.auditor.job)
-    _tell_limit(job, incoming)
+    _log_audit_limit(job, incoming)
     job.entry.check_unchanged()
     return incoming
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from starlake_dagster_assets.engine.catalog import column_types, look_up
+from starlake_dagster_assets.engine.catalog import column_types, describe_relation
 from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.quoting import identifier, literal, qualified
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
@@ -44,7 +44,7 @@ class Target:
 def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
     """Returns `BASE TABLE`, `VIEW`, or None if there is nothing of that name."""
     catalog = literal(target.database) if target.database else "current_database()"
-    return look_up(con, target.name, (target.schema, target.table), catalog)[0]
+    return describe_relation(con, target.name, (target.schema, target.table), catalog)[0]
 
 
 def columns_of(con: duckdb.DuckDBPyConnection, target: Target) -> tuple[Column, ...]:
@@ -120,9 +120,9 @@ def drop_columns(
 def _fit(con: duckdb.DuckDBPyConnection, target: Target, found: Column, wanted: Column, journal: CommandOutput) -> None:
     sql = f"SELECT typeof(CAST(NULL AS {wanted.type}))"
     kind = str(con.execute(sql).fetchall()[0][0])
-    if _holds(found.type, kind):
+    if _fits(found.type, kind):
         return
-    if not _holds(kind, found.type):
+    if not _fits(kind, found.type):
         raise EngineError(
             f"{target}.{found.name} is {found.type} in the database and {wanted.type} in the project, and neither can "
             f"hold the other; change the attribute's type, or ALTER TABLE {target.name} by hand"
@@ -131,7 +131,7 @@ def _fit(con: duckdb.DuckDBPyConnection, target: Target, found: Column, wanted: 
     journal.info("SchemaSync", f"widened {target}.{found.name} from {found.type} to {wanted.type}")
 
 
-def _holds(outer: str, inner: str) -> bool:
+def _fits(outer: str, inner: str) -> bool:
     """Whether every value of one DuckDB type fits into another without loss."""
     if outer == inner or outer == "VARCHAR" or any(outer in pair and inner in pair for pair in _EQUAL):
         return True
@@ -142,11 +142,11 @@ def _holds(outer: str, inner: str) -> bool:
     if outer.startswith("TIMESTAMP"):
         return inner == "DATE"
     if outer.startswith("DECIMAL"):
-        return _decimal_holds(outer, inner)
+        return _decimal_fits(outer, inner)
     return False
 
 
-def _decimal_holds(outer: str, inner: str) -> bool:
+def _decimal_fits(outer: str, inner: str) -> bool:
     width, scale = _decimal(outer)
     if inner in _DIGITS:
         return width - scale >= _DIGITS[inner]

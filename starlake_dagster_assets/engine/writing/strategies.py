@@ -37,7 +37,7 @@ class Write:
         partition: `sink.partition`.
         start: Name of the SCD2 start column.
         end: Name of the SCD2 end column.
-        now: Clock of the transaction, UTC, naive.
+        now: Time of the transaction, UTC, naive.
         truncate: `--truncate true`: APPEND empties the table first.
         inserted: Called with the quoted name of each relation whose rows were inserted, while it exists.
     """

@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import (
     ExpectationCheck,
     evaluate,
-    others,
+    recorded_expectations,
     run_blocking_expectations,
 )
 from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, described
@@ -103,7 +103,9 @@ def run_task(job: TaskJob, outcome: AuditRecord) -> None:
     """
     in_transaction(job.session, lambda: _body(job, outcome))
     job.auditor.committed()
-    expect(job, evaluate(job.session, job.project, others(job.project, job.task.expectations), job.target))
+    expect(
+        job, evaluate(job.session, job.project, recorded_expectations(job.project, job.task.expectations), job.target)
+    )
     job.auditor.committed()
 
 

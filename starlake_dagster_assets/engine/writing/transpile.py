@@ -52,18 +52,18 @@ def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
     for node in tree.walk():
         reason = untranslatable(node, dialect)
         if reason:
-            raise _refusal(dialect, f"{reason}: {_shown(node, dialect)}")
+            raise _unsupported(dialect, f"{reason}: {_shown(node, dialect)}")
     try:
         tree = convert_literals(tree, dialect)
         kinds = OperandTypes(tree, dialect, types)
         tree = _remainders(convert_casts(tree, dialect, kinds), dialect)
         tree = _dated(_divided(tree, dialect, kinds), dialect, kinds)
     except InexactTranslationError as error:
-        raise _refusal(dialect, f"{error}: {_shown(error.node or tree, dialect)}") from None
+        raise _unsupported(dialect, f"{error}: {_shown(error.node or tree, dialect)}") from None
     return str(tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE))
 
 
-def _refusal(dialect: str, reason: str) -> EngineError:
+def _unsupported(dialect: str, reason: str) -> EngineError:
     return EngineError(
         f"cannot be translated from {dialect} to DuckDB with the same meaning: "
         f"{reason}. Write it in another way, or run it with Starlake's own program"

@@ -184,7 +184,7 @@ def _bracket(node: Any, dialect: str) -> str:
     return "" if plain else "an index that is not a number"
 
 
-def _refused(what: str) -> Callable[[Any, str], str]:
+def _unsupported(what: str) -> Callable[[Any, str], str]:
     return lambda node, dialect: what
 
 
@@ -213,23 +213,23 @@ _RULES: Mapping[str, Callable[[Any, str], str]] = {
     "DateTrunc": _units,
     "TimestampTrunc": _units,
     "Extract": _extract,
-    "JSONExtract": _refused("paths of JSON"),
-    "JSONExtractScalar": _refused("paths of JSON"),
-    "Lateral": _refused("LATERAL"),
+    "JSONExtract": _unsupported("paths of JSON"),
+    "JSONExtractScalar": _unsupported("paths of JSON"),
+    "Lateral": _unsupported("LATERAL"),
     "Left": _ends,
     "Length": _length,
-    "Pivot": _refused("PIVOT"),
+    "Pivot": _unsupported("PIVOT"),
     "RegexpLike": _regular,
     "Right": _ends,
     "StrToDate": _format,
     "StrToTime": _format,
     "Substring": _substring,
-    "TableSample": _refused("TABLESAMPLE"),
+    "TableSample": _unsupported("TABLESAMPLE"),
     "TimeToStr": _format,
     "TimestampDiff": _timestamp_diff,
     "Trim": _trim,
     "TsOrDsToDate": _optional_format,
     "TsOrDsToTimestamp": _optional_format,
     "Unnest": _unnest,
-    "WeekStart": _refused("the first day of a WEEK"),
+    "WeekStart": _unsupported("the first day of a WEEK"),
 }

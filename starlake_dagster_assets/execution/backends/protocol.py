@@ -255,13 +255,13 @@ class StepAttempt:
         step: Of the step.
         number: 0 for the first attempt.
         labels: What else is said of the run, such as the code location and the partition.
-        ledger: Where executions are written down.
-        others_ended: Whether no other step of the run is running or still to come.
+        execution_log: Where executions are written down.
+        other_steps_ended: Whether no other step of the run is running or still to come.
     """
 
     run_id: str = ""
     step: str = ""
     number: int = 0
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    ledger: ExecutionLog = field(default_factory=_NoExecutionLog, repr=False)
-    others_ended: Callable[[], bool] = field(default=lambda: True, repr=False)
+    execution_log: ExecutionLog = field(default_factory=_NoExecutionLog, repr=False)
+    other_steps_ended: Callable[[], bool] = field(default=lambda: True, repr=False)

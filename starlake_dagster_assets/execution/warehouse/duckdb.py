@@ -13,7 +13,7 @@ from starlake_dagster_assets.engine.quoting import literal, qualified
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.execution.warehouse.connections import used_connections, writes_duckdb_file
-from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, TableInfo, count_rows, name_of, seen_in
+from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, TableInfo, count_rows, find_tables, name_of
 from starlake_dagster_assets.execution.warehouse.partition_values import find_column
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader, as_texts
 
@@ -97,17 +97,17 @@ class DuckDBReader(WarehouseReader):
         name, kind = found
         wanted = name_of(schema, table)
         for con in self._open():
-            if wanted in seen_in(con, [wanted]):
+            if wanted in find_tables(con, [wanted]):
                 return count_by_partition(con, qualified("", schema, table), name, kind)
         return None
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
         """Returns name and DuckDB type of each column of a table or view; empty if it does not exist."""
-        return list(self._look(schema, table).columns)
+        return list(self._read_table(schema, table).columns)
 
     def row_count(self, schema: str, table: str) -> int | None:
         """Returns the number of rows of a table or view; None if it does not exist."""
-        seen = self._look(schema, table)
+        seen = self._read_table(schema, table)
         if seen.kind != "VIEW":
             return seen.rows
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
@@ -146,7 +146,7 @@ class DuckDBReader(WarehouseReader):
             return Sample(int(counted), columns, as_texts(shown.fetchall()), wanted.renamed, wanted.tables)
         return None
 
-    def _look(self, schema: str, table: str) -> TableInfo:
+    def _read_table(self, schema: str, table: str) -> TableInfo:
         """Returns the facts of a table, read with all tables of the newest command; kept while the files are unchanged.
 
         Opening a file costs more than reading it, so it is not opened for each table of a load.
@@ -161,7 +161,7 @@ class DuckDBReader(WarehouseReader):
                 missing = [one for one, seen in found.items() if not seen.kind]
                 if not missing:
                     break
-                found |= seen_in(con, missing)
+                found |= find_tables(con, missing)
             self._seen |= found
         return self._seen[name]
 

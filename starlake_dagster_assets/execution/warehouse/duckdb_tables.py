@@ -11,7 +11,7 @@ from starlake_dagster_assets.engine.quoting import qualified
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Name", "TableInfo", "count_rows", "name_of", "seen_in"]
+__all__ = ["Name", "TableInfo", "count_rows", "find_tables", "name_of"]
 
 Name = tuple[str, str]
 """Schema and table in lower case: DuckDB does not tell the cases apart."""
@@ -31,19 +31,19 @@ def name_of(schema: str, table: str) -> Name:
     return schema.lower(), table.lower()
 
 
-def seen_in(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, TableInfo]:
+def find_tables(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, TableInfo]:
     """Returns the tables and views, of those wanted, that a file has.
 
     Args:
         con: A connection to the file.
         wanted: Their names, at least one.
     """
-    from starlake_dagster_assets.engine.catalog import look_up
+    from starlake_dagster_assets.engine.catalog import describe_relation
 
     seen: dict[Name, TableInfo] = {}
     for name in sorted(wanted):
         table = qualified("", *name)
-        kind, columns = look_up(con, table, name)
+        kind, columns = describe_relation(con, table, name)
         if kind is not None:
             seen[name] = TableInfo(kind, tuple(columns), None if kind == "VIEW" else count_rows(con, table))
     return seen

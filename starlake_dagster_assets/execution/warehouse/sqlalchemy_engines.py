@@ -48,12 +48,12 @@ class EngineFactory:
 
     Attributes:
         connection: The connection.
-        given: Its SQLAlchemy URL, where it is not that of its own options.
+        explicit_url: Its SQLAlchemy URL, where it is not that of its own options.
         connect: Returns a connection of the driver, such as one of a Dagster resource; by the URL by default.
     """
 
     connection: Connection
-    given: str = field(default="", repr=False)
+    explicit_url: str = field(default="", repr=False)
     connect: Callable[[], Any] | None = field(default=None, repr=False)
 
     @property
@@ -99,7 +99,7 @@ class EngineFactory:
         if self.connect is not None and driver is not None:
             return URL.create(driver.name)
         try:
-            return make_url(self.given) if self.given else engine_url(self.connection)
+            return make_url(self.explicit_url) if self.explicit_url else engine_url(self.connection)
         except RunnerError as error:
             raise WarehouseError(str(error)) from None
         except (ArgumentError, ValueError):

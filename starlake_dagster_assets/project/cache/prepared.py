@@ -23,7 +23,7 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.cache.manifest import is_secret_name, likely_secrets
 from starlake_dagster_assets.project.files.application import SETTINGS
 from starlake_dagster_assets.project.files.discovery import read_sources
-from starlake_dagster_assets.project.files.environment import CLOCK, RUN, clock
+from starlake_dagster_assets.project.files.environment import CLOCK, RUN, date_variables
 from starlake_dagster_assets.project.files.rendering import mentioned
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
@@ -110,7 +110,7 @@ def read_prepared(
         raise ProjectError([f"{path} is not there: the project was not prepared. {again}"]) from error
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise ProjectError([f"{path} is not a prepared project ({type(error).__name__}). {again}"]) from error
-    times = clock(datetime.now(timezone.utc).astimezone())
+    times = date_variables(datetime.now(timezone.utc).astimezone())
     mine = {name: value for name, value in given.items() if name.startswith("SL_")}
     variables = {**mine, **times, **found.variables, **(options or {})}
     return found.model_copy(update={"variables": variables}), problems

@@ -82,7 +82,7 @@ def read_sources(root: Path) -> Sources:
     files: dict[str, SourceFile] = {}
     problems: list[Problem] = []
     for relative in _walk(root / "metadata", "metadata", (), problems):
-        placed = _place(relative)
+        placed = _classify(relative)
         if placed is None:
             continue
         kind, domain, stem = placed
@@ -149,7 +149,7 @@ def _unreadable(path: str, reason: str) -> Problem:
     return Problem(file=path, message=f"cannot be read: {reason}.", code="unreadable-file")
 
 
-def _place(path: str) -> tuple[str, str, str] | None:
+def _classify(path: str) -> tuple[str, str, str] | None:
     """Returns kind, domain and stem of a file; None for an unrelated file, kind `ignored` for a likely mistake."""
     parts = path.split("/")[1:]
     name = parts[-1]

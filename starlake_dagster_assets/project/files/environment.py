@@ -18,7 +18,7 @@ __all__ = [
     "EnvFiles",
     "Variables",
     "choose_env",
-    "clock",
+    "date_variables",
     "missing_env",
     "resolve_variables",
 ]
@@ -111,7 +111,7 @@ def missing_env(name: str, asked: str | None, environ: Mapping[str, str], files:
     return Problem(file=f"metadata/env.{name}.sl.yml", message=message, hint=hint, code=MISSING_ENV)
 
 
-def clock(now: datetime) -> dict[str, str]:
+def date_variables(now: datetime) -> dict[str, str]:
     """Returns the date variables of one moment.
 
     Args:
@@ -154,7 +154,7 @@ def resolve_variables(
     system = {name: value for name, value in environ.items() if name.startswith("SL_")}
     if env is not None:
         system["SL_ENV"] = env
-    times = clock(now)
+    times = date_variables(now)
     values = _layers({**system, "SL_ROOT": root, **times}, env, files, options)
     symbols = {name: f"${name}" for name in times}
     stable = _layers({**system, "SL_ROOT": "$SL_ROOT", **symbols}, env, files, options)

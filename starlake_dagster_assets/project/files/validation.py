@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from starlake_dagster_assets.errors import closest_match
 
-__all__ = ["Issue", "check_shape", "known_keys", "part"]
+__all__ = ["Issue", "check_shape", "list_keys", "part"]
 
 Path = tuple[str | int, ...]
 
@@ -52,7 +52,7 @@ def check_shape(model: type[BaseModel], data: object, prefix: Path) -> tuple[dic
         return None, (Issue(prefix, "the values are nested too deeply."),)
 
 
-def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
+def list_keys(model: type[BaseModel]) -> tuple[str, ...]:
     """Returns the keys of a kind of mapping, as they are spelled in files."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
@@ -70,7 +70,7 @@ def _issue(model: type[BaseModel], detail: Mapping[str, Any], prefix: Path) -> I
     name = str(location[-1]) if location else str(prefix[-1])
     if kind == "extra_forbidden":
         owner = _model_at(model, location[:-1])
-        return _unknown(path, name, known_keys(owner) if owner else (), prefix)
+        return _unknown(path, name, list_keys(owner) if owner else (), prefix)
     if kind == "missing":
         return Issue(path, f"the key `{name}` is missing.", code="missing-key")
     if kind in {"model_type", "model_attributes_type", "dict_type"}:

@@ -124,15 +124,15 @@ class _Directory:
             return None
         domain = own.get("domain") or (self._name if item.yaml else self._directory)
         database, domain, table = self._target(own.get("database"), domain, own.get("table") or item.stem)
-        at, where = (item.file.path, item.path) if "schedule" in own else (self._place, ("transform", "default"))
+        at, where = (item.file.path, item.path) if "schedule" in own else (self._location, ("transform", "default"))
         task = Task(
             transform_domain=self._directory,
             stem=item.stem,
             domain=domain,
             table=table,
             database=database or data.get("database") or application.database,
-            presql=(*self._own_sql("presql"), *code.presql, *own.get("presql", ())),
-            postsql=(*self._own_sql("postsql"), *own.get("postsql", ()), *code.postsql),
+            presql=(*self._task_sql("presql"), *code.presql, *own.get("presql", ())),
+            postsql=(*self._task_sql("postsql"), *own.get("postsql", ()), *code.postsql),
             sql=code.sql,
             source_sql=code.source,
             python=code.python,
@@ -164,10 +164,10 @@ class _Directory:
         return task
 
     @property
-    def _place(self) -> str:
+    def _location(self) -> str:
         return self._config.path if self._config else ""
 
-    def _own_sql(self, key: str) -> tuple[str, ...]:
+    def _task_sql(self, key: str) -> tuple[str, ...]:
         return tuple(self._default.get(key) or ())
 
     def _target(self, database: str | None, domain: str, table: str) -> tuple[str, str, str]:
@@ -215,7 +215,7 @@ class _Directory:
         if analyze and found.error:
             check_sql(sql, found.error, dialect, file, path, self._context)
         before = strip_comments(sections["presql"], dialect)
-        hidden = temporary_tables(";\n".join([*self._own_sql("presql"), before, *item.data.get("presql", ()), sql]))
+        hidden = temporary_tables(";\n".join([*self._task_sql("presql"), before, *item.data.get("presql", ()), sql]))
         return _Code(
             sql=sql,
             source=sections["source"],

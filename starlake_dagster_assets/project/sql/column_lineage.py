@@ -10,7 +10,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import SqlError, Tree, parse_statements, sql_dialects
 from starlake_dagster_assets.project.sql.rewriting import expand_stars, name_tables_of_functions
-from starlake_dagster_assets.project.sql.scopes import UNKNOWN, ScopeReader, own_nodes
+from starlake_dagster_assets.project.sql.scopes import UNKNOWN, ScopeReader, find_scope_nodes
 
 __all__ = ["OutputColumn", "QualifiedQuery", "SourceColumn", "column_lineage", "output_columns", "qualified_query"]
 
@@ -224,7 +224,7 @@ def _bind_to_only_source(query: Tree, known: Mapping[str, Sequence[str]]) -> Non
         if table.name in known or not table.alias or table.args.get("pivots"):
             continue
         aliases = {item.alias for item in select.expressions if isinstance(item, exp.Alias)}
-        for column in own_nodes(select.iter_expressions(), exp.Column):
+        for column in find_scope_nodes(select.iter_expressions(), exp.Column):
             if not column.table and column.name not in aliases and not isinstance(column.this, exp.Star):
                 column.set("table", _identifier(table.alias))
 

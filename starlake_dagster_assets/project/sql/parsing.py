@@ -97,7 +97,7 @@ def _parse(sql: str, dialect: str) -> Iterator[Tree]:
     try:
         with _quiet():
             tokens = sqlglot.tokenize(sql, read=dialect)
-            _refuse_open_joins(tokens)
+            _reject_open_joins(tokens)
             trees: list[Any] = sqlglot.Dialect.get_or_raise(dialect).parser().parse(tokens, sql)
     except SqlError:
         raise
@@ -132,7 +132,7 @@ def _described(error: Any) -> SqlError:
     return SqlError(" ".join(str(error).split())[:200])
 
 
-def _refuse_open_joins(tokens: list[Any]) -> None:
+def _reject_open_joins(tokens: list[Any]) -> None:
     pending = 0
     before: str = ""
     for token in tokens:

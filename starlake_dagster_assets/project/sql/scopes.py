@@ -8,7 +8,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import Tree
 
-__all__ = ["UNKNOWN", "Output", "ScopeReader", "own_nodes"]
+__all__ = ["UNKNOWN", "Output", "ScopeReader", "find_scope_nodes"]
 
 _Key = tuple[str, str]
 
@@ -229,10 +229,12 @@ def _is_several(select: Tree) -> bool:
         return True
     if isinstance(select, (exp.Explode, exp.Unnest)):  # the fields of a structure
         return True
-    return not select.is_star and any(not isinstance(star.parent, exp.Count) for star in own_nodes([select], exp.Star))
+    return not select.is_star and any(
+        not isinstance(star.parent, exp.Count) for star in find_scope_nodes([select], exp.Star)
+    )
 
 
-def own_nodes(roots: Iterable[Tree], kind: type[Any]) -> Iterator[Any]:
+def find_scope_nodes(roots: Iterable[Tree], kind: type[Any]) -> Iterator[Any]:
     """Yields the nodes of a class in expressions, without those in nested queries.
 
     Args:

@@ -11,7 +11,7 @@ import pytest
 from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
 from starlake_dagster_assets.automation.definitions import arrival_tick
 from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
-from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.project.model.project import Domain, Metadata
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake
 from tests.dagster_assets.conftest import Source, make_source, make_table
@@ -34,12 +34,12 @@ def sales_in(incoming: str, root: str = "/project", ack: str | None = None, name
 
 
 def waiting(
-    pre_load: PreLoad, clock: Clock | None = None, names: Sequence[str] = TABLES, job: str = "load"
+    pre_load: PreLoad, clock: CronSchedule | None = None, names: Sequence[str] = TABLES, job: str = "load"
 ) -> Triggers:
     """Triggers by hand: the tables of one job wait for their files."""
     nodes = tuple(f"sales.{name}" for name in names)
     owner: Any = "arrival" if clock is None else "schedule"
-    found = {node: Trigger(node, owner, job, preload=pre_load, clock=clock) for node in nodes}
+    found = {node: Trigger(node, owner, job, preload=pre_load, cron_schedule=clock) for node in nodes}
     return Triggers(found, {job: Job(job, nodes)})
 
 
@@ -176,7 +176,7 @@ def world(instance, clock, tmp_path, incoming):
         pre_load: PreLoad | None = None,
         *,
         ack: str | None = None,
-        cron: Clock | None = None,
+        cron: CronSchedule | None = None,
         triggers: Triggers | None = None,
         source: Source | None = None,
         **more: Any,

@@ -14,7 +14,7 @@ from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
-from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.file_store import StoreError
 from tests.automation.file_arrivals.conftest import sales_in, tables, waiting
@@ -429,9 +429,9 @@ def test_an_ack_of_a_neighbouring_date_is_answered_and_others_are_named(world, t
 
 
 def test_an_ack_for_two_crons_is_deleted_when_both_have_answered_it(world, incoming, tmp_path, clock):
-    early, late = Clock("0 5 * * *"), Clock("30 5 * * *")
+    early, late = CronSchedule("0 5 * * *"), CronSchedule("30 5 * * *")
     given = {
-        f"sales.{name}": Trigger(f"sales.{name}", "schedule", job, preload=PreLoad("ack"), clock=cron)
+        f"sales.{name}": Trigger(f"sales.{name}", "schedule", job, preload=PreLoad("ack"), cron_schedule=cron)
         for name, job, cron in (("orders", "a", early), ("items", "b", late))
     }
     jobs = {"a": Job("a", ("sales.orders",)), "b": Job("b", ("sales.items",))}
@@ -487,7 +487,7 @@ def test_files_on_another_station_of_a_load_are_named(world, incoming, tmp_path,
 
 # ------------------------------------------------------------------------------------------------------ windows
 
-DAILY = Clock("0 6 * * *", "Europe/Paris")
+DAILY = CronSchedule("0 6 * * *", "Europe/Paris")
 SIX = datetime(2024, 5, 2, 4, tzinfo=timezone.utc).timestamp()
 """Six o'clock in Paris."""
 
@@ -539,7 +539,7 @@ def test_a_failed_run_does_not_use_up_its_window(world, incoming, clock):
 
 
 def test_a_cron_opens_one_window_in_the_night_in_which_the_clocks_go_back(world, incoming, clock):
-    here = world(PreLoad("imported", stable_for=0), cron=Clock("30 2 * * *", "Europe/Paris"))
+    here = world(PreLoad("imported", stable_for=0), cron=CronSchedule("30 2 * * *", "Europe/Paris"))
     ends = []
     for text in ("2024-10-27T02:40:00+02:00", "2024-10-27T02:40:00+01:00"):
         clock.now = datetime.fromisoformat(text).timestamp()
@@ -666,7 +666,7 @@ def test_a_lost_cursor_in_a_window_repeats_nothing(world, incoming, clock):
 
 
 def test_an_ack_of_a_window_has_the_date_of_its_tick(world, tmp_path, clock):
-    here = world(PreLoad("ack", ack_wait_timeout=7200), cron=Clock("30 23 * * *", "UTC"))
+    here = world(PreLoad("ack", ack_wait_timeout=7200), cron=CronSchedule("30 23 * * *", "UTC"))
     clock.now = datetime(2024, 5, 3, 0, 30, tzinfo=timezone.utc).timestamp()
     go = tmp_path / "datasets" / "pending" / "sales" / "2024-05-02.ack"
     go.parent.mkdir(parents=True)
@@ -677,7 +677,7 @@ def test_an_ack_of_a_window_has_the_date_of_its_tick(world, tmp_path, clock):
 
 def test_before_the_first_tick_nothing_is_looked_at(world, clock):
     start = datetime(2030, 1, 1, tzinfo=timezone.utc)
-    here = world(PreLoad("imported"), cron=Clock("0 6 * * *", "UTC", start=start))
+    here = world(PreLoad("imported"), cron=CronSchedule("0 6 * * *", "UTC", start=start))
     assert here.tick() == "The first tick of 0 6 * * * is still to come."
 
 
@@ -715,7 +715,7 @@ def test_ack_of_a_domain_without_a_directory_lists_the_stage_area():
 # ------------------------------------------------------------------------------------------------- missed windows
 
 DAY = 86400
-MADE_UP = Clock("0 6 * * *", "Europe/Paris", catchup=True)
+MADE_UP = CronSchedule("0 6 * * *", "Europe/Paris", catchup=True)
 
 
 def acks(tmp_path, *days: str) -> list:
@@ -819,7 +819,7 @@ def test_where_the_place_names_no_date_nothing_is_missed(world, incoming, clock)
 
 
 def test_of_windows_that_look_at_one_place_the_newest_counts(world, tmp_path, clock):
-    here = world(PreLoad("ack"), cron=Clock("0 */6 * * *", "UTC", catchup=True))
+    here = world(PreLoad("ack"), cron=CronSchedule("0 */6 * * *", "UTC", catchup=True))
     clock.now = datetime(2024, 5, 1, 18, 1, tzinfo=timezone.utc).timestamp()
     here.tick()
     clock.now = datetime(2024, 5, 4, 0, 1, tzinfo=timezone.utc).timestamp()
@@ -855,7 +855,7 @@ def test_files_that_never_stop_changing_do_not_hold_newer_windows(world, tmp_pat
 
 def test_the_first_look_begins_at_the_start_date_and_a_lost_cursor_where_the_runs_end(world, tmp_path, clock):
     start = datetime(2024, 4, 30, 12, tzinfo=timezone.utc)
-    here = world(PreLoad("ack"), cron=Clock("0 6 * * *", "Europe/Paris", start=start, catchup=True))
+    here = world(PreLoad("ack"), cron=CronSchedule("0 6 * * *", "Europe/Paris", start=start, catchup=True))
     clock.now = SIX
     acks(tmp_path, "2024-04-30", "2024-05-01", "2024-05-02")
     assert made_up_for(here, clock) == ["2024-05-01", "2024-05-02"]

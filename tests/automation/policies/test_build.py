@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
 from starlake_dagster_assets.automation.definitions.job_assets import untriggered_upstreams
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
-from starlake_dagster_assets.automation.policies.evaluate import watched_nodes
+from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.step_plan import topological
@@ -44,9 +44,9 @@ def test_what_starts_can_be_chosen():
 def test_a_scheduled_load_may_wait_for_files():
     dags = [dag("files", pre_load_strategy="ACK", ack_wait_timeout="60", pre_load_sensor_soft_fail="false")]
     one = trigger(project([table("a", "daily", dag="files")], dags=dags), "sales.a", start_date="2024-01-01")
-    assert (one.triggered_by, one.clock.cron, one.preload.strategy) == ("schedule", "0 0 * * *", "ack")
+    assert (one.triggered_by, one.cron_schedule.cron, one.preload.strategy) == ("schedule", "0 0 * * *", "ack")
     assert (one.preload.ack_wait_timeout, one.preload.soft_fail) == (60, False)
-    assert f"{one.clock.start:%Y-%m-%d}" == "2024-01-01" and not one.clock.catchup
+    assert f"{one.cron_schedule.start:%Y-%m-%d}" == "2024-01-01" and not one.cron_schedule.catchup
 
 
 # ---------------------------------------------------------------------------------------------- what is watched
@@ -71,7 +71,7 @@ A, B, C = Upstream("sales.a"), Upstream("sales.b"), Upstream("sales.c")
     ],
 )
 def test_strategies(strategy, condition, present):
-    watch = trigger(two(strategy), "kpi.x").watch
+    watch = trigger(two(strategy), "kpi.x").upstream_condition
     assert (watch.condition, watch.present) == (condition, present)
 
 
@@ -79,28 +79,28 @@ def test_strategies(strategy, condition, present):
 def test_an_expression_may_name_assets_of_other_code_locations_alone(reads):
     dags = [dag("d", dataset_triggering_strategy="sales/orders & py/thing")]
     one = trigger(project([], [task("x", reads, dag="d")], dags), "kpi.x")
-    assert one.triggered_by == "lineage" and one.watch is not None
-    assert one.watch.condition == AllOf((Upstream("sales/orders"), Upstream("py/thing")))
+    assert one.triggered_by == "lineage" and one.upstream_condition is not None
+    assert one.upstream_condition.condition == AllOf((Upstream("sales/orders"), Upstream("py/thing")))
 
 
 def test_all_that_a_task_reads_is_watched():
     tasks = [task("x", ["sales.a"]), task("y", ["kpi.x", "sales.a", "sales.b"])]
     source = project([table("a"), table("b")], tasks)
     for strategy in ("any", "all"):
-        watch = trigger(source, "kpi.y", dataset_triggering_strategy=strategy).watch
-        assert watched_nodes(watch.condition) == ("kpi.x", "sales.a", "sales.b")
+        watch = trigger(source, "kpi.y", dataset_triggering_strategy=strategy).upstream_condition
+        assert condition_nodes(watch.condition) == ("kpi.x", "sales.a", "sales.b")
 
 
 def test_a_monthly_table_does_not_hold_a_daily_task_unless_told_to():
     tables = [table("a", "daily"), table("m", "monthly"), table("files")]
     tasks = [task("rare", ["sales.m"]), task("x", ["sales.a", "kpi.rare", "sales.files"])]
     source = project(tables, tasks)
-    assert trigger(source, "kpi.x", dataset_triggering_strategy="all").watch.slower == {"kpi.rare"}
-    assert not trigger(source, "kpi.x", optional_dataset_enabled=False).watch.slower
+    assert trigger(source, "kpi.x", dataset_triggering_strategy="all").upstream_condition.slower == {"kpi.rare"}
+    assert not trigger(source, "kpi.x", optional_dataset_enabled=False).upstream_condition.slower
 
 
 def test_optional_upstreams_are_watched_and_not_waited_for():
-    watch = trigger(two("all", tags=("optional_datasets=b",)), "kpi.x").watch
+    watch = trigger(two("all", tags=("optional_datasets=b",)), "kpi.x").upstream_condition
     assert (watch.optional, watch.present) == ({"sales.b"}, {"sales.a"})
 
 
@@ -116,12 +116,14 @@ def test_optional_upstreams_are_watched_and_not_waited_for():
     ],
 )
 def test_data_cycles(said, cycle):
-    assert trigger(two(), "kpi.x", **said).watch.data_cycle == cycle
+    assert trigger(two(), "kpi.x", **said).upstream_condition.data_cycle == cycle
 
 
 def test_a_materialization_counts_as_long_as_it_is_fresh():
     tables = [table("a", freshness=Freshness(warn="1 day", error="2 days")), table("b", freshness=Freshness(warn="1h"))]
-    watch = trigger(project(tables, [task("x", ["sales.a", "sales.b"])]), "kpi.x", triggering="sensor").watch
+    watch = trigger(
+        project(tables, [task("x", ["sales.a", "sales.b"])]), "kpi.x", triggering="sensor"
+    ).upstream_condition
     assert dict(watch.freshness) == {"sales.a": 172800, "sales.b": 3600}
 
 
@@ -204,7 +206,7 @@ def test_dependencies_that_run_first_are_in_the_job_and_what_has_its_own_trigger
         "kpi.y": "lineage",
     }
     assert triggers.jobs["transform_kpi"].nodes == ("sales.b", "kpi.x", "kpi.y")
-    assert watched_nodes(triggers.triggers["kpi.y"].watch.condition) == ("sales.a",)
+    assert condition_nodes(triggers.triggers["kpi.y"].upstream_condition.condition) == ("sales.a",)
     assert {triggers.triggers[node].job for node in ("sales.b", "kpi.x", "kpi.y")} == {"transform_kpi"}
 
 
@@ -288,10 +290,10 @@ def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggeri
         assert list(job.nodes) == sorted(job.nodes, key=order.__getitem__)
     for node, one in triggers.triggers.items():
         assert node in triggers.jobs[one.job].nodes
-        assert (one.clock is not None) == (one.triggered_by == "schedule")
-        assert (one.watch is not None) == (one.triggered_by in ("lineage", "condition"))
-        if one.watch is not None:
-            seen = watched_nodes(one.watch.condition)
+        assert (one.cron_schedule is not None) == (one.triggered_by == "schedule")
+        assert (one.upstream_condition is not None) == (one.triggered_by in ("lineage", "condition"))
+        if one.upstream_condition is not None:
+            seen = condition_nodes(one.upstream_condition.condition)
             assert seen and node not in seen and nodes.issuperset(seen)
             # a watched node is never made by the very run that it starts: no run can start itself
             assert not untriggered_upstreams(source, triggers, [node], triggers.jobs[one.job].nodes) & set(seen)
@@ -305,15 +307,15 @@ def test_what_moves_is_never_forgotten(source):
     """Whatever a task reads, made here and started by something, is watched by it or by what it follows."""
     triggers = build_triggers(source).triggers
     for node, one in triggers.items():
-        if one.watch is None or source.graph.nodes[node].tags:
+        if one.upstream_condition is None or source.graph.nodes[node].tags:
             continue
         reached: set[str] = set()
-        stack = list(watched_nodes(one.watch.condition))
+        stack = list(condition_nodes(one.upstream_condition.condition))
         while stack:
             up = stack.pop()
             reached.add(up)
-            more = triggers[up].watch
-            stack.extend(watched_nodes(more.condition) if more else ())
+            more = triggers[up].upstream_condition
+            stack.extend(condition_nodes(more.condition) if more else ())
         reads = {up for up in source.graph.upstream[node] if up in triggers}
         assert reads <= reached
 

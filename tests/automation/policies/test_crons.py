@@ -8,20 +8,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from starlake_dagster_assets.automation.policies.crons import cycle_of, period_of, tick_together
-from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.automation.policies.model import CronSchedule
 
 
 @pytest.mark.parametrize(
     ("one", "other", "met"),
     [
-        (Clock("0 5 * * *"), Clock("0 5 * * *"), True),
-        (Clock("0 0 * * *"), Clock("0 * * * *"), True),
-        (Clock("0 0 * * *"), Clock("30 * * * *"), False),
-        (Clock("0 6 * * 1"), Clock("0 6 * * *"), True),
-        (Clock("0 6 * * *"), Clock("0 5 * * *", "Etc/GMT+1"), True),
-        (Clock("0 6 * * *", "Europe/Paris"), Clock("0 6 * * *"), False),
+        (CronSchedule("0 5 * * *"), CronSchedule("0 5 * * *"), True),
+        (CronSchedule("0 0 * * *"), CronSchedule("0 * * * *"), True),
+        (CronSchedule("0 0 * * *"), CronSchedule("30 * * * *"), False),
+        (CronSchedule("0 6 * * 1"), CronSchedule("0 6 * * *"), True),
+        (CronSchedule("0 6 * * *"), CronSchedule("0 5 * * *", "Etc/GMT+1"), True),
+        (CronSchedule("0 6 * * *", "Europe/Paris"), CronSchedule("0 6 * * *"), False),
     ],
-    ids=lambda value: value.cron if isinstance(value, Clock) else str(value),
+    ids=lambda value: value.cron if isinstance(value, CronSchedule) else str(value),
 )
 def test_clocks_meet(one, other, met):
     assert tick_together(one, other) is met is tick_together(other, one)

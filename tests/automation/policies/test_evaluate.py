@@ -11,7 +11,14 @@ import pytest
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded, Skip
 from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, LineageWatch, Trigger, Upstream
+from starlake_dagster_assets.automation.policies.model import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Trigger,
+    Upstream,
+    UpstreamCondition,
+)
 
 
 def all_of(*names: str) -> Condition:
@@ -33,7 +40,7 @@ class World:
         stopped: Nodes whose sensor is stopped.
     """
 
-    watches: Mapping[str, LineageWatch]
+    watches: Mapping[str, UpstreamCondition]
     made: dict[str, UpstreamUpdate] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, RunAttempt] = field(default_factory=dict)
@@ -70,7 +77,9 @@ class World:
         return f"{node}_lineage" if node in self.stopped else None
 
     def look(self, node: str = "x", together: Sequence[str] = ()) -> RunNeeded | Skip:
-        triggers = {name: Trigger(name, "lineage", "job", watch=watch) for name, watch in self.watches.items()}
+        triggers = {
+            name: Trigger(name, "lineage", "job", upstream_condition=watch) for name, watch in self.watches.items()
+        }
         return Evaluator(triggers, self).evaluate(LineageTarget(node), {LineageTarget(one) for one in together})
 
 
@@ -78,9 +87,9 @@ def updates(**ids: int) -> dict[str, UpstreamUpdate]:
     return {name: UpstreamUpdate(number, number, f"run{number}") for name, number in ids.items()}
 
 
-ABC = LineageWatch(all_of("a", "b"))
-ANY = LineageWatch(any_of("a", "b"))
-PATIENT = LineageWatch(all_of("daily", "monthly"), slower=frozenset({"monthly"}))
+ABC = UpstreamCondition(all_of("a", "b"))
+ANY = UpstreamCondition(any_of("a", "b"))
+PATIENT = UpstreamCondition(all_of("daily", "monthly"), slower=frozenset({"monthly"}))
 
 
 @pytest.mark.parametrize(
@@ -95,13 +104,18 @@ PATIENT = LineageWatch(all_of("daily", "monthly"), slower=frozenset({"monthly"})
         (ABC, {"a": 2, "b": 1, "x": 3}, 1, None),  # `a` came while the run of `x` was at work
         (ANY, {"a": 2, "b": 1, "x": 3}, 1, {"a"}),
         (ANY, {"a": 1}, 0, {"a"}),
-        (LineageWatch(any_of("a", "b"), present=frozenset("ab")), {"a": 1}, 0, None),
-        (LineageWatch(any_of("a", "b"), present=frozenset("a")), {"a": 1}, 0, {"a"}),
+        (UpstreamCondition(any_of("a", "b"), present=frozenset("ab")), {"a": 1}, 0, None),
+        (UpstreamCondition(any_of("a", "b"), present=frozenset("a")), {"a": 1}, 0, {"a"}),
         (PATIENT, {"daily": 5}, 0, {"daily"}),
         (PATIENT, {"daily": 5, "monthly": 7, "x": 6}, 5, None),
         (PATIENT, {"daily": 8, "monthly": 7, "x": 6}, 5, {"daily", "monthly"}),
-        (LineageWatch(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"a": 1, "c": 2}, 0, {"a", "c"}),
-        (LineageWatch(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"b": 1, "c": 2}, 0, None),
+        (
+            UpstreamCondition(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))),
+            {"a": 1, "c": 2},
+            0,
+            {"a", "c"},
+        ),
+        (UpstreamCondition(AllOf((Upstream("a"), AnyOf((Upstream("b"), Upstream("c")))))), {"b": 1, "c": 2}, 0, None),
     ],
 )
 def test_a_target_is_due_when_its_condition_holds_for_what_it_has_not_read(watch, made, read, due):
@@ -137,7 +151,11 @@ def test_a_failed_run_that_did_not_begin_the_target_is_repeated(state, due):
         assert found.reason.endswith("; run r failed before it began x") and found.attempt == 9
 
 
-CHAIN = {"m": LineageWatch(any_of("a")), "n": LineageWatch(any_of("m")), "x": LineageWatch(any_of("a", "n"))}
+CHAIN = {
+    "m": UpstreamCondition(any_of("a")),
+    "n": UpstreamCondition(any_of("m")),
+    "x": UpstreamCondition(any_of("a", "n")),
+}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +189,9 @@ def test_one_run_at_a_time_and_the_minimum_interval():
     world = World({"x": ANY}, updates(a=5, x=4), busy={"x"})
     assert "run of x is materializing x and began before that" in world.look().reason
     world = World(
-        {"x": LineageWatch(any_of("a"), min_interval=60)}, updates(a=50), attempts={"x": RunAttempt(40, "r", "failed")}
+        {"x": UpstreamCondition(any_of("a"), min_interval=60)},
+        updates(a=50),
+        attempts={"x": RunAttempt(40, "r", "failed")},
     )
     world.now = 60
     assert "the next one may be in 40 s (minimum interval 1 min)" in world.look().reason
@@ -190,7 +210,7 @@ def test_a_chain_of_one_run_is_due_together():
 
 
 def test_expressions_in_a_circle_end():
-    world = World({"x": LineageWatch(any_of("y", "a")), "y": LineageWatch(any_of("x", "a"))}, updates(a=1))
+    world = World({"x": UpstreamCondition(any_of("y", "a")), "y": UpstreamCondition(any_of("x", "a"))}, updates(a=1))
     assert "waits for y" in world.look().reason
 
 
@@ -199,7 +219,7 @@ DAY = datetime(2024, 5, 2, tzinfo=timezone.utc).timestamp()
 
 @pytest.mark.parametrize(("hour_of_b", "due"), [(2, True), (23.99, True), (24, False), (-1, False)])
 def test_upstreams_of_a_data_cycle_are_made_in_one_cycle(hour_of_b, due):
-    watch = LineageWatch(all_of("a", "b"), data_cycle="0 0 * * *")
+    watch = UpstreamCondition(all_of("a", "b"), data_cycle="0 0 * * *")
     world = World({"x": watch}, {"a": UpstreamUpdate(1, DAY + 3_600), "b": UpstreamUpdate(2, DAY + hour_of_b * 3_600)})
     found = world.look()
     assert isinstance(found, RunNeeded) is due
@@ -208,14 +228,14 @@ def test_upstreams_of_a_data_cycle_are_made_in_one_cycle(hour_of_b, due):
 
 @pytest.mark.parametrize(("beyond", "due"), [(True, True), (False, False)])
 def test_freshness_widens_a_cycle(beyond, due):
-    watch = LineageWatch(all_of("a", "b"), data_cycle="0 0 * * *", freshness={"b": 7_200}, beyond=beyond)
+    watch = UpstreamCondition(all_of("a", "b"), data_cycle="0 0 * * *", freshness={"b": 7_200}, beyond=beyond)
     world = World({"x": watch}, {"a": UpstreamUpdate(1, DAY + 3_600), "b": UpstreamUpdate(2, DAY - 3_600)})
     assert isinstance(world.look(), RunNeeded) is due
 
 
 @pytest.mark.parametrize(("gate", "due"), [(False, True), (True, False)])
 def test_freshness_is_a_gate_by_option_only(gate, due):
-    world = World({"x": LineageWatch(any_of("a"), freshness={"a": 60}, gate=gate)}, updates(a=1), now=1_000)
+    world = World({"x": UpstreamCondition(any_of("a"), freshness={"a": 60}, gate=gate)}, updates(a=1), now=1_000)
     found = world.look()
     assert isinstance(found, RunNeeded) is due
     assert due or "which counts for 1 min only" in found.reason
@@ -236,27 +256,27 @@ def test_cycles_are_those_of_the_time_zone_over_a_change_of_the_clock():
 
 def test_long_lists_of_names_are_cut():
     names = [f"t{number:03}" for number in range(500)]
-    found = World({"x": LineageWatch(all_of(*names))}, updates(t000=1)).look()
+    found = World({"x": UpstreamCondition(all_of(*names))}, updates(t000=1)).look()
     assert isinstance(found, Skip) and len(found.reason) < 700 and "491 more" in found.reason
 
 
 def test_a_chain_of_a_thousand_tasks_is_evaluated_upstream_first():
-    watches = {f"t{number}": LineageWatch(any_of(f"t{number - 1}")) for number in range(1, 1_000)}
+    watches = {f"t{number}": UpstreamCondition(any_of(f"t{number - 1}")) for number in range(1, 1_000)}
     world = World(watches, updates(t0=1))
-    triggers = {name: Trigger(name, "lineage", "job", watch=watch) for name, watch in watches.items()}
+    triggers = {name: Trigger(name, "lineage", "job", upstream_condition=watch) for name, watch in watches.items()}
     evaluator = Evaluator(triggers, world)
     assert all(evaluator.pending(LineageTarget(f"t{number}")) for number in range(1, 1_000))
 
 
 def test_an_upstream_of_the_same_run_that_was_never_materialized_is_named():
-    found = World({"m": LineageWatch(any_of("a")), "x": LineageWatch(all_of("m", "b"))}, updates(a=1)).look(
+    found = World({"m": UpstreamCondition(any_of("a")), "x": UpstreamCondition(all_of("m", "b"))}, updates(a=1)).look(
         "x", together=["m"]
     )
     assert isinstance(found, Skip) and "Waits for b. Seen: m in the same run." in found.reason
 
 
 def test_an_update_of_an_earlier_cycle_that_is_read_along_is_named():
-    watch = LineageWatch(any_of("a", "b"), data_cycle="0 0 * * *")
+    watch = UpstreamCondition(any_of("a", "b"), data_cycle="0 0 * * *")
     days = [datetime(2024, 5, one, 12, tzinfo=timezone.utc).timestamp() for one in (2, 3)]
     made = {
         name: UpstreamUpdate(number, at, f"run{number}")

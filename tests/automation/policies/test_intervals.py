@@ -18,7 +18,7 @@ from starlake_dagster_assets.automation.policies.intervals import (
     remaining,
     union_of_intervals,
 )
-from starlake_dagster_assets.automation.policies.model import Clock
+from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.dagster_assets.runs import OLDEST_ROW, interval_tags
 from starlake_dagster_assets.dagster_assets.steps.consumption import Update
 from starlake_dagster_assets.dagster_assets.steps.load_intervals import interval_of_load
@@ -136,7 +136,9 @@ def test_a_load_covers_the_ticks_whose_files_it_takes(covered, last, path, expec
     """Days of March; 0 is the last of February."""
     first = at(1)
     when = None if covered is None else first + timedelta(days=covered - 1)
-    found = interval_of_load((at(9), at(10)), Clock("0 5 * * *"), when, at(last), lambda moment: f"{moment:{path}}")
+    found = interval_of_load(
+        (at(9), at(10)), CronSchedule("0 5 * * *"), when, at(last), lambda moment: f"{moment:{path}}"
+    )
     assert found == tuple(day if day is None else first + timedelta(days=day - 1) for day in expected)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, resources
 from starlake_dagster_assets.automation.policies.crons import period_of
-from starlake_dagster_assets.automation.policies.options import known_elsewhere, task_options
+from starlake_dagster_assets.automation.policies.options import list_ignored_options, task_options
 from starlake_dagster_assets.errors import ProjectError
 from tests.automation.conftest import dag, made, project, table, task, trigger
 
@@ -43,7 +43,7 @@ def test_the_options_of_every_environment_are_known():
     classes = [getattr(resources, name) for name in resources.__all__]
     names = {option for one in classes for option in getattr(one, "option_names", {})}
     assert len(names) > 30
-    assert {name for name in names if not name.startswith("SL_")} <= known_elsewhere()
+    assert {name for name in names if not name.startswith("SL_")} <= list_ignored_options()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_the_time_zone_is_that_of_the_dag_configuration_then_of_the_project():
     dags = [dag("one", timezone="Asia/Tokyo"), dag("two", SL_TIMEZONE="America/Lima")]
     tables = [table(name, "daily", dag=ref) for name, ref in [("a", "one"), ("b", "two"), ("c", None)]]
     triggers = made(project(tables, dags=dags, timezone="Europe/Paris")).triggers.values()
-    assert [one.clock.timezone for one in triggers] == ["Asia/Tokyo", "America/Lima", "Europe/Paris"]
+    assert [one.cron_schedule.timezone for one in triggers] == ["Asia/Tokyo", "America/Lima", "Europe/Paris"]
 
 
 @pytest.mark.parametrize("text", ["a=1, b = x y", '{"options": "a=1,b=x y"}'])

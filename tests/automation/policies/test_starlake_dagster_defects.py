@@ -51,7 +51,7 @@ def test_w23_each_request_starts_its_own(location):
 def test_w24_a_schedule_of_none_falls_back_to_what_is_read():
     source = project([table("a", "daily")], [task("x", ["sales.a"], "None", cron=None)])
     one = trigger(source, "kpi.x", data_cycle_enabled=True)
-    assert (one.triggered_by, one.watch.data_cycle) == ("lineage", "0 0 * * *")
+    assert (one.triggered_by, one.upstream_condition.data_cycle) == ("lineage", "0 0 * * *")
 
 
 def test_w25_a_tick_asks_for_a_bounded_number_of_runs(location, monkeypatch):

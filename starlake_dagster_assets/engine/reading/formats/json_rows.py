@@ -132,7 +132,7 @@ def json_sources(
     def careful() -> Source:
         pieces = open_text(numbers.path)
         texts = array_elements(pieces, shown) if table.metadata.array else documents(pieces)
-        rows, count = write_plain(work / "documents.csv", (LINE,), _judged(texts))
+        rows, count = write_plain(work / "documents.csv", (LINE,), _evaluate(texts))
         reason = (
             f"CASE WHEN {REASON} IS NOT NULL THEN {REASON} WHEN NOT json_valid({LINE}) THEN 'not valid JSON' "
             f"WHEN json_type({LINE}) <> 'OBJECT' THEN 'not a JSON object' END"
@@ -147,7 +147,7 @@ def json_sources(
     yield careful
 
 
-def _judged(texts: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
+def _evaluate(texts: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
     for text in texts:
         if "\0" in text or UNREADABLE in text or _SURROGATE.search(text):
             yield NOT_TEXT, replace_undecodable(text)

@@ -58,7 +58,7 @@ def has_console(shell: ShellRunner) -> bool:
             program.stdin.close()
         until = time.monotonic() + (shell.timeout or _EXIT_SECONDS)
         said: list[Line] = []
-        while not console.silent and time.monotonic() < until:
+        while not console.is_finished and time.monotonic() < until:
             said += console.read()
         return any(line.text.startswith("> exit") for line in said)
     finally:
@@ -179,14 +179,14 @@ class _Console:
     @property
     def ended(self) -> bool:
         """Whether it is gone; it may have left words that were not read yet."""
-        return self.silent or self._program.wait(0) is not None
+        return self.is_finished or self._program.wait(0) is not None
 
     @property
-    def silent(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it is gone and all its words were read."""
         return self._pump.ended
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Gives it a command.
 
         Raises:
@@ -198,7 +198,7 @@ class _Console:
     def read(self) -> list[Line]:
         """Returns the lines that arrive within a short time."""
         lines = list(self._pump.read(_POLL_SECONDS))
-        if not lines and not self.silent and self._program.wait(0) is not None:
+        if not lines and not self.is_finished and self._program.wait(0) is not None:
             self._program.kill()  # its supervisor was killed, and something still holds the pipes
         return lines
 
@@ -247,7 +247,7 @@ class _Answer:
         self._said: list[Line] = []
         self.job_id = console.job_id
         with suppress(OSError):  # it is gone: its last words are read below
-            console.tell(command)
+            console.send(command)
 
     def lines(self) -> Iterator[Line]:
         """Its lines as they come."""
@@ -275,8 +275,8 @@ class _Answer:
         if self._result is not None:
             return shown
         seconds = time.monotonic() - self._began
-        if self._console.silent:
-            return shown + self._lost(seconds)
+        if self._console.is_finished:
+            return shown + self._lines_after_exit(seconds)
         if self._timeout is not None and seconds > self._timeout:
             self._runner.give_up()
             self._result = RunResult(None, seconds)
@@ -313,7 +313,7 @@ class _Answer:
             _error("Main", "the console gave no answer: the task or an option is unknown; see the log above")
         ]
 
-    def _lost(self, seconds: float) -> list[Line]:
+    def _lines_after_exit(self, seconds: float) -> list[Line]:
         """Returns the lines after the JVM ended: a command that it never took runs elsewhere, any other one failed."""
         code = self._console.code()
         self._runner.give_up(unknown=self._unknown)

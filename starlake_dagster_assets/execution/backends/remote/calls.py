@@ -114,7 +114,7 @@ class Calls:
             self._clock.pause(self.stop, seconds)
 
         retrying = Retrying(
-            retry=retry_if_exception(self._refusals()),
+            retry=retry_if_exception(self._retry_decision()),
             stop=over,
             wait=pause,
             sleep=sleep,
@@ -125,7 +125,7 @@ class Calls:
         except Exception as error:
             raise self._error(error, self._clock.now() - began) from error
 
-    def _refusals(self) -> Callable[[BaseException], bool]:
+    def _retry_decision(self) -> Callable[[BaseException], bool]:
         """Returns a function that decides whether a call is repeated after an error."""
         denied = 0
 

@@ -160,7 +160,7 @@ class DataprocJobs:
         return [(what, key, value) for what in ("yarn.appMaster", "executor") for key, value in variables]
 
     def _get(self, job_id: str) -> Any:
-        return _known(lambda: self._jobs.get_job(request={**self.service.location, "job_id": job_id}, **CALL))
+        return _get_or_none(lambda: self._jobs.get_job(request={**self.service.location, "job_id": job_id}, **CALL))
 
     @cached_property
     def _jobs(self) -> Any:
@@ -281,7 +281,7 @@ class DataprocBatches:
         return {name: value for name, value in given.items() if value is not None}
 
     def _get(self, batch_id: str) -> Any:
-        return _known(lambda: self._batches.get_batch(name=f"{self._parent}/batches/{batch_id}", **CALL))
+        return _get_or_none(lambda: self._batches.get_batch(name=f"{self._parent}/batches/{batch_id}", **CALL))
 
     @cached_property
     def _batches(self) -> Any:
@@ -306,7 +306,7 @@ def _status(state: State, details: Any, url: str) -> Status:
     )
 
 
-def _known(call: Callable[[], Any]) -> Any:
+def _get_or_none(call: Callable[[], Any]) -> Any:
     """Returns the answer of a call; None if the object does not exist."""
     from google.api_core.exceptions import NotFound
 

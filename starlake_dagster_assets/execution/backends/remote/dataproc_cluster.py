@@ -249,7 +249,7 @@ class EphemeralClusters:
         labels: What else is said of the run.
         env: Environment variables of every driver and executor.
         poll: Seconds between two looks at a cluster that is being made.
-        others_ended: Whether no other step of the run can still need the cluster.
+        other_steps_ended: Whether no other step of the run can still need the cluster.
     """
 
     service: ClusterService
@@ -258,9 +258,9 @@ class EphemeralClusters:
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     env: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     poll: float = 5
-    others_ended: Callable[[], bool] = lambda: True
+    other_steps_ended: Callable[[], bool] = lambda: True
     _ready: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
-    _refusal: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
+    _rejections: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -278,8 +278,8 @@ class EphemeralClusters:
         """
         if self._ready:
             return self.name
-        if self._refusal:
-            raise RunnerError(self._refusal[0])
+        if self._rejections:
+            raise RunnerError(self._rejections[0])
         until = time.monotonic() + self.plan.create_timeout
         operation = ""
         while True:
@@ -292,7 +292,7 @@ class EphemeralClusters:
                 return self.name
             elif state in _ENDED:
                 self.service.delete(self.name)
-                raise self._refused(f"Dataproc could not make cluster {self.name}: {cluster.status.detail or state}")
+                raise self._reject(f"Dataproc could not make cluster {self.name}: {cluster.status.detail or state}")
             if time.monotonic() > until:
                 self.service.delete(self.name)
                 seconds = f"{self.plan.create_timeout:g}"
@@ -312,18 +312,18 @@ class EphemeralClusters:
         if operation == _OF_ANOTHER:  # the other step did not succeed
             return ""
         if error := self.service.operation_error(operation):
-            raise self._refused(f"Dataproc could not make cluster {self.name}: {error}")
+            raise self._reject(f"Dataproc could not make cluster {self.name}: {error}")
         return operation
 
-    def _refused(self, text: str) -> RunnerError:
+    def _reject(self, text: str) -> RunnerError:
         """Returns the error of a definite refusal, which holds for the rest of the step."""
-        self._refusal.append(text)
+        self._rejections.append(text)
         return RunnerError(text)
 
     def close(self) -> None:
         """Deletes the cluster when no other step of the run can still need it."""
         try:
-            if self.others_ended() and self.service.get(self.name) is not None:
+            if self.other_steps_ended() and self.service.get(self.name) is not None:
                 self.service.delete(self.name)
         except Exception:  # whatever a client raises: the sweeper and the cluster's own limits are there for that
             return

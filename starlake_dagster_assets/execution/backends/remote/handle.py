@@ -106,7 +106,7 @@ class RemoteHandle:
         self.adopt(known)
         status = None if self._result is not None else self.known_status()
         if status is None or (status.over and status.state != "succeeded"):
-            self._runner.attempt.ledger.ended(self._execution, "failed" if status is None else status.state)
+            self._runner.attempt.execution_log.ended(self._execution, "failed" if status is None else status.state)
             return None
         return self
 
@@ -122,14 +122,14 @@ class RemoteHandle:
             RunnerError: When the environment refuses it.
             UnreachableError: When the environment does not answer.
         """
-        ledger = self._runner.attempt.ledger
-        ledger.record(self._execution)
+        execution_log = self._runner.attempt.execution_log
+        execution_log.record(self._execution)
         submission = self._submission(self._command.job_id, self._command.argv)
         pending = PendingCall(lambda: self._calls.submit(submission))
         try:
             found = pending.result()
             self._execution = replace(self._execution, id=found, url=self._url(found))
-            ledger.record(self._execution)
+            execution_log.record(self._execution)
         except RunnerError:
             raise
         except BaseException:
@@ -273,7 +273,7 @@ class RemoteHandle:
     def reported(self) -> None:
         """Records that its results were reported."""
         if self._result is not None:
-            self._runner.attempt.ledger.ended(self._execution, "over")
+            self._runner.attempt.execution_log.ended(self._execution, "over")
 
     # ----------------------------------------------------------------------------------------------- details
 

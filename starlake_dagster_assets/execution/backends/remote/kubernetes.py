@@ -29,13 +29,13 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
 from starlake_dagster_assets.execution.backends.remote.kubernetes_log import (
     LogPosition,
     LogUnavailableError,
+    read_new_lines,
     since_time,
-    take_new,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_state import (
     container_of,
     final_status,
-    find_obstacle,
+    find_start_problem,
     has_started,
     oldest_first,
     part_of,
@@ -168,7 +168,7 @@ class KubernetesEnvironment:
             if text is None:
                 continue
             ended = bool(part_of(container_of(pod), "state", "terminated"))
-            new, after, gap = take_new(text, before, ended=ended)
+            new, after, gap = read_new_lines(text, before, ended=ended)
             known[of] = after.to_dict()
             attempt = list(known).index(of)
             lines += [Line(one, "stdout", attempt=attempt) for one in new]
@@ -231,7 +231,7 @@ class KubernetesEnvironment:
         watched = self._watch(execution)
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
         events = self._events(namespace, [name, *(pod["metadata"]["name"] for pod in pods)])
-        obstacle = find_obstacle(job, pods, events)
+        obstacle = find_start_problem(job, pods, events)
         if obstacle is None or not obstacle.counts:
             watched.waiting_since = None
             if obstacle is not None:

@@ -29,7 +29,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 
-__all__ = ["CONTAINER", "KEY", "JobTemplate", "VisibleText", "job_name", "overrides_of", "visible_texts"]
+__all__ = ["CONTAINER", "KEY", "JobTemplate", "PublicText", "job_name", "list_public_texts", "overrides_of"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
@@ -216,7 +216,7 @@ def job_name(submission: Submission) -> str:
 
 
 @dataclass(frozen=True)
-class VisibleText:
+class PublicText:
     """A text that anyone who can read Jobs can read.
 
     Attributes:
@@ -232,30 +232,30 @@ class VisibleText:
     is_variable: bool = False
 
 
-def visible_texts(template: JobTemplate) -> Iterator[VisibleText]:
+def list_public_texts(template: JobTemplate) -> Iterator[PublicText]:
     """Yields the texts of a template that anyone who can read Jobs can read, without its variables `env`."""
     parts = {**template.context, **template.pod_spec, "annotations": template.annotations}
     for name, value in {"image": template.image, **parts, "k8s_config": template.k8s_config}.items():
         yield from _texts("", name, value)
 
 
-def _texts(path: str, name: str, value: object) -> Iterator[VisibleText]:
+def _texts(path: str, name: str, value: object) -> Iterator[PublicText]:
     here = f"{path}.{name}".removeprefix(".")
     if isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value)
         if isinstance(items.get("name"), str) and "value" in items:
-            yield VisibleText(here.rpartition("[")[0], str(items["name"]), _text(items["value"]), is_variable=True)
+            yield PublicText(here.rpartition("[")[0], str(items["name"]), _text(items["value"]), is_variable=True)
             return
         for key, item in items.items():
             if name in ("labels", "annotations"):
-                yield VisibleText(here, key, _text(item), is_variable=True)
+                yield PublicText(here, key, _text(item), is_variable=True)
             else:
                 yield from _texts(here, key, item)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(cast("Sequence[object]", value)):
             yield from _texts(path, f"{name}[{number}]", item)
     elif text := _text(value):
-        yield VisibleText(path or name, name, text)
+        yield PublicText(path or name, name, text)
 
 
 def _text(value: object) -> str:

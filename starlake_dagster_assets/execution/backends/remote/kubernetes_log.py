@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["LogPosition", "LogUnavailableError", "since_time", "take_new"]
+__all__ = ["LogPosition", "LogUnavailableError", "read_new_lines", "since_time"]
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 _SECOND = 1_000_000_000
@@ -52,7 +52,7 @@ def since_time(position: LogPosition) -> str | None:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def take_new(text: str, position: LogPosition, *, ended: bool) -> tuple[Sequence[str], LogPosition, bool]:
+def read_new_lines(text: str, position: LogPosition, *, ended: bool) -> tuple[Sequence[str], LogPosition, bool]:
     """Returns the lines of an answer that were not read before, the next position, and whether lines may be missing.
 
     Kubernetes serves only the current file of a log. If the last line that was read is no longer in the answer, the log

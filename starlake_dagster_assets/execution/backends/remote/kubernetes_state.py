@@ -11,10 +11,10 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import CON
 from starlake_dagster_assets.execution.backends.remote.protocol import Status
 
 __all__ = [
-    "Obstacle",
+    "StartProblem",
     "container_of",
     "final_status",
-    "find_obstacle",
+    "find_start_problem",
     "has_started",
     "oldest_first",
     "unreachable_node",
@@ -40,7 +40,7 @@ _DISRUPTIONS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Obstacle:
+class StartProblem:
     """Reason why a command does not start.
 
     Attributes:
@@ -104,7 +104,7 @@ def final_status(job: _Object | None, pods: Sequence[_Object]) -> Status | None:
     return None
 
 
-def find_obstacle(job: _Object, pods: Sequence[_Object], events: Sequence[_Object]) -> Obstacle | None:
+def find_start_problem(job: _Object, pods: Sequence[_Object], events: Sequence[_Object]) -> StartProblem | None:
     """Returns the reason why the command does not start; None if no reason is known.
 
     Args:
@@ -113,22 +113,22 @@ def find_obstacle(job: _Object, pods: Sequence[_Object], events: Sequence[_Objec
         events: Of the Job and of its Pods, oldest first.
     """
     if job["spec"].get("suspend"):
-        return Obstacle("its Job is suspended: a queue, such as Kueue, has not admitted it", counts=False)
+        return StartProblem("its Job is suspended: a queue, such as Kueue, has not admitted it", counts=False)
     if pods:
         waiting: _Object = part_of(container_of(pods[-1]), "state", "waiting")
         reason = str(waiting.get("reason") or "")
         if reason not in _NORMAL:
             what = "its image cannot be pulled" if reason in _IMAGE else "its container cannot be made"
             image = f" ({_image(job)})" if reason in _IMAGE else ""
-            return Obstacle(f"{what}{image}: {_reason_text(waiting)}", passes=reason not in _PERMANENT)
+            return StartProblem(f"{what}{image}: {_reason_text(waiting)}", passes=reason not in _PERMANENT)
         scheduled = _pod_condition(pods[-1], "PodScheduled", "False")
         if scheduled:
-            return Obstacle(f"no node takes its Pod: {_reason_text(scheduled)}")
+            return StartProblem(f"no node takes its Pod: {_reason_text(scheduled)}")
     warnings = [event for event in events if event.get("type") == "Warning"]
     if not warnings:
         return None
     what = "its Pod cannot start" if pods else "its Pod is refused (quota or admission)"
-    return Obstacle(f"{what}: {_reason_text(warnings[-1])}")
+    return StartProblem(f"{what}: {_reason_text(warnings[-1])}")
 
 
 # ---------------------------------------------------------------------------------------------------- reasons

@@ -50,13 +50,13 @@ class StatusPoll:
         try:
             status = read_status(self._environment, self._execution)
         except Exception as error:
-            self._refused(error)
+            self._count_rejection(error)
             return None
         if self._warned and self._unreadable is not None:
             seconds = self._clock.now() - self._unreadable
             self._notes.append(("INFO", f"the state of {self._execution} was not readable for {seconds:.0f} seconds"))
         self._unreadable, self._warned = None, False
-        return self._settled(status)
+        return self._final_status(status)
 
     @property
     def missing(self) -> bool:
@@ -68,7 +68,7 @@ class StatusPoll:
         notes, self._notes = self._notes, []
         return notes
 
-    def _settled(self, status: Status) -> Status:
+    def _final_status(self, status: Status) -> Status:
         if status.state != "lost":
             self._missing = None
             return status
@@ -77,7 +77,7 @@ class StatusPoll:
         young = self._clock.now() - self._missing < self._policy.grace
         return Status("pending", None, "", status.url) if young else status
 
-    def _refused(self, error: Exception) -> None:
+    def _count_rejection(self, error: Exception) -> None:
         now = self._clock.now()
         error_class = None if isinstance(error, RunnerError) else classify_error(self._environment, error)
         text = str(error) if error_class is None else error_class.text

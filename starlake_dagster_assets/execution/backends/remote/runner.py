@@ -26,8 +26,8 @@ class _State:
     """State of a runner between commands."""
 
     handles: list[RemoteHandle] = field(default_factory=list[RemoteHandle])
-    earlier: dict[str, Execution] | None = None
-    """Executions of earlier attempts by job id; None before the ledger was asked."""
+    previous_executions: dict[str, Execution] | None = None
+    """Executions of earlier attempts by job id; None before the execution log was asked."""
     over: set[str] = field(default_factory=set[str])
     """Job ids of those that are known to run no more."""
 
@@ -79,7 +79,7 @@ class RemoteRunner:
 
         `start` of one of them follows its execution again instead of submitting it.
         """
-        return [Command(_name(one), one.argv[1:], job_id=one.job_id) for one in self._earlier().values()]
+        return [Command(_name(one), one.argv[1:], job_id=one.job_id) for one in self._previous_executions().values()]
 
     def start(self, command: Command) -> RemoteHandle:
         """Follows the execution that an earlier attempt left, or submits the command.
@@ -96,7 +96,7 @@ class RemoteRunner:
         return handle
 
     def _handle(self, command: Command) -> RemoteHandle:
-        earlier = self._earlier()
+        earlier = self._previous_executions()
         if command.job_id in earlier:
             return RemoteHandle(self, command).adopt(earlier.pop(command.job_id))
         try:
@@ -114,12 +114,12 @@ class RemoteRunner:
                 self._state.over.add(job_id)
         return handle.submit()
 
-    def _earlier(self) -> dict[str, Execution]:
+    def _previous_executions(self) -> dict[str, Execution]:
         """Returns the executions of earlier attempts that were not reported, by job id; oldest first."""
-        if self._state.earlier is None:
-            found = self.attempt.ledger.unfinished(self.environment.name)
-            self._state.earlier = {one.job_id: one for one in found}
-        return self._state.earlier
+        if self._state.previous_executions is None:
+            found = self.attempt.execution_log.unfinished(self.environment.name)
+            self._state.previous_executions = {one.job_id: one for one in found}
+        return self._state.previous_executions
 
     def _reported(self) -> None:
         for handle in self._state.handles:

@@ -18,10 +18,10 @@ from starlake_dagster_assets.automation.policies.model import (
     AnyOf,
     Condition,
     Job,
-    LineageWatch,
     Trigger,
     Triggers,
     Upstream,
+    UpstreamCondition,
 )
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
 from tests.dagster_assets.conftest import Make, Source, make_source, make_table, make_task
@@ -39,9 +39,13 @@ def any_of(*names: str) -> Condition:
     return AnyOf(tuple(Upstream(name) for name in names))
 
 
-def watching(jobs: Mapping[str, tuple[Sequence[str], LineageWatch]], owner: str = "lineage") -> Triggers:
+def watching(jobs: Mapping[str, tuple[Sequence[str], UpstreamCondition]], owner: str = "lineage") -> Triggers:
     """Triggers by hand: job name to what it makes and what is watched."""
-    triggers = {node: Trigger(node, owner, job, watch=watch) for job, (nodes, watch) in jobs.items() for node in nodes}
+    triggers = {
+        node: Trigger(node, owner, job, upstream_condition=watch)
+        for job, (nodes, watch) in jobs.items()
+        for node in nodes
+    }
     return Triggers(triggers, {job: Job(job, tuple(nodes)) for job, (nodes, _) in jobs.items()})
 
 

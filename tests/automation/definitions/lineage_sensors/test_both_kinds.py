@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, LineageWatch, Triggers, Upstream
+from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, Triggers, Upstream, UpstreamCondition
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching
 from tests.dagster_assets.conftest import make_source, make_table, make_task
@@ -16,13 +16,13 @@ from tests.dagster_assets.conftest import make_source, make_table, make_task
 pytestmark = pytest.mark.parametrize("kind", ["lineage", "condition"])
 
 ABC = ("sales.a", "sales.b", "sales.c")
-ANY = LineageWatch(any_of(*ABC))
-ALL = LineageWatch(all_of(*ABC))
-PATIENT = LineageWatch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"}))
+ANY = UpstreamCondition(any_of(*ABC))
+ALL = UpstreamCondition(all_of(*ABC))
+PATIENT = UpstreamCondition(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"}))
 CHAIN = {
     "one": (["kpi.x"], ANY),
-    "two": (["kpi.y"], LineageWatch(any_of("kpi.x", "sales.c"))),
-    "three": (["kpi.z"], LineageWatch(any_of("kpi.y", "kpi.x"))),
+    "two": (["kpi.y"], UpstreamCondition(any_of("kpi.x", "sales.c"))),
+    "three": (["kpi.z"], UpstreamCondition(any_of("kpi.y", "kpi.x"))),
 }
 
 
@@ -30,17 +30,25 @@ CHAIN = {
     ("watch", "steps", "asked"),
     [
         (ALL, ["a", "c", "b", "a", "b"], "00100"),
-        (LineageWatch(AllOf((Upstream("sales.a"), any_of("sales.b", "sales.c")))), ["b", "c", "a", "a", "c"], "00101"),
-        (LineageWatch(AnyOf((all_of("sales.a", "sales.b"), Upstream("sales.c")))), ["a", "c", "b", "a", "b"], "01010"),
         (
-            LineageWatch(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"})),
+            UpstreamCondition(AllOf((Upstream("sales.a"), any_of("sales.b", "sales.c")))),
+            ["b", "c", "a", "a", "c"],
+            "00101",
+        ),
+        (
+            UpstreamCondition(AnyOf((all_of("sales.a", "sales.b"), Upstream("sales.c")))),
+            ["a", "c", "b", "a", "b"],
+            "01010",
+        ),
+        (
+            UpstreamCondition(all_of(*ABC), optional=frozenset({"sales.b"}), slower=frozenset({"sales.c"})),
             ["b", "a", "c", "a"],
             "0101",
         ),
-        (LineageWatch(any_of(*ABC), present=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
-        (LineageWatch(all_of("sales.a", "sales.b"), data_cycle="0 0 * * *"), ["a", "b", "b", "a"], "0101"),
-        (LineageWatch(any_of("sales.a"), min_interval=3600), ["a", "a", "a"], "100"),
-        (LineageWatch(any_of("sales.a"), freshness={"sales.a": 0.0}, gate=True), ["a"], "0"),
+        (UpstreamCondition(any_of(*ABC), present=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
+        (UpstreamCondition(all_of("sales.a", "sales.b"), data_cycle="0 0 * * *"), ["a", "b", "b", "a"], "0101"),
+        (UpstreamCondition(any_of("sales.a"), min_interval=3600), ["a", "a", "a"], "100"),
+        (UpstreamCondition(any_of("sales.a"), freshness={"sales.a": 0.0}, gate=True), ["a"], "0"),
     ],
     ids=["all", "and-or", "or-and", "patient", "present", "cycle", "interval", "gate"],
 )
@@ -108,10 +116,10 @@ def test_a_task_whose_step_is_skipped_is_run_without_the_one_that_failed(world, 
         [make_table("a")],
         [make_task("x", ["sales.a"]), make_task("v", ["sales.a"], "mart"), make_task("w", ["kpi.x"], "mart")],
     )
-    watch = LineageWatch(any_of("sales.a"))
+    watch = UpstreamCondition(any_of("sales.a"))
     jobs = {"all": (["kpi.x", "mart.v", "mart.w"], watch)}
     found = watching(jobs, kind)
-    reads = replace(found.triggers["mart.w"], watch=LineageWatch(any_of("kpi.x")))
+    reads = replace(found.triggers["mart.w"], upstream_condition=UpstreamCondition(any_of("kpi.x")))
     scripts = {f"transform --name {name}": BROKEN for name in broken.split(" and ")}
     triggers = replace(found, triggers={**found.triggers, "mart.w": reads})
     it: World = world(triggers, source, runner=FakeRunner(scripts), split="group")
@@ -170,8 +178,8 @@ def test_a_diamond_is_made_once(world, kind, make):
         [make.table("a")],
         [make.task("x", ["sales.a"]), make.task("y", ["sales.a"]), make.task("z", ["kpi.x", "kpi.y"])],
     )
-    jobs = {name: ([f"kpi.{name}"], LineageWatch(any_of("sales.a"))) for name in "xy"}
-    it: World = world(watching({**jobs, "z": (["kpi.z"], LineageWatch(any_of("kpi.x", "kpi.y")))}, kind), source)
+    jobs = {name: ([f"kpi.{name}"], UpstreamCondition(any_of("sales.a"))) for name in "xy"}
+    it: World = world(watching({**jobs, "z": (["kpi.z"], UpstreamCondition(any_of("kpi.x", "kpi.y")))}, kind), source)
     for delivery in (1, 2, 3):
         it.made("sales.a")
         it.by_hand("kpi.x")
@@ -204,7 +212,7 @@ def two(make):
 
 
 def follows(kind, *ups, join=any_of, **more) -> Triggers:
-    return watching({"kpi": (["kpi.x"], LineageWatch(join(*ups), **more))}, kind)
+    return watching({"kpi": (["kpi.x"], UpstreamCondition(join(*ups), **more))}, kind)
 
 
 def runner() -> FakeRunner:
@@ -222,7 +230,7 @@ def partitions(it: World) -> list[str]:
 
 def test_partitions_wait_for_their_own_upstreams(world, kind, two):
     it: World = world(
-        watching({"kpi": (["kpi.x"], LineageWatch(all_of("sales.a", "sales.b")))}, kind),
+        watching({"kpi": (["kpi.x"], UpstreamCondition(all_of("sales.a", "sales.b")))}, kind),
         two,
         translator=Daily(),
         runner=runner(),
@@ -251,7 +259,7 @@ def test_a_partition_that_is_updated_during_its_run_is_made_again(world, kind, t
 
 def test_a_partition_waits_for_a_run_of_its_other_upstream_only(world, kind, two):
     it: World = world(
-        watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a", "sales.b")))}, kind), two, translator=Daily()
+        watching({"kpi": (["kpi.x"], UpstreamCondition(any_of("sales.a", "sales.b")))}, kind), two, translator=Daily()
     )
     it.by_hand("kpi.x", partition="2024-01-01")
     run = it.in_progress("sales.b", partition="2024-01-02")
@@ -265,7 +273,10 @@ def test_a_partition_waits_for_a_run_of_its_other_upstream_only(world, kind, two
 @pytest.mark.dagster_feature("Backfills and ranges of partitions")
 def test_of_a_history_the_newest_partition_is_asked_for(world, kind, two):
     it: World = world(
-        watching({"kpi": (["kpi.x"], LineageWatch(any_of("sales.a")))}, kind), two, translator=Daily(), runner=runner()
+        watching({"kpi": (["kpi.x"], UpstreamCondition(any_of("sales.a")))}, kind),
+        two,
+        translator=Daily(),
+        runner=runner(),
     )
     for day in range(1, 9):
         it.made("sales.a", partition=f"2024-01-0{day}")

@@ -6,13 +6,13 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.policies.model import LineageWatch, Upstream
+from starlake_dagster_assets.automation.policies.model import Upstream, UpstreamCondition
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from tests.automation.definitions.lineage_sensors.conftest import all_of, watching
 
 CHAIN = {
-    "one": (["kpi.x"], LineageWatch(all_of("sales.a", "sales.b"), all_history=True)),
-    "two": (["kpi.y"], LineageWatch(Upstream("kpi.x"), all_history=True)),
+    "one": (["kpi.x"], UpstreamCondition(all_of("sales.a", "sales.b"), all_history=True)),
+    "two": (["kpi.y"], UpstreamCondition(Upstream("kpi.x"), all_history=True)),
 }
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.policies.model import AllOf, Job, LineageWatch, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, UpstreamCondition
 from starlake_dagster_assets.dagster_assets.steps.step_updates import is_automatic
 from starlake_dagster_assets.project.model.project import WriteStrategy
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
@@ -191,9 +191,9 @@ class Lineage(RuleBasedStateMachine):
         jobs = HOMES[self.restarts % 2]
         home = {node: job for job, nodes in jobs.items() for node in nodes}
         owners = {node: "condition" if node in CONDITIONS[self.kind] else "lineage" for node in READS}
-        watches = {node: LineageWatch(one, all_history=node in PARTITIONED) for node, one in WATCHES.items()}
+        watches = {node: UpstreamCondition(one, all_history=node in PARTITIONED) for node, one in WATCHES.items()}
         triggers = Triggers(
-            {node: Trigger(node, owners[node], home[node], watch=watches[node]) for node in READS},
+            {node: Trigger(node, owners[node], home[node], upstream_condition=watches[node]) for node in READS},
             {job: Job(job, nodes) for job, nodes in jobs.items()},
             status="RUNNING",
         )

@@ -7,13 +7,13 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
-from starlake_dagster_assets.automation.policies.model import Job, LineageWatch, Trigger, Triggers, Upstream
+from starlake_dagster_assets.automation.policies.model import Job, Trigger, Triggers, Upstream, UpstreamCondition
 from starlake_dagster_assets.testing import FakeRunner, Script
 from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching
 
 ABC = ("sales.a", "sales.b", "sales.c")
-ANY = LineageWatch(any_of(*ABC))
-ALL = {"kpi": (["kpi.x"], LineageWatch(all_of(*ABC)))}
+ANY = UpstreamCondition(any_of(*ABC))
+ALL = {"kpi": (["kpi.x"], UpstreamCondition(all_of(*ABC)))}
 
 
 def test_a_tick_names_what_it_saw_and_what_it_awaits(world):
@@ -55,7 +55,7 @@ def test_the_run_key_is_that_of_the_updates_whatever_the_sensor_is_called(world)
 
 
 def test_the_minimum_interval_is_named(world):
-    it = world(watching({"kpi": (["kpi.x"], LineageWatch(any_of(*ABC), min_interval=3600))}))
+    it = world(watching({"kpi": (["kpi.x"], UpstreamCondition(any_of(*ABC), min_interval=3600))}))
     it.made("sales.a")
     it.daemon()
     it.made("sales.b")
@@ -64,7 +64,7 @@ def test_the_minimum_interval_is_named(world):
 
 
 def test_each_sensor_targets_its_own_job(world):
-    it = world(watching({"one": (["kpi.x"], ANY), "two": (["kpi.y", "kpi.z"], LineageWatch(any_of("sales.a")))}))
+    it = world(watching({"one": (["kpi.x"], ANY), "two": (["kpi.y", "kpi.z"], UpstreamCondition(any_of("sales.a")))}))
     assert {name: sensor.job_name for name, sensor in it.sensors.items()} == {
         "one_lineage": "one",
         "two_lineage": "two",
@@ -77,7 +77,7 @@ def test_upstreams_that_run_first_are_made_not_watched(world):
     triggers = Triggers(
         {
             "kpi.x": Trigger("kpi.x", "none", "kpi"),
-            "kpi.y": Trigger("kpi.y", "lineage", "kpi", watch=ANY),
+            "kpi.y": Trigger("kpi.y", "lineage", "kpi", upstream_condition=ANY),
         },
         {"kpi": Job("kpi", ("kpi.x", "kpi.y"))},
     )
@@ -90,7 +90,7 @@ def test_upstreams_that_run_first_are_made_not_watched(world):
 @pytest.mark.dagster_feature("Failed steps and tasks that Dagster skips")
 def test_a_task_runs_once_an_asset_that_failed_in_its_run_is_materialized(world):
     """`kpi.y` is started by `sales.c`, and reads `kpi.x`, which its run materializes first and nothing else starts."""
-    found = watching({"kpi": (["kpi.y"], LineageWatch(any_of("sales.c")))})
+    found = watching({"kpi": (["kpi.y"], UpstreamCondition(any_of("sales.c")))})
     triggers = {**found.triggers, "kpi.x": Trigger("kpi.x", "none", "kpi")}
     scripts = {"transform --name kpi.x": Script(["26/01/01 ERROR Main: broken"], exit_code=1)}
     jobs = {"kpi": Job("kpi", ("kpi.x", "kpi.y"))}
@@ -116,7 +116,7 @@ def test_the_status_is_chosen(world, status):
 
 
 def test_an_upstream_whose_sensor_is_stopped_is_not_waited_for(world):
-    chain = {"one": (["kpi.x"], ANY), "two": (["kpi.y"], LineageWatch(any_of("kpi.x", "sales.c")))}
+    chain = {"one": (["kpi.x"], ANY), "two": (["kpi.y"], UpstreamCondition(any_of("kpi.x", "sales.c")))}
     it = world(watching(chain))
     it.made("sales.c")
     assert "waits for kpi.x: it is due itself" in it.tick("two_lineage")
@@ -139,7 +139,7 @@ def test_an_asset_of_the_users_own_and_one_of_another_location_are_watched(world
     @dg.asset(key=["own", "model"])
     def model() -> None: ...
 
-    watch = LineageWatch(all_of("crm.people", "own.model", "elsewhere.t"))
+    watch = UpstreamCondition(all_of("crm.people", "own.model", "elsewhere.t"))
     it = world(watching({"kpi": (["kpi.x"], watch)}), source, extra=[model])
     it.made("crm.people", "elsewhere.t")
     assert "own.model was never materialized" in it.tick()
@@ -158,7 +158,7 @@ HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
 
 def test_a_partitioned_asset_of_another_code_location_is_mapped_where_it_is_declared(world, make):
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    watch = LineageWatch(all_of("ml/scores", "ml/labels"))
+    watch = UpstreamCondition(all_of("ml/scores", "ml/labels"))
     declared = [dg.AssetSpec(["ml", "scores"], partitions_def=HOURS), dg.AssetSpec("unrelated")]
     it = world(watching({"kpi": (["kpi.x"], watch)}), source, translator=DailyTasks(), extra=declared)
     it.made("ml/scores", partition="2024-01-02-07:00")
@@ -170,14 +170,16 @@ def test_a_partitioned_asset_of_another_code_location_is_mapped_where_it_is_decl
 
 def test_a_partition_of_an_unknown_grid_moves_the_newest_one(world, make):
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    it = world(watching({"kpi": (["kpi.x"], LineageWatch(Upstream("ml/labels")))}), source, translator=DailyTasks())
+    it = world(
+        watching({"kpi": (["kpi.x"], UpstreamCondition(Upstream("ml/labels")))}), source, translator=DailyTasks()
+    )
     it.made("ml/labels", partition="week 7")
     (request,) = it.tick()
     assert request.partition_key == "2024-01-03"
 
 
 def test_the_times_of_events_are_no_interval(world):
-    it = world(watching({"kpi": (["kpi.x"], LineageWatch(Upstream("sales.a")))}))
+    it = world(watching({"kpi": (["kpi.x"], UpstreamCondition(Upstream("sales.a")))}))
     for _ in range(2):
         it.made("sales.a")
         it.daemon()
@@ -193,7 +195,7 @@ def test_an_unpartitioned_task_follows_the_partitions_of_its_upstream(world, mak
 
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
     it: World = world(
-        watching({"kpi": (["kpi.x"], LineageWatch(Upstream("sales.a")))}), source, translator=DailyTables()
+        watching({"kpi": (["kpi.x"], UpstreamCondition(Upstream("sales.a")))}), source, translator=DailyTables()
     )
     it.made("sales.a", partition="2024-01-02")
     run = it.in_progress("sales.a", partition="2024-01-03")
@@ -215,7 +217,7 @@ class Odd(StarlakeTranslator):
 def test_partition_keys_arrive_as_they_are(world, make):
     """W26: fractions of seconds, negative offsets, underscores."""
     source = make.source([make.table("a")], [make.task("x", ["sales.a"])])
-    watch = LineageWatch(Upstream("sales.a"), all_history=True)
+    watch = UpstreamCondition(Upstream("sales.a"), all_history=True)
     it = world(watching({"kpi": (["kpi.x"], watch)}), source, translator=Odd())
     keys = ["2024-05-02T06:00:00.123-0500", "a_b", "é:+ T"]
     for key in keys:
@@ -224,7 +226,7 @@ def test_partition_keys_arrive_as_they_are(world, make):
 
 
 def test_sensors_of_a_job_with_two_kinds_of_partitions_make_their_jobs_themselves(sales):
-    watch = LineageWatch(any_of("sales.a"))
+    watch = UpstreamCondition(any_of("sales.a"))
     triggers = watching({"kpi": (["kpi.x", "kpi.y"], watch)})
     grids = {
         "kpi.x": dg.DailyPartitionsDefinition("2026-01-01"),
@@ -244,7 +246,7 @@ def test_sensors_of_a_job_with_two_kinds_of_partitions_make_their_jobs_themselve
 
 def test_a_tick_without_news_reads_the_assets_once_and_no_runs(world, monkeypatch):
     """W25: no scan of the runs of a job."""
-    it = world(watching({"kpi": (["kpi.x"], ANY), "two": (["kpi.y"], LineageWatch(any_of("kpi.x")))}))
+    it = world(watching({"kpi": (["kpi.x"], ANY), "two": (["kpi.y"], UpstreamCondition(any_of("kpi.x")))}))
     asked: list[str] = []
     for name in ("get_run_records", "get_asset_records", "get_latest_planned_materialization_info"):
         real = getattr(it.instance, name)

@@ -10,17 +10,19 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator, build_definitions
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
-from starlake_dagster_assets.automation.policies.model import Clock, Job, Partitions, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, Partitions, Trigger, Triggers
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
 from tests.dagster_assets.conftest import Make, Source
 
 PARIS = "Europe/Paris"
 
 
-def scheduled(jobs: Mapping[str, tuple[Sequence[str], Clock]], partitions: Partitions = "none", **job: Any) -> Triggers:
+def scheduled(
+    jobs: Mapping[str, tuple[Sequence[str], CronSchedule]], partitions: Partitions = "none", **job: Any
+) -> Triggers:
     """Triggers by hand: job name to what it makes and when."""
     triggers = {
-        node: Trigger(node, "schedule", name, clock=clock, partitions=partitions)
+        node: Trigger(node, "schedule", name, cron_schedule=clock, partitions=partitions)
         for name, (nodes, clock) in jobs.items()
         for node in nodes
     }

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets import StarlakeMetadata, StarlakeTranslator, build_starlake_assets
-from starlake_dagster_assets.automation.policies.model import Clock, Trigger, Triggers
-from starlake_dagster_assets.dagster_assets.specs.partitions import PARTITIONS_START, clock_windows, node_partitions
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Trigger, Triggers
+from starlake_dagster_assets.dagster_assets.specs.partitions import PARTITIONS_START, cron_partitions, node_partitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.model.project import Attribute, Metadata, Sink
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake, loaded_lines
 from tests.automation.definitions.schedules.conftest import PARIS, merged, options_of, scheduled
 
-DAILY = Clock("0 5 * * *", PARIS)
-HOURLY = Clock("0 * * * *", PARIS)
+DAILY = CronSchedule("0 5 * * *", PARIS)
+HOURLY = CronSchedule("0 * * * *", PARIS)
 FROM, TO = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 SALES = ["sales.orders", "sales.customers"]
 
@@ -35,7 +35,7 @@ zones = st.sampled_from([PARIS, "UTC", "America/New_York", "Asia/Kolkata", "Aust
 @settings(max_examples=40, deadline=None)
 @given(crons, zones, st.datetimes(datetime(2025, 1, 2), datetime(2026, 12, 1)))
 def test_windows_tile_time_and_are_those_of_the_ticks(cron, zone, moment):
-    windows = clock_windows(Clock(cron, zone))
+    windows = cron_partitions(CronSchedule(cron, zone))
     found, at = [], moment.replace(tzinfo=timezone.utc)
     for _ in range(30):
         window = windows.get_next_partition_window(at, respect_bounds=False)
@@ -60,10 +60,10 @@ def test_partitions_are_the_same_after_every_reload(sales):
 
 
 def test_start_and_end_date_bound_the_partitions():
-    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 28), datetime(2026, 3, 30))
-    assert clock_windows(clock).get_partition_keys() == ["2026-03-28", "2026-03-29"]
-    until = Clock("0 0 * * *", PARIS, datetime(2026, 3, 28), datetime(2026, 3, 30))
-    assert clock_windows(until).get_partition_keys()[-1] == "2026-03-30", "the day that is named belongs to it"
+    clock = CronSchedule("0 5 * * *", PARIS, datetime(2026, 3, 28), datetime(2026, 3, 30))
+    assert cron_partitions(clock).get_partition_keys() == ["2026-03-28", "2026-03-29"]
+    until = CronSchedule("0 0 * * *", PARIS, datetime(2026, 3, 28), datetime(2026, 3, 30))
+    assert cron_partitions(until).get_partition_keys()[-1] == "2026-03-30", "the day that is named belongs to it"
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,11 @@ def test_a_daily_task_reads_an_hourly_table_and_another_time_zone_as_a_whole(mak
     source = make.source(
         [make.table("orders")], [make.task("a", ["sales.orders"]), make.task("b", ["kpi.a"]), make.task("c", ["kpi.b"])]
     )
-    late = Clock("0 * * * *", PARIS, datetime(2026, 3, 1))
+    late = CronSchedule("0 * * * *", PARIS, datetime(2026, 3, 1))
     triggers = merged(
         scheduled({"load": (["sales.orders"], late)}, "cron"),
         scheduled({"a": (["kpi.a"], DAILY)}, "cron"),
-        scheduled({"b": (["kpi.b"], Clock("0 0 * * *", "UTC"))}, "cron"),
+        scheduled({"b": (["kpi.b"], CronSchedule("0 0 * * *", "UTC"))}, "cron"),
     )
     bound = StarlakeTranslator().bound_to(source, triggers)
     mappings = {node: [dep.partition_mapping for dep in spec.deps] for node, spec in bound.specs().items()}
@@ -226,7 +226,7 @@ def test_a_tick_takes_the_partition_of_the_sink_that_has_closed(world, make):
         "revenue", ["sales.orders"], attributes=(Attribute(name="day", type="date"),), sink=Sink(partition=("day",))
     )
     source = make.source([make.table("orders")], [task], timezone=PARIS)
-    triggers = scheduled({"kpi": (["kpi.revenue"], Clock("0 3 * * *", PARIS))}, "sink")
+    triggers = scheduled({"kpi": (["kpi.revenue"], CronSchedule("0 3 * * *", PARIS))}, "sink")
     (request,) = world(triggers, source).tick(datetime(2026, 3, 2, 2, tzinfo=timezone.utc))
     assert request.partition_key == "2026-03-01"
     assert request.tags["starlake/data_interval_end"] == "2026-03-02T00:00:00+01:00"
@@ -237,7 +237,7 @@ def test_partitions_of_another_grid_than_the_clocks_are_all_those_that_have_clos
         return make.task(name, sink=Sink(partition=("day",)), tags=(f"partition={grain}",))
 
     source = make.source([], [task("hours", "hourly"), task("months", "monthly")], timezone=PARIS)
-    triggers = scheduled({"kpi": (["kpi.hours", "kpi.months"], Clock("0 3 * * *", PARIS))}, "sink")
+    triggers = scheduled({"kpi": (["kpi.hours", "kpi.months"], CronSchedule("0 3 * * *", PARIS))}, "sink")
     it = world(triggers, source)
     assert sorted(it.schedules) == ["kpi_hourly_schedule", "kpi_monthly_schedule"], "a job of Dagster has one grid"
     day, month = datetime(2026, 3, 29, 1, tzinfo=timezone.utc), datetime(2026, 4, 1, 1, tzinfo=timezone.utc)

@@ -11,14 +11,14 @@ from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.test_utils import create_run_for_test
 
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
-from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.dagster_assets.runs import interval_tags
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.model.project import WriteStrategy
 from tests.automation.definitions.schedules.conftest import PARIS, merged, scheduled
 
 ZONE = ZoneInfo(PARIS)
-DAILY = Clock("0 5 * * *", PARIS)
+DAILY = CronSchedule("0 5 * * *", PARIS)
 SALES = ["sales.customers", "sales.orders"]
 
 
@@ -32,7 +32,9 @@ def interval(request: dg.RunRequest) -> tuple[str, str]:
 
 def test_one_schedule_for_each_job_and_clock_in_the_time_zone_of_the_project(world):
     it = world(
-        merged(scheduled({"load": (SALES, DAILY)}), scheduled({"kpi": (["kpi.summary"], Clock("0 6 * * 1", PARIS))}))
+        merged(
+            scheduled({"load": (SALES, DAILY)}), scheduled({"kpi": (["kpi.summary"], CronSchedule("0 6 * * 1", PARIS))})
+        )
     )
     assert sorted(it.schedules) == ["kpi_schedule", "load_schedule"]
     schedule = it.schedules["load_schedule"]
@@ -44,8 +46,10 @@ def test_one_schedule_for_each_job_and_clock_in_the_time_zone_of_the_project(wor
 def test_two_clocks_of_a_job_are_two_schedules_named_by_their_presets(world, make):
     triggers = Triggers(
         {
-            "sales.orders": Trigger("sales.orders", "schedule", "load", clock=Clock("0 * * * *", PARIS)),
-            "sales.customers": Trigger("sales.customers", "schedule", "load", clock=Clock("30 4 * * *", PARIS)),
+            "sales.orders": Trigger("sales.orders", "schedule", "load", cron_schedule=CronSchedule("0 * * * *", PARIS)),
+            "sales.customers": Trigger(
+                "sales.customers", "schedule", "load", cron_schedule=CronSchedule("30 4 * * *", PARIS)
+            ),
         },
         {"load": Job("load", ("sales.customers", "sales.orders"))},
     )
@@ -95,13 +99,13 @@ def test_a_tick_that_is_evaluated_again_asks_for_the_same_run(world):
     ],
 )
 def test_nights_in_which_the_clocks_change(world, cron, tick, start, end):
-    it = world(scheduled({"load": (SALES, Clock(cron, PARIS))}))
+    it = world(scheduled({"load": (SALES, CronSchedule(cron, PARIS))}))
     (request,) = it.tick(at(*tick))
     assert interval(request) == (start, end)
 
 
 def test_the_hour_that_comes_twice_has_two_intervals(world):
-    it = world(scheduled({"load": (SALES, Clock("0 * * * *", PARIS))}))
+    it = world(scheduled({"load": (SALES, CronSchedule("0 * * * *", PARIS))}))
     night = [datetime(2026, 10, 25, hour, tzinfo=timezone.utc) for hour in (0, 1, 2)]
     asked = [it.tick(moment)[0] for moment in night]
     assert [interval(one) for one in asked] == [
@@ -113,7 +117,7 @@ def test_the_hour_that_comes_twice_has_two_intervals(world):
 
 
 def test_outside_of_start_and_end_a_tick_says_so(world):
-    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), datetime(2026, 3, 31))
+    clock = CronSchedule("0 5 * * *", PARIS, datetime(2026, 3, 1), datetime(2026, 3, 31))
     it = world(scheduled({"load": (SALES, clock)}))
     early = it.tick(at(2026, 3, 1, 5))
     assert early == (
@@ -126,7 +130,7 @@ def test_outside_of_start_and_end_a_tick_says_so(world):
 
 
 def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, instance):
-    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
+    clock = CronSchedule("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
     it = world(scheduled({"kpi": (["kpi.revenue"], clock)}))
     asked = it.tick(at(2026, 3, 5, 5))
     assert [interval(one)[0][:10] for one in asked] == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
@@ -148,7 +152,7 @@ def test_catchup_asks_for_what_was_missed_since_the_start_and_only_once(world, i
 @pytest.mark.parametrize("partitions", ["none", "cron"])
 @pytest.mark.parametrize("start", [datetime(2026, 3, 1), None])
 def test_catchup_of_a_renamed_schedule_asks_for_nothing_that_its_assets_have(world, partitions, start):
-    clock = Clock("0 5 * * *", PARIS, start, catchup=True)
+    clock = CronSchedule("0 5 * * *", PARIS, start, catchup=True)
     both = ["kpi.revenue", *SALES]
     first = world(scheduled({"kpi": (both, clock)}, partitions))
     for asked in first.tick(at(2026, 3, 3, 5)):
@@ -159,7 +163,7 @@ def test_catchup_of_a_renamed_schedule_asks_for_nothing_that_its_assets_have(wor
 
 
 def test_catchup_asks_for_the_history_of_a_new_task_alone(world, instance):
-    clock = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
+    clock = CronSchedule("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
     it = world(scheduled({"kpi": (SALES, clock)}))
     for asked in it.tick(at(2026, 3, 3, 5)):
         assert it.run(asked).success
@@ -172,13 +176,13 @@ def test_catchup_asks_for_the_history_of_a_new_task_alone(world, instance):
 
 
 def test_catchup_without_a_start_begins_at_the_first_interval_that_has_a_run(world, instance):
-    it = world(scheduled({"load": (SALES, Clock("0 5 * * *", PARIS, catchup=True))}))
+    it = world(scheduled({"load": (SALES, CronSchedule("0 5 * * *", PARIS, catchup=True))}))
     (first,) = it.tick(at(2026, 3, 5, 5))
     it.run(first)
     assert [interval(one)[0][:10] for one in it.tick(at(2026, 3, 7, 5))] == ["2026-03-05", "2026-03-06"]
 
 
-DAY = Clock("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
+DAY = CronSchedule("0 5 * * *", PARIS, datetime(2026, 3, 1), catchup=True)
 KPI = ["kpi.revenue"]
 
 
@@ -249,7 +253,7 @@ def test_a_task_that_appends_has_each_hour_once_when_the_cron_changes(world, mak
     source = make.source([make.table("orders")], [task], timezone=PARIS)
     options = []
     for day, clock in ((2, "0 5 * * *"), (3, cron)):
-        it = world(scheduled({"kpi": (["kpi.added"], Clock(clock, PARIS, catchup=catchup))}), source)
+        it = world(scheduled({"kpi": (["kpi.added"], CronSchedule(clock, PARIS, catchup=catchup))}), source)
         requests = it.tick(at(2026, 3, day, int(clock.split()[1])))
         assert all(it.run(request).success for request in requests)
         options += [one["sl_start_date"][8:13] + "/" + one["sl_end_date"][8:13] for one in it.options()]
@@ -260,7 +264,7 @@ def test_a_task_that_appends_has_each_hour_once_when_the_cron_changes(world, mak
 
 
 def test_without_catchup_only_the_last_interval(world):
-    it = world(scheduled({"load": (SALES, Clock("0 5 * * *", PARIS, datetime(2026, 3, 1)))}))
+    it = world(scheduled({"load": (SALES, CronSchedule("0 5 * * *", PARIS, datetime(2026, 3, 1)))}))
     assert len(it.tick(at(2026, 3, 9, 5))) == 1
 
 
@@ -297,8 +301,8 @@ def test_a_schedule_whose_files_are_waited_for_is_the_arrival_sensors(sales):
 
 def test_crons_that_dagster_does_not_know_are_named_all_at_once(sales):
     triggers = merged(
-        scheduled({"load": (["sales.orders"], Clock("0 0 15W * *", PARIS))}),
-        scheduled({"kpi": (["kpi.revenue"], Clock("0 0 * * *", "Europe/Pari"))}),
+        scheduled({"load": (["sales.orders"], CronSchedule("0 0 15W * *", PARIS))}),
+        scheduled({"kpi": (["kpi.revenue"], CronSchedule("0 0 * * *", "Europe/Pari"))}),
     )
     with pytest.raises(ProjectError) as error:
         build_schedules(sales, triggers)
@@ -318,7 +322,7 @@ def test_each_of_two_schedules_runs_its_own_job(world):
 
 def test_intervals_keep_every_digit_in_tags(world):
     """W26: quoting turned `T`, `:` and negative offsets into something else."""
-    it = world(scheduled({"load": (SALES, Clock("30 2 * * *", "America/St_Johns"))}))
+    it = world(scheduled({"load": (SALES, CronSchedule("30 2 * * *", "America/St_Johns"))}))
     (request,) = it.tick(datetime(2026, 1, 2, 6, tzinfo=timezone.utc))
     assert interval(request) == ("2026-01-01T02:30:00-03:30", "2026-01-02T02:30:00-03:30")
     assert datetime.fromisoformat(interval(request)[1]) == datetime(2026, 1, 2, 6, tzinfo=timezone.utc)

@@ -17,7 +17,7 @@ from starlake_dagster_assets import (
 from starlake_dagster_assets._compat import TimeWindow, has_freshness_policies, quiet
 from starlake_dagster_assets.automation.definitions.run_tags import job_tags
 from starlake_dagster_assets.automation.policies.build import restricted
-from starlake_dagster_assets.automation.policies.model import Clock, Job
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job
 from starlake_dagster_assets.dagster_assets.specs.freshness import NEVER
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_policy
 from starlake_dagster_assets.project.model.project import Freshness, Metadata
@@ -25,7 +25,7 @@ from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.testing import FakeRunner, Script, fake_starlake
 from tests.automation.definitions.schedules.conftest import merged, scheduled
 
-DAILY = Clock("0 5 * * *")
+DAILY = CronSchedule("0 5 * * *")
 DAYS = timedelta(days=1)
 
 

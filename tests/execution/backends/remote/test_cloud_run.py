@@ -132,9 +132,9 @@ def test_a_retry_follows_the_execution_of_its_step_and_reports_its_tables(server
     scripted.tables({"sales.orders": {"do": "load"}, "sales.customers": {"do": "load", "seconds": 0.3}})
     ledger = Ledger()
     whole = Command("load", ("--domains", "sales", "--tables", "orders,customers"), {"SL_JOB_ID": "j-1"}, job_id="j-1")
-    runner(server, attempt=StepAttempt("run-1", "step", 0, ledger=ledger)).start(whole)
+    runner(server, attempt=StepAttempt("run-1", "step", 0, execution_log=ledger)).start(whole)
     project = StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
-    again = runner(server, attempt=StepAttempt("run-1", "step", 1, ledger=ledger))
+    again = runner(server, attempt=StepAttempt("run-1", "step", 1, execution_log=ledger))
     found = [*execute(project, ["sales.customers"], again, RunSettings(job_prefix="k"))]
     (outcome,) = [item for item in found if isinstance(item, Outcome)]
     assert (outcome.node.id, outcome.status, outcome.job_id) == ("sales.customers", "materialized", "j-1")

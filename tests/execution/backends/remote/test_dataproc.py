@@ -178,7 +178,9 @@ def test_three_steps_share_one_cluster(server, scripted):
     codes = []
 
     def step(number):
-        runner = resource(server).runner(Project(), StepAttempt("run-1", f"step-{number}", others_ended=lambda: False))
+        runner = resource(server).runner(
+            Project(), StepAttempt("run-1", f"step-{number}", other_steps_ended=lambda: False)
+        )
         codes.append(runner.start(command(number)).wait().exit_code)
         runner.close()
 
@@ -209,7 +211,9 @@ def test_a_quota_is_said_and_leaves_nothing(server):
 
 
 def test_an_existing_cluster_is_left_alone(server):
-    resource(server).runner(Project(), StepAttempt("run-1", "a", others_ended=lambda: False)).start(command()).wait()
+    resource(server).runner(Project(), StepAttempt("run-1", "a", other_steps_ended=lambda: False)).start(
+        command()
+    ).wait()
     (name,) = server.clusters
     runner = resource(server, cluster_id=name).runner(Project(), StepAttempt("run-2", "b"))
     assert runner.start(command(2)).wait().exit_code == 0

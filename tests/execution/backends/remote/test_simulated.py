@@ -99,11 +99,15 @@ class Run:
         policy = Policy(poll=5, outage=600, starting=300, grace=60, settle=60, longest_pause=10)
         clock = TimeSource(self.time.read, self.time.pause)
         runner = RemoteRunner(
-            self.service, StepAttempt("run", "step", number, ledger=self.ledger), policy, self.reader, clock=clock
+            self.service,
+            StepAttempt("run", "step", number, execution_log=self.ledger),
+            policy,
+            self.reader,
+            clock=clock,
         )
         wanted = [f"sales.{table}" for table in TABLES if self.reported.get(table) != "materialized"]
         settings = RunSettings(
-            job_prefix=f"job-{number}", again=number > 0, hold=False, **self._previous_attempts(number)
+            job_prefix=f"job-{number}", again=number > 0, report_after_command=False, **self._previous_attempts(number)
         )
         failed = False
         for item in execute(self.project, wanted, runner, settings):
@@ -130,7 +134,7 @@ class Run:
             before = taken.get(one.node.id, outcomes.PreviousLoad())
             unknown = before.unknown or one.status == "unknown"
             taken[one.node.id] = outcomes.PreviousLoad((*before.files, *one.files), unknown)
-        return {"taken": taken, "previous_jobs": tuple(f"job-{one}" for one in range(number))}
+        return {"previous_loads": taken, "previous_jobs": tuple(f"job-{one}" for one in range(number))}
 
     def _judge(self) -> None:
         self.wrong += self.service.broken

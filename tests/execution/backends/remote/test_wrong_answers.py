@@ -42,7 +42,7 @@ for _name in ("submit", "find", "status", "logs", "cancel", "classify_error", "c
 
 def follow(service, *, ledger=None):
     clock = TimeSource(service.time.read, service.time.pause)
-    runner = RemoteRunner(service, StepAttempt("run", "step", ledger=ledger or Ledger()), Policy(), clock=clock)
+    runner = RemoteRunner(service, StepAttempt("run", "step", execution_log=ledger or Ledger()), Policy(), clock=clock)
     return runner, runner.start(build.load("sales", ["orders"], job_id="job-1"))
 
 

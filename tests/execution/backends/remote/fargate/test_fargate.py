@@ -202,7 +202,7 @@ def test_an_outage_while_it_runs_is_waited_for(aws, scripted, code, status):
 def test_an_outage_that_lasts_cancels_nothing_and_a_retry_takes_over(aws, scripted):
     scripted.tables({"sales.orders": {"do": "load", "seconds": 1}})
     memory = Memory()
-    first = StepAttempt("run-1", "step", 0, ledger=memory)
+    first = StepAttempt("run-1", "step", 0, execution_log=memory)
     handle = runner(aws, attempt=first, policy=replace(FAST, outage=0.5)).start(LOAD)
     aws.fail("DescribeTasks", "ServerException", status=503, times=10_000)
     with pytest.raises(
@@ -212,7 +212,7 @@ def test_an_outage_that_lasts_cancels_nothing_and_a_retry_takes_over(aws, script
     assert aws.count("StopTask") == 0
     aws.faults.clear()
     second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
-    again = runner(aws, attempt=StepAttempt("run-1", "step", 1, ledger=memory))
+    again = runner(aws, attempt=StepAttempt("run-1", "step", 1, execution_log=memory))
     retried = again.start(second)
     lines = texts(retried)
     assert "adopting" in lines[0]
@@ -228,12 +228,12 @@ def test_an_outage_that_lasts_cancels_nothing_and_a_retry_takes_over(aws, script
 def test_a_failed_execution_is_not_taken_over(aws, scripted):
     scripted.tables({"sales.orders": {"do": "fail"}})
     memory = Memory()
-    first = runner(aws, attempt=StepAttempt("run-1", "step", 0, ledger=memory)).start(LOAD)
+    first = runner(aws, attempt=StepAttempt("run-1", "step", 0, execution_log=memory)).start(LOAD)
     while not all(task.status == "STOPPED" for task in aws.tasks.values()):
         environment(aws).status(next(iter(aws.tasks)))
     scripted.tables({"sales.orders": {"do": "load"}})
     second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
-    retried = runner(aws, attempt=StepAttempt("run-1", "step", 1, ledger=memory)).start(second)
+    retried = runner(aws, attempt=StepAttempt("run-1", "step", 1, execution_log=memory)).start(second)
     assert retried.wait().exit_code == 0
     assert retried.job_id == "job-2"
     assert len(aws.tasks) == 2
@@ -258,9 +258,9 @@ def test_a_worker_that_died_while_submitting_leaves_one_task(aws, scripted):
 
     gone = Gone(**{name: getattr(environment(aws), name) for name in FargateEnvironment.__match_args__})
     with pytest.raises(SystemExit):
-        RemoteRunner(gone, StepAttempt("run-1", "step", 0, ledger=Dies()), FAST).start(LOAD)
+        RemoteRunner(gone, StepAttempt("run-1", "step", 0, execution_log=Dies()), FAST).start(LOAD)
     second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
-    retried = runner(aws, attempt=StepAttempt("run-1", "step", 1, ledger=memory)).start(second)
+    retried = runner(aws, attempt=StepAttempt("run-1", "step", 1, execution_log=memory)).start(second)
     assert retried.wait().exit_code == 0
     assert retried.job_id == "job-1"
     assert len(aws.tasks) == 1
@@ -275,7 +275,7 @@ def test_interrupted_while_submitting_ends_what_was_started(aws, scripted):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runner(aws, attempt=StepAttempt("r", "s", ledger=Interrupts())).start(LOAD)
+        runner(aws, attempt=StepAttempt("r", "s", execution_log=Interrupts())).start(LOAD)
     assert {task.status for task in aws.tasks.values()} == {"STOPPED"}
 
 
@@ -387,12 +387,12 @@ def test_a_cancelled_task_that_is_not_visible_yet_is_stopped(aws, scripted):
 
 def test_a_worker_that_died_while_submitting_is_followed_by_one_that_finds_the_stopped_task(aws, scripted):
     memory = Memory()
-    first = runner(aws, attempt=StepAttempt("run-1", "step", 0, ledger=memory)).start(LOAD)
+    first = runner(aws, attempt=StepAttempt("run-1", "step", 0, execution_log=memory)).start(LOAD)
     while not all(task.status == "STOPPED" for task in aws.tasks.values()):
         environment(aws).status(next(iter(aws.tasks)))
     memory.open["job-1"] = memory.recorded[0]
     second = Command("load", LOAD.args, {"SL_JOB_ID": "job-2"}, job_id="job-2")
-    retried = runner(aws, attempt=StepAttempt("run-1", "step", 1, ledger=memory)).start(second)
+    retried = runner(aws, attempt=StepAttempt("run-1", "step", 1, execution_log=memory)).start(second)
     assert (retried.wait().exit_code, retried.job_id, len(aws.tasks)) == (0, "job-1", 1)
     assert first.wait().exit_code == 0
 
@@ -480,8 +480,8 @@ def test_nothing_is_submitted_while_an_earlier_execution_of_the_step_runs(aws, s
     scripted.tables({"sales.orders": {"do": "load", "seconds": 0.5}, "sales.customers": {"do": "load"}})
     memory = Memory()
     whole = Command("load", ("--domains", "sales", "--tables", "customers,orders"), {"SL_JOB_ID": "j1"}, job_id="j1")
-    runner(aws, attempt=StepAttempt("run-1", "step", 0, ledger=memory)).start(whole)
-    again = runner(aws, attempt=StepAttempt("run-1", "step", 1, ledger=memory))
+    runner(aws, attempt=StepAttempt("run-1", "step", 0, execution_log=memory)).start(whole)
+    again = runner(aws, attempt=StepAttempt("run-1", "step", 1, execution_log=memory))
     (known,) = again.unfinished()
     assert (known.argv, known.job_id) == (whole.argv, "j1")
     staged = again.start(Command("stage", ("--domains", "sales"), {"SL_JOB_ID": "j2"}, job_id="j2"))

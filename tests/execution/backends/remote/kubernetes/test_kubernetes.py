@@ -352,10 +352,10 @@ def test_a_retry_adopts_what_it_does_not_see_in_its_ledger(server, scripted, env
     """The worker died between the call and its answer: the name is known all the same."""
     scripted.tables({"sales.orders": {"do": "load", "seconds": 0.3}})
     ledger = Ledger()
-    one = runner(environment(), attempt=StepAttempt("run-1", "sales", 0, ledger=ledger))
+    one = runner(environment(), attempt=StepAttempt("run-1", "sales", 0, execution_log=ledger))
     handle = one.start(LOAD)
     ledger.record(type(handle._execution)("kubernetes", "", LOAD.argv, "job-1"))
-    again = runner(environment(), attempt=StepAttempt("run-1", "sales", 1, ledger=ledger))
+    again = runner(environment(), attempt=StepAttempt("run-1", "sales", 1, execution_log=ledger))
     second = again.start(Command("load", LOAD.args, job_id="job-2"))
     assert second.wait().exit_code == 0
     assert (second.job_id, len(scripted.calls())) == ("job-1", 1)

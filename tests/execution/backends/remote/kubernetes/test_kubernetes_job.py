@@ -12,8 +12,8 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     KEY,
     JobTemplate,
     job_name,
+    list_public_texts,
     overrides_of,
-    visible_texts,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import schema_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
@@ -269,7 +269,7 @@ def test_what_anyone_can_read():
         "job_metadata": {"annotations": {"note": "n"}, "labels": {"team": "data"}},
     }
     context = {"volumes": [{"name": "v", "secret": {"secretName": "w"}}]}
-    found = [*visible_texts(JobTemplate("starlake", context=context, k8s_config=raw))]
+    found = [*list_public_texts(JobTemplate("starlake", context=context, k8s_config=raw))]
     assert {(one.path, one.name, one.text) for one in found if one.is_variable} == {
         ("k8s_config.container_config.env", "A", "1"),
         ("k8s_config.pod_spec_config.initContainers[0].env", "B", "2"),

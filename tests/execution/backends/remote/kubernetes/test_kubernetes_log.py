@@ -8,8 +8,8 @@ import pytest
 from starlake_dagster_assets.execution.backends.remote.kubernetes_log import (
     LogPosition,
     LogUnavailableError,
+    read_new_lines,
     since_time,
-    take_new,
 )
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
@@ -46,10 +46,10 @@ def test_every_line_once_and_in_order(seed):
         for _ in range(random.randint(0, 4)):
             node.write()
         told = node.answer(since_time(position), half=random.random() < 0.3)
-        new, position, gap = take_new(told, LogPosition.of(position.to_dict()), ended=False)
+        new, position, gap = read_new_lines(told, LogPosition.of(position.to_dict()), ended=False)
         got += new
         assert not gap
-    got += take_new(node.answer(since_time(position), half=False), position, ended=True)[0]
+    got += read_new_lines(node.answer(since_time(position), half=False), position, ended=True)[0]
     assert got == [text for _, text in node.lines]
 
 
@@ -57,23 +57,23 @@ def test_a_rotated_log_is_noticed():
     node = Node(Random(1))
     for _ in range(10):
         node.write()
-    _, position, gap = take_new(node.answer(None, half=False), LogPosition(), ended=False)
+    _, position, gap = read_new_lines(node.answer(None, half=False), LogPosition(), ended=False)
     assert not gap
     for _ in range(5):
         node.write()
     node.rotated = 12
-    new, position, gap = take_new(node.answer(since_time(position), half=False), position, ended=False)
+    new, position, gap = read_new_lines(node.answer(since_time(position), half=False), position, ended=False)
     assert (gap, len(new)) == (True, 3)
-    assert take_new(node.answer(since_time(position), half=False), position, ended=False)[2] is False
+    assert read_new_lines(node.answer(since_time(position), half=False), position, ended=False)[2] is False
 
 
 def test_the_last_line_of_a_program_that_is_over_may_lack_its_end():
     told = "2026-03-01T12:00:00.5Z one\n2026-03-01T12:00:00.45Z"
-    assert list(take_new("2026-03-01T12:00:00.5Z one", LogPosition(), ended=False)[0]) == []
-    assert list(take_new("2026-03-01T12:00:00.5Z one", LogPosition(), ended=True)[0]) == ["one"]
-    assert list(take_new(told, LogPosition(), ended=True)[0]) == ["one", ""]
+    assert list(read_new_lines("2026-03-01T12:00:00.5Z one", LogPosition(), ended=False)[0]) == []
+    assert list(read_new_lines("2026-03-01T12:00:00.5Z one", LogPosition(), ended=True)[0]) == ["one"]
+    assert list(read_new_lines(told, LogPosition(), ended=True)[0]) == ["one", ""]
 
 
 def test_a_text_of_the_node_is_no_log():
     with pytest.raises(LogUnavailableError, match="unable to retrieve"):
-        take_new("unable to retrieve container logs for containerd://1\n", LogPosition(), ended=True)
+        read_new_lines("unable to retrieve container logs for containerd://1\n", LogPosition(), ended=True)
