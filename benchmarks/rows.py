@@ -181,8 +181,12 @@ def _ticks(quick: bool) -> Iterator[Row]:
     yield Row(
         f"arrival sensor tick, {files:,} files",
         (Call("arrival_tick:rounds", {"files": files}),),
-        tuple(
-            Figure(name, f"listing {name}", 2.0, says, side=name) for name in ("new", "asked", "request", "unmatched")
+        (
+            *(
+                Figure(name, f"listing {name}", 2.0, says, side=name)
+                for name in ("new", "asked", "request", "unmatched")
+            ),
+            Figure("30 missed windows", "listing catchup", 5.0, "one listing of their 30 directories", side="catchup"),
         ),
         repeats=1,
     )
