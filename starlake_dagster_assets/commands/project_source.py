@@ -74,13 +74,16 @@ def names_secret(name: str) -> bool:
 
 
 def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
-    """Whether a text gives a secret away: a URL with a password, a private key, or the value of a known secret.
+    """Whether a text gives a secret away: a URL with a password, a private key, or a known secret in any form.
 
     Args:
         text: The text. A placeholder in the place of a password, such as `${PASSWORD}`, is no secret.
         secrets: Values that are known to be secret; a short one may well be part of an innocent word.
     """
-    return bool(find_secrets(text, secrets))
+    if find_secrets(text, secrets):
+        return True
+    shown = ((one, masked(text, one)) for one in secrets if one)
+    return any(hidden == "***" or (len(one) >= _LONG and hidden != text) for one, hidden in shown)
 
 
 def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:

@@ -34,6 +34,11 @@ class StarlakeCloudRun(StarlakeGoogleResource):
 
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
+    visible_fields: ClassVar[tuple[str, ...]] = (
+        *StarlakeGoogleResource.visible_fields,
+        *("job", "container", "secrets"),
+    )
+
     job: str = Field(description="Name of the Cloud Run job; the entry point of its container must be the program.")
     region: str = Field(default="europe-west1", description="Region of the job.")
     container: str | None = Field(default=None, description="Container, if the job has several; the first by default.")

@@ -140,6 +140,11 @@ class StarlakeDataproc(StarlakeGoogleResource):
 
     option_variables: ClassVar[Mapping[str, str]] = {"project": "GCP_PROJECT", "region": "GCP_REGION"}
 
+    visible_fields: ClassVar[tuple[str, ...]] = (
+        *StarlakeGoogleResource.visible_fields,
+        *("jars", "bucket", "main_class", "cluster", "ephemeral", "serverless", "spark_properties"),
+    )
+
     region: str = Field(default="europe-west1", description="Region of clusters and batches.")
     jars: list[str] = Field(
         min_length=1,

@@ -42,6 +42,11 @@ class StarlakeFargate(StarlakeRemoteResource):
         "sl_env_var": "env",
     }
 
+    visible_fields: ClassVar[tuple[str, ...]] = (
+        *StarlakeRemoteResource.visible_fields,
+        *("task_definition", "container", "subnets", "security_groups", "capacity_provider", "secrets"),
+    )
+
     task_definition: str = Field(description="Family, family:revision or ARN of the task definition.")
     container: str = Field(description="Its container that runs Starlake; the entry point must be the program.")
     subnets: list[str] = Field(min_length=1, description="Ids of the subnets: a list, comma-separated text or JSON.")

@@ -46,6 +46,13 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         'Pass a reference instead: `secrets={"NAME": "SECRET:KEY"}`, or a whole Secret in `env_secrets`.'
     )
 
+    visible_fields: ClassVar[tuple[str, ...]] = (
+        *StarlakeRemoteResource.visible_fields,
+        *_CONTEXT,
+        *("image", "namespace", "secrets", "node_selector", "tolerations", "affinity", "annotations", "k8s_config"),
+        "image_pull_secrets",
+    )
+
     image: str = Field(description="Image of the program; its entry point must be the program.")
     namespace: str | None = Field(
         default=None,

@@ -1,6 +1,6 @@
 """Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, cast
 
@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, 
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
 from starlake_dagster_assets.resources.resource_calls import call_resource
-from starlake_dagster_assets.resources.variables import is_variable
+from starlake_dagster_assets.resources.variables import FROM_ENVIRONMENT, is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeRemoteResource", "validate_no_visible_secrets"]
@@ -24,6 +24,8 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
     secret_advice: ClassVar[str] = "Next: keep it in the secret store of the service."
     """Last sentence of the error about a visible secret: the next step."""
+    visible_fields: ClassVar[tuple[str, ...]] = ("root", "datasets", "env")
+    """Fields whose keys and texts anyone who can view an execution can read; none may have a secret of the project."""
 
     root: str | None = Field(
         default=None,
@@ -78,14 +80,17 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")
 
     def validate_against(self, project: ProjectSource) -> None:
-        """Validates the variables of commands.
+        """Validates the fields that anyone who can view an execution can read.
 
         Raises:
-            RunnerError: When one holds a secret, by its name or its value.
+            RunnerError: When one has a secret: by the name of a variable, or as a key or a text of any visible field.
         """
         super().validate_against(project)
+        secrets = secrets_of(project.model)
         known = {name: "" if is_variable(value) else value for name, value in self.env.items()}
-        validate_no_visible_secrets("env", known, secrets_of(project.model), self.secret_advice)
+        validate_no_visible_secrets("env", known, secrets, self.secret_advice)
+        for field in self.visible_fields:
+            _validate_texts(field, "", getattr(self, field), secrets, self.secret_advice)
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the service that runs commands.
@@ -106,6 +111,8 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             RunnerError: When the environment is not there.
         """
         from starlake_dagster_assets.execution.backends.load_areas import remote_files
+
+        StarlakeRemoteResource.validate_against(self, project)  # now with the values of variables
         from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
         who = attempt or StepAttempt()
@@ -163,6 +170,40 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
 
 
+def _validate_texts(path: str, name: str, value: Any, secrets: Collection[str], advice: str) -> None:
+    """Raises an error for a secret in a key or a text of a value.
+
+    Args:
+        path: Path of the mapping or list that has the value, such as `k8s_config.pod_spec_config`.
+        name: Key of the value.
+        value: The value.
+        secrets: Values that are known to be secret.
+        advice: Last sentence of the error: the next step.
+
+    Raises:
+        RunnerError: Names the path, and does not show a secret.
+    """
+    fields: Any = getattr(cast("Any", type(value)), "model_fields", None)
+    if fields is not None:  # a nested configuration
+        value = {field: getattr(value, field) for field in fields if field != FROM_ENVIRONMENT}
+    here = f"{path}.{name}" if name else path
+    if is_variable(value):
+        return
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[object, object]", value).items():
+            if contains_secret(str(key), secrets):
+                raise RunnerError(
+                    f"{here} has a key that is a secret of the project, and anyone who may look at an execution could "
+                    f"read it. {advice}"
+                )
+            _validate_texts(here, str(key), item, secrets, advice)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(cast("Sequence[object]", value)):
+            _validate_texts(f"{here}[{number}]", "", item, secrets, advice)
+    elif isinstance(value, str):
+        validate_no_visible_secrets(path, {name: value}, secrets, advice, by_name=False)
+
+
 def validate_no_visible_secrets(
     what: str, values: Mapping[str, str], secrets: Collection[str], advice: str, *, by_name: bool = True
 ) -> None:
@@ -185,4 +226,5 @@ def validate_no_visible_secrets(
         if not suspicious and not contains_secret(value, secrets):
             continue
         reason = "looks like a secret" if suspicious else "has a secret or a URL with a password in its value"
-        raise RunnerError(f"{what} `{name}` {reason}, and anyone who may look at an execution could read it. {advice}")
+        shown = f"{what} `{name}`" if name else what
+        raise RunnerError(f"{shown} {reason}, and anyone who may look at an execution could read it. {advice}")

@@ -16,6 +16,7 @@ from starlake_dagster_assets.errors import RunnerError, closest_match
 
 __all__ = [
     "DESCRIPTION",
+    "FROM_ENVIRONMENT",
     "ResourceConfig",
     "at_definition",
     "at_launch",

@@ -1,5 +1,6 @@
 """What the resources of all remote environments share."""
 
+import base64
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Policy, Status
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.resources import (
+    DataprocCluster,
     DataprocServerless,
     StarlakeCloudRun,
     StarlakeDataproc,
@@ -21,7 +23,7 @@ from starlake_dagster_assets.resources import (
 MAKE = {
     "cloud_run": lambda **fields: StarlakeCloudRun(project="p", job="j", local=True, endpoint="localhost:1", **fields),
     "fargate": lambda **fields: StarlakeFargate(task_definition="t", container="c", subnets="s-1", **fields),
-    "kubernetes": lambda **fields: StarlakeKubernetes(image="i", kubeconfig_file="none", **fields),
+    "kubernetes": lambda **fields: StarlakeKubernetes(**{"image": "i", "kubeconfig_file": "none", **fields}),
     "dataproc": lambda **fields: StarlakeDataproc(project="p", jars="gs://b/j.jar", local=True, **fields),
     "dataproc_serverless": lambda **fields: StarlakeDataproc(
         project="p", jars="gs://b/j.jar", local=True, serverless=DataprocServerless(), **fields
@@ -151,6 +153,52 @@ def test_a_value_that_holds_a_secret_is_refused_without_showing_it(place, tmp_pa
     if place.startswith("dataproc"):
         with pytest.raises(RunnerError, match=r"spark_properties `spark\.x` has a secret"):
             variables(place, project, spark_properties={"spark.x": value})
+
+
+PASSWORD = "hunter22xyz"
+BASE64 = base64.b64encode(f"sl:{PASSWORD}".encode()).decode()
+VISIBLE = [
+    ("", {"root": f"s3://{PASSWORD}/x"}),
+    ("", {"datasets": f"s3://b/{PASSWORD}"}),
+    ("", {"env": {PASSWORD: "x"}}),
+    ("", {"env": {"AUTH": BASE64}}),
+    ("", {"env": {"AUTH": PASSWORD.encode().hex()}}),
+    ("kubernetes", {"labels": {PASSWORD: "x"}}),
+    ("kubernetes", {"labels": {"x": PASSWORD}}),
+    ("kubernetes", {"annotations": {f"example.com/{PASSWORD}": "x"}}),
+    ("kubernetes", {"annotations": {"x": f"a {PASSWORD}"}}),
+    ("kubernetes", {"image": f"registry/{PASSWORD}:1"}),
+    ("kubernetes", {"namespace": PASSWORD}),
+    ("kubernetes", {"node_selector": {PASSWORD: "x"}}),
+    ("kubernetes", {"secrets": {PASSWORD: "warehouse:password"}}),
+    ("kubernetes", {"tolerations": [{"key": PASSWORD, "operator": "Exists"}]}),
+    ("kubernetes", {"k8s_config": {"container_config": {"env": [{"name": "A", "value": BASE64}]}}}),
+    ("kubernetes", {"k8s_config": {"container_config": {"env": [{"name": PASSWORD, "value": "x"}]}}}),
+    ("kubernetes", {"k8s_config": {"pod_template_spec_metadata": {"labels": {PASSWORD: "x"}}}}),
+    ("fargate", {"secrets": {"PGPASSWORD": PASSWORD}}),
+    ("fargate", {"capacity_provider": PASSWORD}),
+    ("cloud_run", {"secrets": {"PGPASSWORD": PASSWORD}}),
+    ("cloud_run", {"container": PASSWORD}),
+    ("dataproc", {"spark_properties": {f"spark.{PASSWORD}": "x"}}),
+    ("dataproc", {"ephemeral": DataprocCluster(extra={"gce": {"tags": [PASSWORD]}})}),
+    ("dataproc", {"ephemeral": DataprocCluster(metadata={PASSWORD: "x"})}),
+    ("dataproc_serverless", {"bucket": PASSWORD}),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "fields"), [(place, fields) for only, fields in VISIBLE for place in ([only] if only else MAKE)]
+)
+def test_a_password_of_the_project_is_an_error_in_every_visible_field(place, fields, tmp_path):
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "application.sl.yml").write_text(
+        f"version: 1\napplication: {{connections: {{pg: {{type: jdbc, options: {{password: {PASSWORD}}}}}}}}}\n"
+    )
+    resource = MAKE[place](**fields)
+    for call in (resource.validate_against, resource.runner):
+        with pytest.raises(RunnerError, match="secret") as told:
+            call(StarlakeProject(tmp_path))
+        assert PASSWORD not in str(told.value) and BASE64 not in str(told.value)
 
 
 @EVERY

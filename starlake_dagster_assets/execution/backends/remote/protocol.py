@@ -174,6 +174,12 @@ def validate_no_secret_options(command: Command, environment: str) -> None:
                 f"{environment}: the option `{name}` of {command.name} looks like a secret, and anyone who may look at "
                 f"an execution could read it. {advice}"
             )
+    for name, value in command.env.items():
+        if contains_secret(value, command.secrets) or contains_secret(name, command.secrets):
+            raise RunnerError(
+                f"{environment}: a variable of {command.name} has a secret or a URL with a password, and anyone who "
+                f"may look at an execution could read it. {advice}"
+            )
     for number, value in enumerate(command.args, start=1):
         if contains_secret(value, command.secrets):
             raise RunnerError(
