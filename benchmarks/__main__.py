@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
 from benchmarks.measure import Failed, NotMeasured, run
-from benchmarks.rows import Budget, Figure, Row, rows
+from benchmarks.rows import QUICK_SIZES, Budget, Figure, PeerSizes, Row, rows
 
 __all__ = ["main"]
 
@@ -31,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         1 when a side failed, or with `--check` when a ratio to a floor is above its target; else 0.
     """
     given = _arguments(arguments)
-    chosen = [row for row in rows(given.quick) if not given.only or any(word in row.name for word in given.only)]
+    every = rows(given.quick, _sizes(given))
+    chosen = [row for row in every if not given.only or any(word in row.name for word in given.only)]
     if given.list or not chosen:
-        print("\n".join(row.name for row in rows(given.quick)))
+        print("\n".join(row.name for row in every))
         return 0 if given.list else 2
     found: list[dict[str, Any]] = []
     failed = False
@@ -117,6 +119,16 @@ def _ratio(figure: Figure, samples: Mapping[str, Sequence[Mapping[str, float]]])
     }
 
 
+def _sizes(given: argparse.Namespace) -> PeerSizes:
+    """Returns the sizes of the mode, with those that are given."""
+    names = ("tables", "transforms", "run", "rows", "bad_rows")
+    chosen = {name: value for name in names if (value := getattr(given, name)) is not None}
+    return replace(
+        QUICK_SIZES if given.quick else PeerSizes(),
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()},
+    )
+
+
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under five minutes; docs are left alone")
@@ -128,6 +140,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="how often each side is run")
     parser.add_argument("--work", type=Path, help="a directory for what is prepared, kept for the next time")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the results; rows not measured now are kept")
+    sizes = parser.add_argument_group("sizes of the rows that are compared with other programs")
+    sizes.add_argument("--tables", type=int, nargs="+", help="tables of code locations (starlake-dagster)")
+    sizes.add_argument("--transforms", type=int, nargs="+", help="transforms of code locations (dagster-dbt)")
+    sizes.add_argument("--run", type=int, help="transforms of a run (dagster-dbt)")
+    sizes.add_argument("--rows", type=int, nargs="+", help="rows of loaded files (dlt)")
+    sizes.add_argument("--bad-rows", type=int, help="rows of a loaded file of which 1 %% are rejected (dlt)")
     return parser.parse_args(arguments)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from benchmarks.measure import ROOT, Call
 
-__all__ = ["Budget", "Figure", "Row", "rows"]
+__all__ = ["QUICK_SIZES", "Budget", "Figure", "PeerSizes", "Row", "rows"]
 
 Quantity = Literal["cpu", "process", "peak", "count"]
 """CPU seconds of the measured part; of the whole process; memory of the process at most; a number of things."""
@@ -68,16 +68,34 @@ class Row:
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-_KINDS = ("new", "asked", "request", "unmatched")
-"""Ticks of an arrival sensor, by what the files are."""
+@dataclass(frozen=True)
+class PeerSizes:
+    """Sizes of the rows that are compared with other programs.
+
+    Attributes:
+        tables: Tables of code locations, compared with starlake-dagster.
+        transforms: Transforms of code locations, compared with dagster-dbt.
+        run: Transforms of a run.
+        rows: Rows of loaded files, compared with dlt.
+        bad_rows: Rows of a loaded file of which 1 % are rejected.
+    """
+
+    tables: tuple[int, ...] = (10, 100, 500, 1_000, 5_000)
+    transforms: tuple[int, ...] = (100, 1_000)
+    run: int = 100
+    rows: tuple[int, ...] = (1_000_000, 20_000_000)
+    bad_rows: int = 200_000
 
 
-def rows(quick: bool) -> tuple[Row, ...]:
-    """The rows of the quick or of the full mode."""
-    return tuple(_rows(quick))
+QUICK_SIZES = PeerSizes(tables=(10, 100), transforms=(100,), run=20, rows=(1_000_000,), bad_rows=50_000)
 
 
-def _rows(quick: bool) -> Iterator[Row]:
+def rows(quick: bool, sizes: PeerSizes | None = None) -> tuple[Row, ...]:
+    """The rows of the quick or of the full mode; those compared with peers of other sizes, if given."""
+    return tuple(_rows(quick, sizes or (QUICK_SIZES if quick else PeerSizes())))
+
+
+def _rows(quick: bool, sizes: PeerSizes) -> Iterator[Row]:
     yield _imports(quick)
     repeats = {100: 3, 1_000: 3} if quick else {100: 5, 1_000: 5, 5_000: 2, 10_000: 1}
     for size, times in repeats.items():
@@ -89,9 +107,9 @@ def _rows(quick: bool) -> Iterator[Row]:
     yield from _airflow(quick)
     yield from _shell(quick)
     yield from _embedded(quick)
-    yield from _peer(quick)
-    yield from _dbt(quick)
-    yield from _dlt(quick)
+    yield from _peer(sizes)
+    yield from _dbt(sizes)
+    yield from _dlt(sizes)
 
 
 def _imports(quick: bool) -> Row:
@@ -238,15 +256,15 @@ def _shell(quick: bool) -> Iterator[Row]:
     yield Row("20 transforms by the warm JVM", calls, (Figure("", "process", 0.25, says, side="console"),), repeats=1)
 
 
-def _peer(quick: bool) -> Iterator[Row]:
+def _peer(sizes: PeerSizes) -> Iterator[Row]:
     says = "starlake-dagster on Dagster 1.9.13"
-    for size in (10, 100) if quick else (10, 100, 500, 1_000):
+    for size in sizes.tables:
         given = {"tables": size, "run": False}
         yield Row(
             f"compared with starlake-dagster: code location, {size:,} tables",
             (Call("peer:ours", given), Call("peer:theirs", given)),
             (Figure("", "theirs", None, says),),
-            repeats=1 if quick else 2,
+            repeats=2 if size <= 1_000 else 1,
         )
     given = {"tables": 10, "run": True}
     yield Row(
@@ -260,7 +278,7 @@ def _peer(quick: bool) -> Iterator[Row]:
     )
 
 
-def _dbt(quick: bool) -> Iterator[Row]:
+def _dbt(sizes: PeerSizes) -> Iterator[Row]:
     says, python = "dagster-dbt with dbt-duckdb", str(_peers_python())
     yield Row(
         "compared with dagster-dbt: imports of a definitions.py",
@@ -268,44 +286,56 @@ def _dbt(quick: bool) -> Iterator[Row]:
         (Figure("", "theirs", 1.0, says, quantity="process"),),
         repeats=3,
     )
-    for size in (100,) if quick else (100, 1_000):
-        given = {"transforms": size}
-        cold = {**given, "state": "cold"}
-        known = (Call("dbt:ours_location", cold), Call("dbt:theirs_location", cold, python))
-        for state in ("cold", "warm", "edited"):
-            both = {**given, "state": state}
-            yield Row(
-                f"compared with dagster-dbt: code location, {size:,} transforms, {state}",
-                (Call("dbt:ours_location", both), Call("dbt:theirs_location", both, python)),
-                (Figure("", "theirs", 1.0, says, quantity="process"),),
-                prepare=(Call("dbt:write", given), *(() if state == "cold" else known)),
-                repeats=1 if quick or size > 100 else 3,
-            )
-    given = {"transforms": 20 if quick else 100}
-    for metadata, name in ((False, "without metadata"), (True, "with row counts and columns")):
-        both = {**given, "metadata": metadata}
+    states = ("cold", "warm", "edited")  # in this order: each state continues from the one before
+    for size in sizes.transforms:
+        given = [{"transforms": size, "state": state} for state in states]
         yield Row(
-            f"compared with dagster-dbt: run of {given['transforms']} transforms {name}",
+            f"compared with dagster-dbt: code location, {size:,} transforms",
+            tuple(
+                call
+                for one in given
+                for call in (Call("dbt:ours_location", one), Call("dbt:theirs_location", one, python))
+            ),
+            tuple(Figure(state, f"theirs {state}", 1.0, says, "process", side=f"ours {state}") for state in states),
+            prepare=(Call("dbt:write", {"transforms": size}),),
+            repeats=3 if size <= 100 else 1,
+        )
+    given_run = {"transforms": sizes.run}
+    for metadata, name in ((False, "without metadata"), (True, "with row counts and columns")):
+        both = {**given_run, "metadata": metadata}
+        yield Row(
+            f"compared with dagster-dbt: run of {sizes.run} transforms {name}",
             (Call("dbt:ours_run", both), Call("dbt:theirs_run", both, python)),
             (Figure("", "theirs", 1.0, says),),
-            prepare=(Call("dbt:write", given),),
-            repeats=1 if quick else 2,
+            prepare=(Call("dbt:write", given_run),),
+            repeats=2,
         )
 
 
-def _dlt(quick: bool) -> Iterator[Row]:
-    for millions in (1,) if quick else (1, 20):
-        given = {"kind": "CSV", "rows": millions * 1_000_000}
-        yield Row(
-            f"compared with dlt: {millions} M rows of CSV",
-            (Call("embedded:load", given), Call("dlt:load", {"rows": given["rows"]}, str(_peers_python()))),
-            (
-                Figure("", "dlt", 1.0, "dlt with pyarrow, into DuckDB", quantity="process"),
-                Figure("memory", "dlt", None, "dlt with pyarrow, into DuckDB", quantity="peak"),
-            ),
-            prepare=(Call("embedded:generate", given),),
-            repeats=2 if millions == 1 else 1,
-        )
+def _dlt(sizes: PeerSizes) -> Iterator[Row]:
+    says, python = "dlt with pyarrow, into DuckDB", str(_peers_python())
+    for rows in sizes.rows:
+        for kind, name in (("CSV", "CSV"), ("JSON", "JSON lines")):
+            given = {"kind": kind, "rows": rows}
+            yield Row(
+                f"compared with dlt: {rows / 1_000_000:g} M rows of {name}",
+                (Call("embedded:load", given), Call("dlt:load", given, python)),
+                (
+                    Figure("", "dlt", 1.0, says, quantity="process"),
+                    Figure("memory", "dlt", None, says, quantity="peak"),
+                ),
+                prepare=(Call("embedded:generate", given),),
+                repeats=2 if rows <= 1_000_000 else 1,
+            )
+    bad = {"rows": sizes.bad_rows, "bad": 100}
+    says = "dlt with `schema_contract`, which discards rows of another type"
+    yield Row(
+        f"compared with dlt: {sizes.bad_rows:,} rows of CSV, 1 % rejected",
+        (Call("embedded:load", {**bad, "kind": "CSV"}), Call("dlt:load_bad", bad, python)),
+        (Figure("", "dlt", 1.0, says, quantity="process"), Figure("memory", "dlt", None, says, quantity="peak")),
+        prepare=(Call("embedded:generate", {**bad, "kind": "CSV"}),),
+        repeats=2,
+    )
 
 
 def _embedded(quick: bool) -> Iterator[Row]:

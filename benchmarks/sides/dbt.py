@@ -45,7 +45,7 @@ def ours_location(meter: Meter, work: Path, transforms: int, state: str) -> None
     """A code location of the Starlake project."""
     root = _root(work, "starlake", transforms)
     _set_state(state, root / "metadata" / "transform" / "kpi" / "t0.sql", _cache(root))
-    with meter("ours"):
+    with meter(f"ours {state}"):
         _snapshot(_ours(root))
 
 
@@ -53,7 +53,7 @@ def theirs_location(meter: Meter, work: Path, transforms: int, state: str) -> No
     """A code location of the dbt project; the manifest is parsed as `dagster dev` does, but where nothing changed."""
     root = _root(work, "dbt", transforms)
     _set_state(state, root / "models" / "t0.sql", root / "target")
-    with meter("theirs"):
+    with meter(f"theirs {state}"):
         _snapshot(_theirs(root, row_counts=False, columns=False, prepare=state != "warm"))
 
 

@@ -34,19 +34,20 @@ STRATEGIES = {"append": "type: APPEND", "upsert": "type: UPSERT_BY_KEY, key: [id
 NOW = "TIMESTAMP '2024-06-01 00:00:00'"
 
 
-def generate(_meter: Meter, work: Path, kind: str, rows: int, first: int = 0) -> None:
-    """A file of so many rows, the same each time; `first` moves their keys."""
-    path = _file(work, kind, rows, first)
+def generate(_meter: Meter, work: Path, kind: str, rows: int, first: int = 0, bad: int = 0) -> None:
+    """A file of so many rows, the same each time; `first` moves their keys, each `bad`-th row has no valid amount."""
+    path = _file(work, kind, rows, first, bad)
     if path.exists():
         return
     # a row whose key is known already has another `amount`: its hash is of its place
     columns = ", ".join(f"{expression} AS {name}" for name, _, _, expression in COLUMNS[1:])
     moment = "strftime(at_time, '%Y-%m-%d %H:%M:%S')" if kind != "Parquet" else "at_time::TIMESTAMPTZ"
+    wrong = f", CASE WHEN id % {bad} = 0 THEN 'n/a' ELSE amount::VARCHAR END AS amount" if bad else ""
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute("CREATE MACRO dice(i, which, sides) AS (hash(i, which) % sides)::BIGINT")
         con.execute(
-            f"COPY (SELECT * REPLACE ({moment} AS at_time) FROM "
+            f"COPY (SELECT * REPLACE ({moment} AS at_time{wrong}) FROM "
             f"(SELECT i + {first} AS id, {columns} FROM range({rows}) AS r(i))) TO '{path}' ({FORMATS[kind][2]})"
         )
 
@@ -61,12 +62,13 @@ def fill(_meter: Meter, work: Path, strategy: str, rows: int, changed: int) -> N
     _load(root, _file(work, "Parquet", rows, 0))
 
 
-def load(meter: Meter, work: Path, kind: str, rows: int) -> None:
-    """`load` of a staged file into a new DuckDB file, with its audit."""
+def load(meter: Meter, work: Path, kind: str, rows: int, bad: int = 0) -> None:
+    """`load` of a staged file into a new DuckDB file, with its audit and its rejected rows."""
     shutil.rmtree(work / "load", ignore_errors=True)
     root = _project(work / "load", kind, "append")
-    _load(root, _file(work, kind, rows, 0), meter)
-    _count(root / "datasets" / "duckdb.db", "shop.sale", rows)
+    _load(root, _file(work, kind, rows, 0, bad), meter)
+    rejected = len(range(0, rows, bad)) if bad else 0
+    _count(root / "datasets" / "duckdb.db", "shop.sale", rows - rejected)
     shutil.rmtree(work / "load")
 
 
@@ -174,8 +176,8 @@ def _load(root: Path, file: Path, meter: Meter | None = None) -> None:
         raise AssertionError("\n".join(lines))
 
 
-def _file(work: Path, kind: str, rows: int, first: int) -> Path:
-    return work / f"sale-{rows}-{first}.{FORMATS[kind][0]}"
+def _file(work: Path, kind: str, rows: int, first: int, bad: int = 0) -> Path:
+    return work / f"sale-{rows}-{first}{f'-{bad}' if bad else ''}.{FORMATS[kind][0]}"
 
 
 def _read(kind: str, file: Path) -> str:

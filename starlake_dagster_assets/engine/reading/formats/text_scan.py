@@ -81,9 +81,9 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 def _holds(chunk: bytes, sign: bytes) -> bool:
     """Whether a byte or a pair of bytes occurs: looking for one byte, and then at the one before, is the fastest."""
-    if len(sign) == 1 or sign[:1] not in chunk:
-        return sign in chunk
-    return _behind(sign).search(chunk) is not None
+    if sign[:1] not in chunk:
+        return False
+    return len(sign) == 1 or _behind(sign).search(chunk) is not None
 
 
 @cache
