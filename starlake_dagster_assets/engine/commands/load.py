@@ -24,6 +24,7 @@ from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
 from starlake_dagster_assets.engine.writing.file_moves import Counts, DomainAreas, Entry, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.ingest import evaluate_recorded_expectations, run_load
 from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
+from starlake_dagster_assets.engine.writing.transaction import run_uninterrupted
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
@@ -334,11 +335,13 @@ def _returned_unless_committed(passage: DomainAreas, job: LoadJob, options: Engi
     try:
         yield
     except BaseException as error:
-        if job.entry.committed(job.session) is None:
+        # a cancellation interrupts every query until the command ends, also those that clean up
+        not_committed = run_uninterrupted(lambda: job.entry.committed(job.session)) is None
+        if not_committed:
             passage.give_back(job.entry.files)
         if isinstance(error, duckdb.InterruptException):
             raise EngineError("cancelled") from error
-        given_back = isinstance(error, EngineError) and job.entry.committed(job.session) is None
+        given_back = isinstance(error, EngineError) and not_committed
         if given_back and (told := passage.put_away(job.entry, job.auditor, options.quarantine_after)):
             raise EngineError(f"{error}\n{told}") from error
         raise

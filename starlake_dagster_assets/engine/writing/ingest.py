@@ -70,7 +70,7 @@ def run_load(job: LoadJob) -> Counts:
         checked = error.checked if isinstance(error, ExpectationError) else ()
         outcome = _outcome(job, Counts(0, 0, 0), success=False, message=shown)
         job.auditor.failed(outcome, lambda: _expect(job, checked), job.journal)
-        raise EngineError(f"{job.table.raw}: {shown}") from error
+        raise EngineError(shown if job.table.raw in shown else f"{job.table.raw}: {shown}") from error
 
 
 def evaluate_recorded_expectations(job: LoadJob, *, recovered: bool) -> None:

@@ -50,14 +50,19 @@ def roll_back(session: Session) -> None:
     run_uninterrupted(lambda: session.con.execute(f"USE {qualified(*session.home)}"))
 
 
-def run_uninterrupted(action: Callable[[], object]) -> None:
-    """Calls an action until it ends without an interruption, such as a rollback while a command is interrupted."""
+def run_uninterrupted(action: Callable[[], T]) -> T | None:
+    """Calls an action until it ends without an interruption, such as a rollback while a command is interrupted.
+
+    Returns:
+        Its result; None for a rollback without a transaction.
+    """
     while True:
         try:
-            action()
+            result = action()
         except duckdb.InterruptException:
             continue
         except duckdb.TransactionException as error:
             if "no transaction is active" not in str(error):
                 raise
-        return
+            return None
+        return result

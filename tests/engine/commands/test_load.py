@@ -367,3 +367,13 @@ def test_a_replay_file_that_fails_does_not_fail_the_load(
     assert f"sinkReplayToFile: no replay file was written: {error}" in "\n".join(bench.stderr)
     assert [row[1:] for row in bench.query(AUDIT)] == [(True, 2, 1, 1, "LOAD")]
     assert bench.files("archive") == ["orders_1.csv"]
+
+
+def test_an_error_names_its_table_once(bench: Any) -> None:
+    bench.table(extra="filter: 'nosuch > 1'")
+    bench.file("orders_1.csv", "1,a,1")
+    assert bench.run("load") == 1
+    assert "orders.sl.yml:2: table 'shop.orders', filter: `nosuch > 1` cannot be used" in bench.errors
+    bench.table(extra="presql: ['SELECT nosuch']")
+    assert bench.run("load") == 1
+    assert "orders.sl.yml:2: shop.orders: Binder Error" in bench.errors

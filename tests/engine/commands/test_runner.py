@@ -15,7 +15,9 @@ import pytest
 from starlake_dagster_assets.commands.model import Command, FileLoaded, RunResult, TableLoaded
 from starlake_dagster_assets.engine import session
 from starlake_dagster_assets.engine.command_output import CommandOutput
+from starlake_dagster_assets.engine.commands import load
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
+from starlake_dagster_assets.engine.writing.file_moves import Entry
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.parse import parse
@@ -271,3 +273,23 @@ def test_a_signal_stops_a_load_and_gives_the_file_back(bench: Any, number: int) 
     assert process.returncode == 1
     assert (bench.files("stage"), bench.files("ingesting")) == (["orders_1.csv"], [])
     assert bench.query("SELECT count(*) FROM information_schema.tables") == [(0,)]
+
+
+def test_an_interruption_of_the_clean_up_gives_the_file_back_too(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, interruptions = Entry.committed, iter([duckdb.InterruptException("interrupted")] * 3)
+
+    def committed(entry: Entry, session: Any) -> Any:
+        if error := next(interruptions, None):
+            raise error
+        return real(entry, session)
+
+    def interrupted(job: Any) -> Any:
+        raise duckdb.InterruptException("interrupted")
+
+    monkeypatch.setattr(Entry, "committed", committed)
+    monkeypatch.setattr(load, "run_load", interrupted)
+    bench.table()
+    bench.file("orders_1.csv", "1,a,1")
+    assert bench.run("load") == 1
+    assert "cancelled" in "\n".join(bench.stderr)
+    assert (bench.files("stage"), bench.files("ingesting")) == (["orders_1.csv"], [])
