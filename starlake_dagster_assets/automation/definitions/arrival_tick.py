@@ -207,7 +207,8 @@ class _Tick:
     def _is_catch_up_due(self, window: Window) -> bool:
         """Whether a missed window has files or is to be closed without them, and no table has a load for it.
 
-        The event log is read only for windows with files: there is no load of a window whose files never came.
+        The event log is read only for windows with files: there is no load of a window whose files never came. An ack
+        file that a run of this sensor has answered is deleted.
         """
         sensor, pre_load = self.sensor, self.sensor.group.pre_load
         path = sensor.path(datetime.fromtimestamp(window.start, sensor.zone))
@@ -218,7 +219,7 @@ class _Tick:
         if not nodes and pre_load.soft_fail:
             return False
         is_loaded = self._is_loaded(window, nodes or [*sensor.keys])
-        if nodes and is_loaded:
+        if nodes and is_loaded and (pre_load.strategy != "ack" or self._without_answered(self._scan(window)).acks):
             at = instant(window.start)
             self.reasons.append(f"{path}: the window that opened at {at} has a load already: load new files by hand.")
         return not is_loaded

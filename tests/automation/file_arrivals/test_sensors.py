@@ -823,7 +823,7 @@ def test_of_windows_that_look_at_one_place_the_newest_counts(world, tmp_path, cl
     clock.now = datetime(2024, 5, 1, 18, 1, tzinfo=timezone.utc).timestamp()
     here.tick()
     clock.now = datetime(2024, 5, 4, 0, 1, tzinfo=timezone.utc).timestamp()
-    acks(tmp_path, "2024-05-02", "2024-05-03", "2024-05-04")
+    left = acks(tmp_path, "2024-05-02", "2024-05-03", "2024-05-04")
     ends = []
     for _ in range(12):
         for request in asked if isinstance(asked := here.tick(), list) else []:
@@ -831,6 +831,7 @@ def test_of_windows_that_look_at_one_place_the_newest_counts(world, tmp_path, cl
                 here.ended(run)
                 ends.append(request.tags["starlake/data_interval_end"][:13])
     assert ends == ["2024-05-02T18", "2024-05-03T18", "2024-05-04T00"]
+    assert not any(one.exists() for one in left), "those of missed windows are deleted as well, once they are answered"
 
 
 def test_files_that_never_stop_changing_do_not_hold_newer_windows(world, tmp_path, clock):
