@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from starlake_dagster_assets.airflow.manifest import GATHERED
 from starlake_dagster_assets.airflow.render.dag_file import MARKER
+from starlake_dagster_assets.airflow.shared_module import SHARED
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
 
@@ -19,6 +20,7 @@ __all__ = ["DagFolder", "FolderChanges"]
 _MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
 """The first line of exported files, and that of earlier versions."""
 _SUFFIX = ".manifest.json"
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,18 @@ class DagFolder:
             "pools.json": _json(merged["pools"]),
         }
 
+    def deleted_nodes(self, name: str, nodes: Collection[str]) -> Iterator[str]:
+        """Yields a note on the tables and tasks of the previous export that the project no longer has.
+
+        Args:
+            name: Name of the export.
+            nodes: Ids of all nodes of the project.
+        """
+        gone = sorted({*self.manifests.get(name, {}).get("assets", ())} - {*nodes})
+        if gone:
+            named = ", ".join(gone[:_FEW]) + (f" and {len(gone) - _FEW} more" if len(gone) > _FEW else "")
+            yield f"{named}: no longer in the project; tasks that followed them follow what is left of their upstreams"
+
     def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> FolderChanges:
         """Returns what writing the files of an export changes.
 
@@ -107,13 +121,16 @@ class DagFolder:
         former = self._former(project)
         problems: list[str] = []
         for file, text in files.items():
-            if texts[file] is None or texts[file] == text or (file in GATHERED and self._is_gathered(file)):
+            if texts[file] is None or (file in GATHERED and self._is_gathered(file)):
                 continue
-            if file in others:
+            if file in others and (texts[file] != text or not file.startswith(SHARED)):
+                decides = "--prefix" if file.startswith(f"{prefix}_") else "`filename` in its DAG configuration"
                 problems.append(
                     f"{self._path / file}: belongs to the export {others[file]!r}. Export into another folder or with "
-                    f"another --prefix; --name {others[file]} replaces that export"
+                    f"another {decides}; --name {others[file]} replaces that export"
                 )
+            elif texts[file] == text:
+                continue
             elif self._is_foreign(file, mine | former):
                 problems.append(f"{self._path / file}: is not an exported file; move it away, or export elsewhere")
         if problems:

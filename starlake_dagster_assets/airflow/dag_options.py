@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
+from starlake_dagster_assets.airflow.plan.task_arguments import secret_names
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text
 from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
@@ -45,9 +46,9 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
         pool: The pool of all tasks, regardless of the configured one; None = the configured one.
 
     Raises:
-        ProjectError: When `default_dag_args` is no JSON mapping, contains a secret, or changes when tasks run.
+        ProjectError: When `default_dag_args` is not a JSON mapping, contains a secret, or changes when tasks run.
     """
-    given = _mapping("default_dag_args", job.options)
+    given = _mapping("default_dag_args", {**options.settings, **job.options})
     problems = [problem for name, value in given.items() if (problem := _problem_of_argument(name, value))]
     if problems:
         raise ProjectError(problems)
@@ -63,7 +64,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     for name, value in given.items():
         if name not in _OWN:
             found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
-    if named := pool or configured_pool(job):
+    if named := pool or configured_pool(job, options.settings):
         found["pool"] = named
     if job.priority is not None:
         found["priority_weight"] = job.priority
@@ -72,9 +73,9 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
 
 def _problem_of_argument(name: str, value: object) -> str:
     """Returns the reason why an argument of all tasks cannot be exported; "" if it can."""
-    if names_secret(name) and isinstance(value, str) and "{{" not in value:
+    if secret := next(secret_names({name: value}), None):
         return (
-            f"option default_dag_args: `{name}` looks like a secret, which would be written into the Airflow files. "
+            f"option default_dag_args: `{secret}` looks like a secret, which would be written into the Airflow files. "
             "Next: take it from a connection or a variable of Airflow."
         )
     if name == "trigger_rule":
@@ -85,9 +86,14 @@ def _problem_of_argument(name: str, value: object) -> str:
     return ""
 
 
-def configured_pool(job: Job) -> str | None:
-    """Returns the pool that a DAG configuration names: `default_pool`, or that of `default_dag_args`."""
-    return job.pool or _mapping("default_dag_args", job.options).get("pool")
+def configured_pool(job: Job, settings: Mapping[str, str]) -> str | None:
+    """Returns the pool that a DAG configuration names: `default_pool`, or that of `default_dag_args`.
+
+    Args:
+        job: Settings of a DAG configuration.
+        settings: Options that apply if the DAG configuration does not set them.
+    """
+    return job.pool or _mapping("default_dag_args", {**settings, **job.options}).get("pool")
 
 
 def pool_of(project: ProjectSource) -> str | None:

@@ -24,7 +24,7 @@ from starlake_dagster_assets.airflow.secrets import validate_no_secrets
 from starlake_dagster_assets.airflow.shared_module import helper
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.select import select as select_nodes
 
@@ -120,9 +120,8 @@ def export_airflow(
         The files that were written, or would be, and notes on the export.
 
     Raises:
-        ValueError: When both definitions and a translator are given, batches with ids of starlake-airflow, or task
-            groups with `airlift`.
-        StarlakeError: For an unknown environment.
+        ValueError: When both definitions and a translator are given.
+        StarlakeError: For an unknown environment, batches with ids of starlake-airflow, and task groups with `airlift`.
         ProjectError: For names that collide, cycles, options that cannot be read, secrets that would be written, and
             existing files that belong to another export or to none.
         SelectionError: When the selection matches nothing.
@@ -134,11 +133,13 @@ def export_airflow(
             print(report.notes)
     """
     if ids == "starlake-airflow" and granularity == "batch":
-        raise ValueError("ids of starlake-airflow: it has no task for several tables; leave out granularity='batch'.")
+        raise StarlakeError(
+            "ids=starlake-airflow: it has no task for several tables. Next: leave out granularity=batch."
+        )
     if name is not None and not _NAME.fullmatch(name):
         raise ProjectError([f"name: {name!r} is not a name of files; expected letters, digits and any of `_-.`."])
     if task_groups and options is not None and options.airlift:
-        raise ValueError("task_groups and airlift: dagster-airlift needs DAGs; leave out one of the two.")
+        raise StarlakeError("task_groups and airlift: dagster-airlift needs DAGs. Next: leave out one of the two.")
     defined = project if isinstance(project, DefinitionsGraph) else None
     if defined is not None and translator is not None:
         raise ValueError("translator: the definitions have theirs; give export_airflow one of the two.")
@@ -170,7 +171,7 @@ def export_airflow(
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
     validate_no_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
-    notes += removed_switches(changes.removed, folder.read)
+    notes += (*removed_switches(changes.removed, folder.read), *folder.deleted_nodes(name, nodes))
     if not check:
         folder.write(files, changes)
     return ExportReport(changes.written, changes.unchanged, changes.removed, (*plan.notes, *notes), plan, request)

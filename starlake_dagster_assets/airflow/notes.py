@@ -57,6 +57,17 @@ def notes_of(
         if gone:
             notes.append(f"{node}: it does not wait for {', '.join(gone)}, which this export does not contain")
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
+    for bundle in found:
+        cut = (
+            [node for node in bundle.nodes if triggers[node].upstream_condition is not None]
+            if bundle.start is None
+            else []
+        )
+        if cut:
+            notes.append(
+                f"{_few(cut)}: nothing starts their DAG, because the export contains none of the upstreams that they "
+                "follow; trigger it by hand, or select these upstreams, too"
+            )
     for node, preload in preloads.items():
         notes += _of_files(node, preload, request, waits[request.environments.of(node)])
     for key in sorted(lineage.external_neighbours(lineage.keys[node] for node in home)):
@@ -106,7 +117,10 @@ def _of_outside(node: str, key: Key, lineage: ExportLineage) -> str:
 
 
 def pool_notes(
-    jobs: Mapping[str, Job], pool: str | None, arguments: Mapping[str, Mapping[str, Any]]
+    jobs: Mapping[str, Job],
+    pool: str | None,
+    arguments: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, str],
 ) -> tuple[str, ...]:
     """Returns notes on configured pools that are not used, or that must be created in Airflow.
 
@@ -114,13 +128,14 @@ def pool_notes(
         jobs: Job settings by node id.
         pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
         arguments: Arguments of the operators, by node id.
+        settings: Options that apply if a DAG configuration does not set them.
     """
     named: dict[str, list[str]] = {}
     for node, one in arguments.items():
         if name := one.get("pool"):
             named.setdefault(name, []).append(node)
     for node, job in jobs.items():
-        if (name := configured_pool(job)) and "pool" not in arguments.get(node, {}):
+        if (name := configured_pool(job, settings)) and "pool" not in arguments.get(node, {}):
             named.setdefault(name, []).append(node)
     if pool is not None:
         found = {name: nodes for name, nodes in named.items() if name != pool}
@@ -196,7 +211,10 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
         where = "with --checks tasks ask there" if asks else f"no task can ask there on {environment}"
         yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
-        yield f"expectations of {_few(loads)}: loads do not fail by them, as the project says (failOnError)"
+        yield (
+            f"expectations of {_few(loads)}: no load fails by them, because application.expectations.failOnError is "
+            "not set; `failOnError` of a single expectation blocks in Dagster, and here with --checks"
+        )
 
 
 def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:

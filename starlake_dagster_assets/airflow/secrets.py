@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.model import Plan
+from starlake_dagster_assets.airflow.shared_module import SHARED
 from starlake_dagster_assets.commands.project_source import ProjectSource, find_secrets, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
@@ -33,7 +34,7 @@ def validate_no_secrets(
     sources = {f"{dag.id}.py": dag.sources for dag in plan.dags}
     found: dict[str, None] = {}
     for name, text in files.items():
-        if name.startswith("starlake_worker_"):
+        if name.startswith(SHARED):
             continue
         for line in text.splitlines():
             if parts := find_secrets(line, secrets):

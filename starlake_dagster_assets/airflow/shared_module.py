@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-__all__ = ["SharedModule", "helper"]
+__all__ = ["SHARED", "SharedModule", "helper"]
+
+SHARED = "starlake_worker_"
+"""Beginning of the name of the shared module."""
 
 _BLOCKS = (ast.ClassDef, ast.FunctionDef)
 _PACKAGE = "starlake_dagster_assets"
@@ -65,7 +68,7 @@ class SharedModule:
     """
 
     def __init__(self, text: str) -> None:
-        self.name = f"starlake_worker_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        self.name = f"{SHARED}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         self.text = text
 
 

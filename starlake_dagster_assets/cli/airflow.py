@@ -128,6 +128,13 @@ def export(
     from starlake_dagster_assets.airflow.plan.model import AirflowOptions
     from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
 
+    if airlift and task_groups:
+        raise typer.BadParameter(
+            "leave out one of the two: dagster-airlift needs DAGs.", param_hint="--airlift, --task-groups"
+        )
+    if granularity is _Granularity.batch and ids is _Ids.starlake_airflow:
+        wrong = "leave out one of the two: starlake-airflow has no task for several tables."
+        raise typer.BadParameter(wrong, param_hint="--granularity batch, --ids starlake-airflow")
     said, settings = _options(option or [])
     everywhere, elsewhere = _environments(environment or [])
     if definitions and (translator or said):

@@ -27,6 +27,7 @@ from starlake_dagster_assets import (
     StarlakeTranslator,
     export_airflow,
 )
+from starlake_dagster_assets.airflow.dag_folder import DagFolder
 from starlake_dagster_assets.airflow.dag_options import configured_pool, default_args
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AssetRule
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
@@ -294,6 +295,58 @@ def test_a_dag_of_the_same_id_in_another_export_is_refused_by_name(project, tmp_
 
 
 @pytest.mark.parametrize(
+    ("is_named_by_a_file", "advice"),
+    [(False, "another --prefix"), (True, "another `filename` in its DAG configuration")],
+)
+def test_two_exports_never_list_the_same_dag_file(project, tmp_path, is_named_by_a_file, advice):
+    """Also if its text would be the same: the export that is removed first would take it along."""
+    prefix = "other" if is_named_by_a_file else "starlake"
+    export_airflow(project, tmp_path)
+    with pytest.raises(ProjectError, match=f"belongs to the export 'starlake_starbake'.*{advice}"):
+        DagFolder(tmp_path).changes("two", "p", prefix, contents(tmp_path))
+
+
+def test_nodes_that_the_project_no_longer_has_are_named(tmp_path):
+    nodes = [table("s", "a", cron="0 5 * * *"), table("s", "b", cron="0 5 * * *"), task("k", "t", "select 1 as x")]
+    edges = (Edge("s.a", "k.t"), Edge("s.b", "k.t"))
+    export_airflow(Source(tables_of(*nodes), edges=edges), tmp_path)
+    report = export_airflow(Source(tables_of(nodes[0], nodes[2]), edges=edges[:1]), tmp_path)
+    assert any(note.startswith("s.b: no longer in the project") for note in report.notes)
+
+
+def test_a_dag_that_nothing_starts_is_named(tmp_path):
+    source = Source(
+        tables_of(table("s", "a", cron="0 5 * * *"), task("k", "t", "select 1 as x")), edges=(Edge("s.a", "k.t"),)
+    )
+    report = export_airflow(source, tmp_path, select="k.t")
+    assert [dag.schedule for dag in report.plan.dags] == [None]
+    assert any(note.startswith("k.t: nothing starts their DAG") for note in report.notes)
+
+
+def test_default_dag_args_of_an_option_hold_for_dags_without_a_configuration(tmp_path):
+    source = Source(tables_of(table("s", "a", cron="0 5 * * *")))
+    args = {"default_dag_args": json.dumps({"email": "a@b.c", "retries": 4, "pool": "mine"})}
+    (dag,) = export_airflow(source, tmp_path, options=AirflowOptions(settings=args)).plan.dags
+    assert {name: dag.default_args[name] for name in ("email", "retries", "pool")} == {
+        "email": "a@b.c",
+        "retries": 4,
+        "pool": "mine",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--airlift", "--task-groups"], "dagster-airlift needs DAGs"),
+        (["--granularity", "batch", "--ids", "starlake-airflow"], "no task for several tables"),
+    ],
+)
+def test_options_that_exclude_each_other_are_errors_of_the_user(tmp_path, options, message):
+    done = command(str(EXAMPLE), "--out", str(tmp_path), *options)
+    assert done.returncode == 2 and message in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
         ({"name": "../../evil"}, {}, "name: '../../evil' is not a name of files"),
@@ -446,7 +499,7 @@ def test_pools_of_the_installation_are_used_as_they_are(tmp_path):
         assert used == ({"starlake_duckdb"} if pools else {"default_pool"})
     notes = export_airflow(source, folder, automation=StarlakeAutomation(jobs=JobSettings(pool="mine"))).notes
     assert any(note.startswith("pool mine of") and "create it in Airflow" in note for note in notes)
-    assert configured_pool(Job("sales", (), options={"default_dag_args": '{"pool": "mine"}'})) == "mine"
+    assert configured_pool(Job("sales", (), options={"default_dag_args": '{"pool": "mine"}'}), {}) == "mine"
 
 
 def test_slots_of_pools_are_deprecated():

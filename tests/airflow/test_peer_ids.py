@@ -12,6 +12,7 @@ import pytest
 from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, export_airflow
 from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import starlake_airflow_name
 from starlake_dagster_assets.cli import main
+from starlake_dagster_assets.errors import StarlakeError
 from tests.airflow.standin import read
 
 RECORDED = json.loads(Path(__file__).with_name("starlake_airflow_ids.json").read_text())
@@ -99,7 +100,7 @@ def test_checks_and_events_of_dags_keep_their_own_ids(tmp_path):
 
 
 def test_batches_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no task for several tables"):
+    with pytest.raises(StarlakeError, match="no task for several tables"):
         export_airflow(shop(tmp_path / "shop", "none"), tmp_path, ids="starlake-airflow", granularity="batch")
 
 

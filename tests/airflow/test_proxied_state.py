@@ -9,7 +9,7 @@ import yaml
 
 from starlake_dagster_assets import export_airflow
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from tests.airflow.projects import Source, cloud_project
 from tests.graph.conftest import project, table, task
 
@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_read_is_an_error_and_stays(tmp_path, text):
 
 
 def test_task_groups_cannot_be_switched(tmp_path):
-    with pytest.raises(ValueError, match="task_groups and airlift"):
+    with pytest.raises(StarlakeError, match="task_groups and airlift"):
         export_airflow(shop("orders"), tmp_path, options=AIRLIFT, task_groups=True)
 
 

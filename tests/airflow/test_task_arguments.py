@@ -82,6 +82,11 @@ def test_tags_and_the_translator_give_arguments(tmp_path):
         ({"on_failure_callback": "notify"}, r"on_failure_callback='notify': expected a function of a module"),
         ({"on_failure_callback": ["a:b", 1]}, "on_failure_callback=.*: expected a function of a module"),
         ({"queue": object()}, "queue=<object.*>: expected a text, number, duration, list or mapping"),
+        ({"db_password": "hunter2"}, "`db_password` looks like a secret"),
+        (
+            {"executor_config": {"KubernetesExecutor": {"env": [{"API_TOKEN": "abc"}]}}},
+            "`API_TOKEN` looks like a secret",
+        ),
         ({"a-b": 1}, "`a-b`: expected a name such as pool, queue or executor_config"),
     ],
 )

@@ -146,7 +146,7 @@ class _Planner:
         pools = {DUCKDB_POOL: 1} if self._pool and used else {}
         home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
         notes = notes_of(request, found, home, self._triggers, self._preloads, self._waits)
-        notes += pool_notes(self._jobs, self._pool, self._arguments)
+        notes += pool_notes(self._jobs, self._pool, self._arguments, request.options.settings)
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,

@@ -11,10 +11,11 @@ from typing import Any, cast
 
 from starlake_dagster_assets.airflow.plan.model import DagSpec
 from starlake_dagster_assets.airflow.render.source import Raw
+from starlake_dagster_assets.commands.project_source import names_secret
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["TAG", "Imported", "arguments_of", "shared_arguments", "with_imports"]
+__all__ = ["TAG", "Imported", "arguments_of", "secret_names", "shared_arguments", "with_imports"]
 
 TAG = "airflow."
 """Prefix of the tags that name an argument."""
@@ -144,6 +145,11 @@ def _problems(name: str, value: Any) -> Iterator[str]:
         yield f"`{name}`: expected a name such as pool, queue or executor_config."
     elif name in _OWN:
         yield f"{name}: the export writes it itself; leave it out."
+    elif secret := next(secret_names({name: value}), None):
+        yield (
+            f"`{secret}` looks like a secret, which would be written into the Airflow files. Next: take it from a "
+            "connection, a variable or the secrets backend of Airflow."
+        )
     elif name.endswith(_SUFFIX) and not all(map(_is_reference, _listed(value))):
         yield f"{name}={value!r}: expected a function of a module on the workers, as `package.module:name`."
     elif not _is_plain(value):
@@ -151,6 +157,22 @@ def _problems(name: str, value: Any) -> Iterator[str]:
             f"{name}={value!r}: expected a text, number, duration, list or mapping; an object of a module on the "
             "workers, as `package.module:name`, only for executor_config and callbacks."
         )
+
+
+def secret_names(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the names of values that look like secrets, also of nested ones; a template of Airflow is no secret.
+
+    Args:
+        values: Values by name.
+    """
+    named = {values["name"]: values["value"]} if values.keys() >= {"name", "value"} else {}  # as Kubernetes names them
+    for name, value in {**values, **named}.items():
+        nested = _listed(value)
+        if names_secret(str(name)) and any(isinstance(one, str) and one and "{{" not in one for one in nested):
+            yield str(name)
+        for one in nested:
+            if isinstance(one, Mapping):
+                yield from secret_names(cast("Mapping[str, Any]", one))
 
 
 def _listed(value: Any) -> list[Any]:
