@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.list or not chosen:
         print("\n".join(row.name for row in every))
         return 0 if given.list else 2
+    name = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     found: list[dict[str, Any]] = []
     failed = False
     for row in chosen:
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  {time.monotonic() - began:.0f} s", flush=True)
         found += entries
         if not given.dry:
-            report.save(given.output, found, mode="quick" if given.quick else "full")
+            report.save(given.output, found, mode="quick" if given.quick else "full", run=name)
     if not (given.dry or given.quick or given.no_docs):
         report.publish(given.output)
     missed = [entry["name"] for entry in found if report.missed(entry) and not entry.get("budget")]

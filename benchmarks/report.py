@@ -36,10 +36,17 @@ def line(entry: Mapping[str, Any]) -> str:
     )
 
 
-def save(path: Path, entries: Iterable[Mapping[str, Any]], *, mode: str) -> None:
-    """Writes the entries; those of the file that were not measured now are kept, in the order of the rows."""
+def save(path: Path, entries: Iterable[Mapping[str, Any]], *, mode: str, run: str = "") -> None:
+    """Writes the entries; those of the file that were not measured now are kept, in the order of the rows.
+
+    Args:
+        path: The results.
+        entries: The entries of this run.
+        mode: `quick` or `full`.
+        run: Name of this run, such as its time.
+    """
     kept = {entry["name"]: entry for entry in _read(path)}
-    kept |= {entry["name"]: {**entry, "mode": mode, "machine": _machine()} for entry in entries}
+    kept |= {entry["name"]: {**entry, "mode": mode, "machine": _machine(), "run": run} for entry in entries}
     kept |= {entry["name"]: entry for entry in _growth(kept)}
     order = [row.name for row in (*rows(quick=False), *rows(quick=True))]
     ranks = {name: _rank(name, order) for name in kept}
@@ -134,9 +141,11 @@ def _peer_table(entries: Sequence[Mapping[str, Any]]) -> str:
         for entry in entries
         if entry["ratio"] is not None
     ]
-    return (
-        f"| work | compared with | this package | the other | ratio |\n|---|---|--:|--:|--:|\n{''.join(rows).rstrip()}"
-    )
+    head = "| work | compared with | this package | the other | ratio |\n|---|---|--:|--:|--:|\n"
+    machines = "; ".join(dict.fromkeys(entry["machine"] for entry in entries))
+    several = len({entry.get("run", "") for entry in entries}) > 1 or not all(entry.get("run") for entry in entries)
+    runs = "several runs, so compare the programs within a row only" if several else "one run"
+    return f"{head}{''.join(rows)}\nMeasured on: {machines}, in {runs}. **Bold**: this package needs more."
 
 
 def _share(ratio: float) -> str:

@@ -73,3 +73,21 @@ def test_the_committed_results_are_of_rows_that_there_are():
     for entry in entries:
         assert {"name", "ratio", "target"} <= entry.keys()
         assert entry.get("grown") or any(entry["name"].startswith(name) for name in known), entry["name"]
+
+
+@pytest.mark.parametrize(("runs", "said"), [(("a", "a"), "in one run"), (("a", "b"), "several"), (("", ""), "several")])
+def test_the_table_of_peers_tells_whether_it_is_of_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: tuple[str, str], said: str
+):
+    page, results = tmp_path / "page.md", tmp_path / "results.json"
+    page.write_text("<!-- begin: peers -->\n<!-- end: peers -->\n<!-- begin: floors -->\n<!-- end: floors -->\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "_plots", lambda entries: None)
+    side = {"min": 1.0, "median": 1.0, "all": [1.0]}
+    names = [row.name for row in rows(quick=False) if row.name.startswith("compared with dlt")]
+    for name, run in zip(names[:2], runs, strict=True):
+        entry = {"name": name, "ratio": 1.0, "target": 1.0, "floor": "", "size": 0, "quantity": "cpu"}
+        report.save(results, [{**entry, "ours": side, "beside": side}], mode="full", run=run)
+    report.publish(results)
+    text = page.read_text()
+    assert said in text and text.count("| dlt |") == 2
