@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, cast
 
 import dagster as dg
-from pydantic import ConfigDict, Field, create_model
+from pydantic import BeforeValidator, ConfigDict, Field, create_model
 
 from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.automation.policies.setting_groups import FLAT_NAMES
@@ -51,7 +51,19 @@ def environment_type() -> Any:
     for kind, one in execution_environments().items():
         with suppress(StarlakeError):  # another package: `doctor` reports it
             models.append(_model(kind, one.resource_class()))
-    return Annotated[Union[tuple(models)], Field(discriminator="type")]  # noqa: UP007 - the members are a list
+    union = Union[tuple(models)]  # noqa: UP007 - the members are a list
+    return Annotated[union, Field(discriminator="type"), BeforeValidator(_with_known_type)]
+
+
+def _with_known_type(value: Any) -> Any:
+    """Returns the value; raises an error with the closest name if its `type` is unknown."""
+    kind = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
+    if isinstance(kind, str):
+        try:
+            environment_named(kind)
+        except StarlakeError as error:
+            raise ValueError(f"type: {error}") from error
+    return cast("Any", value)
 
 
 def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeResource:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource, secrets_of
@@ -123,6 +124,12 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         """
         super().validate_against(project)
         self._validate(secrets_of(project.model))
+        deadline, timeout = self.active_deadline_seconds, self.timeout
+        if isinstance(deadline, int) and isinstance(timeout, int | float) and deadline < timeout:
+            dg.get_dagster_logger("starlake").warning(
+                f"StarlakeKubernetes: active_deadline_seconds is {deadline}, less than timeout ({timeout:g}): "
+                "Kubernetes ends a Job before the time limit of its step. Next: raise it, or remove it."
+            )
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that submits and watches Jobs.
@@ -154,6 +161,8 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         from starlake_dagster_assets.execution.backends.remote.kubernetes_job import list_public_texts
 
         fields = with_placeholders(self, UNKNOWN)
+        if "volumes" in self.from_environment:
+            fields["volumes"] = UNKNOWN
         try:
             template = self._template(fields, dict.fromkeys(fields["env"], ""))
             template.validate(known_secrets)

@@ -1,5 +1,6 @@
 """Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, cast
@@ -70,6 +71,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
         for option in ("env", "secrets"):
+            _validate_variables(option, getattr(self, option, None))
             if isinstance(data.get(option), Mapping) and "SL_JOB_ID" in data[option]:
                 raise RunnerError(
                     f"{option} `SL_JOB_ID`: each command gets its own value, by which the audit is read. "
@@ -168,6 +170,21 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         level = required_log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
+
+
+def _validate_variables(option: str, values: object) -> None:
+    """Raises an error for a name that no program can read as an environment variable.
+
+    Raises:
+        RunnerError: Names the field and the variable.
+    """
+    for name in cast("Mapping[str, object]", values) if isinstance(values, Mapping) else ():
+        if not re.fullmatch(r"[-._a-zA-Z][-._a-zA-Z0-9]*", name):
+            shown = f"{name.partition('=')[0]!r:.40}"
+            raise RunnerError(
+                f"{option} has a key that is not the name of a variable; found {shown} ({len(name)} characters), "
+                "expected letters, digits, `_`, `-` and `.`, and no digit at the beginning."
+            )
 
 
 def _validate_texts(path: str, name: str, value: Any, secrets: Collection[str], advice: str) -> None:

@@ -6,6 +6,7 @@ Dagster reads variables for `str`, `int` and `bool`, also within lists and mappi
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -33,6 +34,8 @@ __all__ = [
 
 _Config = TypeVar("_Config", bound=dg.Config)
 _READ_BY_DAGSTER = (str, int, bool)
+_LONGEST_WORD = 12
+"""Letters of a text that is shown in the place of a choice: a longer one may be a secret."""
 FROM_ENVIRONMENT = "from_environment"
 """The field with the names of variables that Dagster does not read: Dagster builds a resource again from its fields."""
 DESCRIPTION = (
@@ -112,9 +115,28 @@ def resolved(config: _Config) -> _Config:
 
 
 def invalid_fields(error: ValidationError) -> str:
-    """Returns the invalid fields of an error with the reason for each, and without their values."""
-    found = {f"`{_path(one['loc'])}` {_reason(one['msg'])}": None for one in error.errors()}
-    return "; ".join(found)
+    """Returns the invalid fields of an error with the reason, and what was found: no text that may be a secret."""
+    texts = {f"`{_path(one['loc'])}` {_reason(one['msg'])}{_found(one)}": None for one in error.errors()}
+    return "; ".join(texts)
+
+
+def _found(error: Mapping[str, Any]) -> str:
+    """Returns what was found, as the end of a sentence: a number, a word in the place of a choice, or a type."""
+    value: object = error.get("input")
+    if error["type"] == "missing":
+        return ""
+    if isinstance(value, bool | int | float) or value is None:
+        shown = repr(value)
+    elif isinstance(value, str):
+        word = value.isalpha() and error["type"] == "literal_error" and len(value) <= _LONGEST_WORD
+        shown = repr(value) if word or re.fullmatch(r"[-+]?[\d.]{1,20}", value) else "text"
+    else:
+        shown = "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else _kind(value)
+    return f"; found {shown}"
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 def _path(parts: Sequence[int | str]) -> str:

@@ -23,7 +23,7 @@ COMMA = "option 'a': its value contains a comma, which Starlake cannot escape. N
     [
         (StarlakeDuckDB, {"memory_limit": "4 bananas"}, "StarlakeDuckDB: `memory_limit` is wrong: '4 bananas' is no"),
         (StarlakeDuckDB, {"threads": "many"}, "StarlakeDuckDB: `threads` should be a valid integer"),
-        (StarlakeDuckDB, {"threads": 0}, "StarlakeDuckDB: `threads` should be greater than 0."),
+        (StarlakeDuckDB, {"threads": 0}, "StarlakeDuckDB: `threads` should be greater than 0; found 0."),
         (StarlakeShell, {"timeout": "soon"}, "StarlakeShell: `timeout` should be a valid number"),
         (DataprocCluster, {"num_workers": "x"}, "DataprocCluster: `num_workers` should be a valid integer"),
         (DataprocCluster, {"num_wrkers": 3}, "DataprocCluster has no option `num_wrkers`; did you mean `num_workers`?"),
@@ -47,7 +47,9 @@ def test_a_variable_that_is_not_set_or_wrong_is_named(monkeypatch: pytest.Monkey
     with pytest.raises(RunnerError, match=r"`timeout` is the environment variable SECONDS_OF_DUCKDB, .* Next: set it"):
         resource.create_resource(dg.build_init_resource_context())
     monkeypatch.setenv("SECONDS_OF_DUCKDB", "-4")
-    with pytest.raises(RunnerError, match=r"`timeout` should be greater than 0 \(read from SECONDS_OF_DUCKDB\)\."):
+    with pytest.raises(
+        RunnerError, match=r"`timeout` should be greater than 0; found '-4' \(read from SECONDS_OF_DUCKDB\)\."
+    ):
         resource.create_resource(dg.build_init_resource_context())
 
 

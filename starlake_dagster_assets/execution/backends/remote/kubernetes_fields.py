@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import ObjectSchema, schema_of
+from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_choice
 
 __all__ = [
     "KEY",
@@ -181,9 +182,16 @@ def _validate_model(path: str, kind: str, value: object, *, partial: bool) -> No
             raise RunnerError(f"{path} has `{given[field]}` and `{name}`, which are the same field; keep one of them.")
         if item is not None:
             given[field] = name
+        validate_choice(f"{path}.{name}", kind, field, item)
+        _validate_text(f"{path}.{name}", schema.types[field], field, item)
         validate_value(f"{path}.{name}", schema.types[field], item)
     if not partial and (missing := sorted(schema.required - {*given})):
         raise RunnerError(_missing_text(path, schema, missing, [*given.values()]))
+
+
+def _validate_text(path: str, kind: str, field: str, value: object) -> None:
+    if kind == "str" and isinstance(value, int | float) and field not in ("value", "size_limit", "divisor"):
+        raise RunnerError(f"{path} is {value!r} ({type(value).__name__}); expected text. Next: put it in quotes.")
 
 
 def _missing_text(path: str, schema: ObjectSchema, missing: Sequence[str], given: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     validate_value,
     without_nulls,
 )
+from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 
 __all__ = ["CONTAINER", "KEY", "JobTemplate", "PublicText", "job_name", "list_public_texts", "overrides_of"]
@@ -116,6 +117,8 @@ class JobTemplate:
             validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
         validate_quantities("resources", self.context.get("resources"))
         validate_config("k8s_config", self.k8s_config)
+        volumes, mounts = (self.context.get(name) or () for name in ("volumes", "volume_mounts"))
+        validate_volumes(volumes, mounts, self.k8s_config)
 
     def job(self, submission: Submission, namespace: str) -> dict[str, Any]:
         """Returns the Job of a command, as it is sent.
