@@ -74,7 +74,7 @@ def instance_of(value: object, kind: type[_T], function: str, argument: str, exa
         example: What to pass, such as `StarlakeDuckDB()`.
 
     Raises:
-        TypeError: When it is something else; the message tells a class from an instance.
+        TypeError: When it is something else; the message distinguishes a class from an instance.
     """
     if isinstance(value, kind):
         return value

@@ -116,7 +116,7 @@ def time_window_policy(fail_window: timedelta, warn_window: timedelta | None = N
 
 
 def register_library(name: str, version: str) -> None:
-    """Tells Dagster that this package is loaded, so that its version is shown with the code location."""
+    """Registers this package with Dagster as loaded, so that its version is shown with the code location."""
     registry = getattr(dg, "DagsterLibraryRegistry", None)
     if registry is None:  # Dagster 1.9 has it in a private module only
         registry = import_module("dagster._core.libraries").DagsterLibraryRegistry
@@ -135,7 +135,7 @@ def unrecorded_output(asset_key: dg.AssetKey, check_results: Sequence[dg.AssetCh
 
 
 def is_blocking(evaluation: Any, specs: Iterable[dg.AssetCheckSpec]) -> bool:
-    """Whether an evaluated check blocks what reads the asset; where the evaluation does not say, its spec does.
+    """Whether an evaluated check blocks what reads the asset; if the evaluation does not record it, its spec does.
 
     Args:
         evaluation: The data of the event.

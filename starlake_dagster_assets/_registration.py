@@ -38,7 +38,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
         "version": ("a whole number", lambda value: type(value) is int),
     }
 )
-"""What is expected of each field of a registration."""
+"""The expected value of each field of a registration."""
 
 
 def invalid_field(registration: object) -> str:

@@ -93,7 +93,7 @@ def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> 
         return same[0]
     if len(found) != 1:
         raise StarlakeError(
-            f"The definitions hold several projects ({names}): say which, as definitions_graph(defs, project)."
+            f"The definitions hold several projects ({names}): pass one, as definitions_graph(defs, project)."
             if found
             else "The definitions hold no Starlake project: expected assets of build_definitions or starlake_assets."
         )

@@ -34,7 +34,7 @@ class StarlakeProject:
         root: The project's directory.
         env: The environment, `env.<NAME>.sl.yml`; by default that of `SL_ENV` or of the project's own files.
         options: Variables that take precedence over the env files, as `--options` of the command line.
-        cache_dir: Directory of the manifest that makes the next load fast; by default the user's cache directory.
+        cache_dir: Directory of the manifest, with which the next load is fast; by default the user's cache directory.
         on_error: `raise` raises an error for a project with errors. `skip` leaves out the objects that have them, and
             the tasks that depend on these; `problems` lists all of them. An environment that does not exist is an error
             in both cases.
@@ -130,7 +130,7 @@ class StarlakeProject:
         """
         path = Path(manifest).expanduser().absolute() if manifest else self._manifest
         if path is None:
-            raise ProjectError([f"{self!r} has no manifest: say where it is to be written."])
+            raise ProjectError([f"{self!r} has no manifest: pass the path to write it to."])
         fresh = StarlakeProject(
             self._root, env=self._env, options=self._options, cache_dir=self._cache_dir, on_error=self._on_error
         )

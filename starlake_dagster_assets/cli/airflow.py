@@ -90,13 +90,13 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="An option of DAG configurations, for those that do not say it; may be repeated.",
+            help="An option of DAG configurations, for those that do not set it; may be repeated.",
         ),
     ] = None,
     translator: Annotated[str | None, typer.Option(help="Your translator, as package.module:Name.")] = None,
     definitions: Annotated[
         str | None,
-        typer.Option(help="Your Dagster definitions, as package.module:name: their project, and what they make of it."),
+        typer.Option(help="Your Dagster definitions, as package.module:name: their project, translator and settings."),
     ] = None,
     name: Annotated[
         str | None,
@@ -139,7 +139,7 @@ def export(
     everywhere, elsewhere = _environments(environment or [])
     if definitions and (translator or said):
         wrong = "--translator" if translator else f"--option {next(iter(said))}"
-        raise typer.BadParameter(f"{wrong} is what the definitions say; give it to build_definitions there.")
+        raise typer.BadParameter(f"{wrong} is set by the definitions; pass it to build_definitions there.")
     report = export_airflow(
         _source(project, env, definitions),
         out,
@@ -220,7 +220,7 @@ def _environments(texts: list[str]) -> tuple[EnvironmentName | None, dict[str, E
         except StarlakeError as error:
             raise typer.BadParameter(str(error), param_hint="--environment") from error
         if (everywhere if not equals else elsewhere.get(selection)) not in (None, known):
-            raise typer.BadParameter(f"{text!r}: another one is said before.", param_hint="--environment")
+            raise typer.BadParameter(f"{text!r}: another environment is already set.", param_hint="--environment")
         if equals:
             elsewhere[selection] = known
         else:

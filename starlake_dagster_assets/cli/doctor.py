@@ -41,7 +41,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
 ) -> None:
-    """Says which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken.
+    """Reports which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken.
 
     With --environment, whether the service can run the project: permissions, logs, retries, time limits, entry point,
     log level, warehouse. It loads nothing.

@@ -48,7 +48,7 @@ def _stoppable(options: EngineOptions) -> EngineOptions:
     cancelled, connections = Event(), list[Any]()
 
     def insist() -> None:
-        # an interruption that comes between two queries is lost
+        # an interruption that arrives between two queries is lost
         while not time.sleep(_INTERRUPT_SECONDS):
             for connection in connections[-1:]:
                 connection.interrupt()

@@ -109,7 +109,7 @@ def _selected(graph: Graph, selection: list[str] | None, exclude: list[str] | No
 
 
 def _read(project: Path, env: str | None, partial: bool) -> tuple[Graph, bool]:
-    """Returns the graph, and whether it has cycles that make the command fail.
+    """Returns the graph, and whether it has cycles with which the command fails.
 
     Problems of error level go to stderr; those that hide something of the graph end the program unless `partial`.
     """

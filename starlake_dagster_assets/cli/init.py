@@ -24,7 +24,7 @@ def register_init(app: typer.Typer) -> None:
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Made, or empty.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A new or empty directory.")],
     example: Annotated[
         bool, typer.Option("--example", help="Starbake, the bakery chain: 5 tables, 10 transforms, every feature.")
     ] = False,
@@ -35,7 +35,7 @@ def init(
     By default the smallest project that does something: one table, one transform, one file of rows.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise StarlakeError(f"{directory} is there and not empty. Name a directory that is to be made.")
+        raise StarlakeError(f"{directory} is not empty. Name a new or empty directory.")
     if example:
         source = _example()
         shutil.copytree(source, directory, ignore=_WITHOUT, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Output of `starlake-dagster run`: lines as they come, a live table on a terminal, or one JSON object."""
+"""Output of `starlake-dagster run`: lines as they arrive, a live table on a terminal, or one JSON object."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def report_for(
     """Opens the report of a run and closes it at the end: totals are printed even if the run is interrupted.
 
     Args:
-        names: What will be told, in order.
+        names: The assets and checks to report, in order.
         reader: Counts the rows of a task's result.
         as_json: One JSON object at the end instead.
         unknown_result: `fail` counts an unknown result as a failure, `warn` as skipped.
@@ -56,7 +56,7 @@ class RunReport:
     """Report of a run: the result of each table and task.
 
     Args:
-        names: What will be told, in order.
+        names: The assets and checks to report, in order.
         reader: Counts the rows of a task's result.
         unknown: What an unknown result counts as.
         left_out: Selected tables and tasks that are not run because of an error in a file.
@@ -135,7 +135,7 @@ class RunReport:
             return outcome.accepted
         try:
             return self._reader.row_count(*node.target)
-        except Exception as error:  # any driver may be behind it; the task was made
+        except Exception as error:  # any driver may be behind it; the task was materialized
             print(f"{node.id}: its rows cannot be counted: {error}", file=sys.stderr)
             return None
 

@@ -58,7 +58,7 @@ def stage(
         The command.
 
     Raises:
-        CommandError: When a name or an option cannot be said on the command line.
+        CommandError: When a name or an option cannot be written on the command line.
     """
     return Command("stage", (*_scope(domain, tables), *options_argument(options)), _env(env, job_id), secrets, job_id)
 
@@ -92,7 +92,7 @@ def load(
         The command.
 
     Raises:
-        CommandError: When a name, a date or an option cannot be said, or `tables` is empty.
+        CommandError: When a name, a date or an option cannot be written on the command line, or `tables` is empty.
     """
     if not tables:
         raise CommandError(f"load of domain {domain!r}: no table given; name at least one.")
@@ -136,7 +136,7 @@ def transform(
         The command.
 
     Raises:
-        CommandError: When the name, the date or an option cannot be said.
+        CommandError: When the name, the date or an option cannot be written on the command line.
     """
     if "." not in _word("task name", name):
         raise CommandError(f"task name {name!r}: expected <domain>.<name>.")
@@ -180,7 +180,7 @@ def preload(
         The command.
 
     Raises:
-        CommandError: When something cannot be said, or what the strategy needs is missing.
+        CommandError: When an argument cannot be written on the command line, or one that the strategy needs is missing.
     """
     if strategy == "pending" and not tables:
         raise CommandError(f"preload of domain {domain!r}: `pending` without tables is always ready; name them.")
@@ -213,7 +213,7 @@ def list_argument(option: str, what: str, names: Sequence[str]) -> tuple[str, ..
     """Returns an option whose value is a list; nothing for an empty list, which would name no table.
 
     Raises:
-        CommandError: When a name cannot be said, or the names do not fit one argument.
+        CommandError: When a name cannot be written on the command line, or the names do not fit one argument.
     """
     joined = ",".join(_word(what, name) for name in names)
     if len(names) > 1 and len(joined.encode("utf-8", "surrogatepass")) > ARGV_BYTES:
@@ -246,7 +246,7 @@ def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
     """Returns `--options` and its value; nothing without options.
 
     Raises:
-        CommandError: When an option cannot be said.
+        CommandError: When an option cannot be written on the command line.
     """
     if not options:
         return ()
@@ -266,7 +266,7 @@ def with_options(command: Command, options: Mapping[str, str]) -> Command:
     """Returns the command with more `--options`, such as the project's own variables; its own options win.
 
     Raises:
-        CommandError: When an option cannot be said.
+        CommandError: When an option cannot be written on the command line.
     """
     own = options_argument(options)
     if not own or command.name not in _TAKE_OPTIONS:

@@ -18,7 +18,7 @@ def help_command(name: Literal["stage", "preload", "load", "transform"]) -> Comm
 
 
 def validate(*, reload: bool = False) -> Command:
-    """Builds `validate`, which checks the project and its connections. Its lines say what it found, not its exit code.
+    """Builds `validate`, which checks the project and its connections. The output reports problems, not the exit code.
 
     Args:
         reload: `--reload`: reads the project again.
@@ -33,7 +33,7 @@ def settings(connection: str | None = None) -> Command:
         connection: `--test-connection`: opens it and prints `SUCCESS: …` or `ERROR: …`; 0 in both cases.
 
     Raises:
-        CommandError: When the name cannot be said.
+        CommandError: When the name cannot be written on the command line.
     """
     return Command("settings", path_argument("--test-connection", connection))
 
@@ -46,7 +46,7 @@ def lineage(task: str | None = None, *, output: str | None = None) -> Command:
         output: `--output`: file; stdout by default.
 
     Raises:
-        CommandError: When the name or the path cannot be said.
+        CommandError: When the name or the path cannot be written on the command line.
     """
     scope = ("--all",) if task is None else list_argument("--task", "task", [task])
     printed = path_argument("--output", output) or ("--print",)
@@ -60,7 +60,7 @@ def freshness(tables: Sequence[str] = ()) -> Command:
         tables: `domain.table` or `domain`; all by default.
 
     Raises:
-        CommandError: When a name cannot be said.
+        CommandError: When a name cannot be written on the command line.
     """
     return Command("freshness", list_argument("--tables", "table", tables))
 
@@ -75,7 +75,7 @@ def dag_generate(output: str, *, tags: Sequence[str] = (), tasks: bool = True, d
         domains: `--domains`: those of loads.
 
     Raises:
-        CommandError: When a tag or the path cannot be said, or neither tasks nor domains are wanted.
+        CommandError: When a tag or path cannot be written on the command line, or nothing is selected.
     """
     if not (tasks or domains):
         raise CommandError("dag-generate: neither tasks nor domains are wanted; nothing would be written.")

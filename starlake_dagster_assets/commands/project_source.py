@@ -77,7 +77,7 @@ def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
     """Whether a text gives a secret away: a URL with a password, a private key, or a known secret in any form.
 
     Args:
-        text: The text. A placeholder in the place of a password, such as `${PASSWORD}`, is no secret.
+        text: The text. A placeholder for a password, such as `${PASSWORD}`, is no secret.
         secrets: Values that are known to be secret; a short one may well be part of an innocent word.
     """
     if find_secrets(text, secrets):
@@ -100,7 +100,7 @@ def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
 
 
 def secrets_of(project: Project) -> frozenset[str]:
-    """Values that must not be shown: connection options and variables whose names say so, and passwords in URLs."""
+    """Values that must not be shown: connection options and variables named as secrets, and passwords in URLs."""
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())

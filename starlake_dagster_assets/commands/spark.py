@@ -31,7 +31,7 @@ def spark_of(tags: Iterable[str]) -> Mapping[str, str]:
         tags: `tags` of a table or task.
 
     Returns:
-        Value by property; none where no tag says one.
+        Value by property; empty if no tag sets one.
     """
     found: dict[str, str] = {}
     for tag in tags:

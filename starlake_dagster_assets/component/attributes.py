@@ -71,7 +71,7 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
 
     Args:
         context: Resolves `{{ … }}`.
-        model: What YAML says: `type` and fields. A value `{env: NAME}` is read from that variable when a run starts,
+        model: The YAML value: `type` and fields. A value `{env: NAME}` is read from that variable when a run starts,
             as `dg.EnvVar`, so that neither the UI nor a log shows it.
 
     Raises:
@@ -89,7 +89,7 @@ def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) 
 
     Args:
         context: Resolves `{{ … }}`.
-        models: What YAML says of each, as for `resolve_environment`.
+        models: The YAML value of each, as for `resolve_environment`.
 
     Raises:
         RunnerError: When a resource has no such field.

@@ -13,7 +13,7 @@ from starlake_dagster_assets._compat import has_components
 if not has_components():  # its base class is not there
     raise ImportError(
         f"StarlakeProjectComponent needs the components of a newer Dagster than {dg.__version__}; "
-        "build_definitions makes the same definitions here."
+        "build_definitions builds the same definitions here."
     )
 
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
@@ -51,7 +51,7 @@ __all__ = ["ComponentTranslator", "StarlakeProjectComponent", "StarlakeProjectSc
 if TYPE_CHECKING:
     _Automation = StarlakeAutomation
 else:
-    _Automation = Any  # Dagster judges the fields of pydantic models, also of those that a resolver makes
+    _Automation = Any  # Dagster validates the fields of pydantic models, also of those that a resolver builds
 
 
 class StarlakeProjectParams(BaseModel):
@@ -95,7 +95,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     """A Starlake project: every table and transform as an asset, with its checks, and the resource that runs them.
 
     The state is the parsed project, without its secrets: a deployed code location loads from it and parses nothing. It
-    is made by `dg utils refresh-defs-state` when an image is built, and by itself under `dg dev`.
+    is written by `dg utils refresh-defs-state` when an image is built, and automatically under `dg dev`.
     """
 
     project: Annotated[
@@ -217,7 +217,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             starlake: The resource of the component.
 
         Yields:
-            A materialization a table made, check results, observations.
+            Materializations (one per table written), check results and observations.
         """
         yield from materialize(context, starlake, metadata=self.metadata)
 
@@ -266,8 +266,8 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         config = self.defs_state_config
         return (
             f"The Starlake project {self.project} has no state ({config.key}, {config.management_type.value}), so its "
-            "assets are not known. Make it where the image is built, or before the code location starts: "
-            "`dg utils refresh-defs-state`; `dg dev` makes it by itself."
+            "assets are not known. Write it where the image is built, or before the code location starts: "
+            "`dg utils refresh-defs-state`; `dg dev` writes it by itself."
         )
 
 

@@ -75,7 +75,7 @@ def examine_dataproc(resource: StarlakeRemoteResource, project: ProjectSource) -
 
 
 def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any]) -> tuple[Finding, Any]:
-    """Makes a call; returns what was found, and its answer."""
+    """Calls a service; returns what was found, and its answer."""
     try:
         return Finding("ok", topic, f"{permission} is allowed"), call()
     except StarlakeError as error:
@@ -195,7 +195,7 @@ def _fargate_log(container: Any, logs: Any) -> Iterator[Finding]:
     options: Mapping[str, str] = logging.get("options") or {}
     advice = "Use the log driver awslogs with awslogs-stream-prefix and mode: blocking."
     if logging.get("logDriver") != "awslogs" or not options.get("awslogs-stream-prefix"):
-        text = f"log driver {logging.get('logDriver')} cannot be read: results come from the warehouse alone"
+        text = f"log driver {logging.get('logDriver')} cannot be read: results are read from the warehouse only"
         yield Finding("warning", "log", text, advice)
         return
     if options.get("mode") != "blocking":
@@ -204,7 +204,7 @@ def _fargate_log(container: Any, logs: Any) -> Iterator[Finding]:
     try:
         logs.get_log_events(logGroupName=options["awslogs-group"], logStreamName="starlake-dagster-doctor", limit=1)
     except Exception as error:
-        if aws_error(error) != "ResourceNotFoundException":  # there is no such stream, and one may ask
+        if aws_error(error) != "ResourceNotFoundException":  # no such stream exists, and the call is allowed
             yield Finding("error", "log", str(error), "Needed: logs:GetLogEvents")
             return
     yield Finding("ok", "log", f"logs:GetLogEvents is allowed on {options['awslogs-group']}")
@@ -237,7 +237,7 @@ def _dataproc(environment: DataprocJobs | DataprocBatches) -> Iterator[Finding]:
 def _cluster(environment: DataprocJobs, name: str) -> Iterator[Finding]:
     found, cluster = _tried(environment, "cluster", "dataproc.clusters.get", lambda: environment.service.get(name))
     if cluster is None:
-        missing = Finding("error", "cluster", f"{name} does not exist in {environment.service.region}", "Make it.")
+        missing = Finding("error", "cluster", f"{name} does not exist in {environment.service.region}", "Create it.")
         yield missing if found.level == "ok" else found
         return
     state = cluster.status.state.name

@@ -62,7 +62,7 @@ def _permissions(lacking: list[tuple[str, str, str, str]]) -> Iterator[Finding]:
     if "get pods/log" not in needed:
         yield Finding("ok", "log", "get pods/log is allowed")
     else:
-        yield Finding("error", "log", "get pods/log is not allowed: results come from the warehouse alone", _ROLE)
+        yield Finding("error", "log", "get pods/log is not allowed: results are read from the warehouse only", _ROLE)
     if _EVENTS in lacking:
         text = "list events is not allowed: a refused Pod and a volume that cannot be mounted are not explained"
         yield Finding("warning", "events", text, _ROLE)

@@ -1,4 +1,4 @@
-"""Checks whether a project can run on this machine; each finding says what to do next."""
+"""Checks whether a project can run on this machine; each finding names the next step."""
 
 import importlib.metadata
 import os
@@ -128,7 +128,7 @@ def _dagster() -> Iterator[Finding]:
         advice = "Set it, or runs are forgotten when `dagster dev` ends."
         yield Finding("warning", "DAGSTER_HOME", "not set", advice)
     elif not Path(home).is_dir():
-        yield Finding("error", "DAGSTER_HOME", f"{home} is no directory", "Make it.")
+        yield Finding("error", "DAGSTER_HOME", f"{home} is no directory", "Create it.")
     else:
         yield Finding("ok", "DAGSTER_HOME", home)
 
@@ -168,11 +168,11 @@ def _project(source: StarlakeProject) -> tuple[Finding, Project | None]:
 
 def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
     if environ.get("SL_HTTP_PORT"):
-        text = f"{environ['SL_HTTP_PORT']}: the launcher would ask a server instead of running"
+        text = f"{environ['SL_HTTP_PORT']}: the launcher would call a server instead of running commands"
         yield Finding("warning", "SL_HTTP_PORT", text, "Unset it; StarlakeShell leaves it out.")
     level = environ.get("SL_LOG_LEVEL")
     if level is not None and level.lower() not in _INFO:
-        text = f"{level}: tables would not be told as they land"
+        text = f"{level}: tables would not be reported as they are loaded"
         yield Finding("warning", "SL_LOG_LEVEL", text, "Unset it; StarlakeShell sets info.")
 
 
@@ -188,7 +188,7 @@ def _java(environ: Mapping[str, str]) -> Finding:
         return Finding("error", "java", f"{java}: {error}", "Set JAVA_HOME to a JDK that works.")
     found = _JAVA.search(done.stderr + done.stdout)
     if done.returncode or found is None:
-        return Finding("error", "java", f"{java} does not say its version", "Set JAVA_HOME to a JDK that works.")
+        return Finding("error", "java", f"{java} does not report its version", "Set JAVA_HOME to a JDK that works.")
     major = int(re.sub(r"^1\.", "", found[1]).partition(".")[0].partition("-")[0] or 0)
     if major < _OLDEST_JAVA:
         advice = f"Starlake needs {_OLDEST_JAVA} or later: set JAVA_HOME to one."
@@ -204,7 +204,7 @@ def _starlake(program: str, runner: Runner) -> Iterator[Finding]:
         return
     if version is None:
         text = f"{program} prints no line of level info"
-        advice = "Tables cannot be told as they land; their results come from the audit tables at the end."
+        advice = "Tables cannot be reported as they are loaded; results are read from the audit tables at the end."
         yield Finding("warning", "starlake", text, advice)
     else:
         yield Finding("ok", "starlake", f"{version} ({program})")
@@ -223,7 +223,7 @@ def _features(runner: ShellRunner) -> Iterator[Finding]:
         yield Finding("ok", "feature console", "not there: launcher='console' takes a process a transform")
     lines, _ = _run(runner, inspect.help_command("preload"))
     if any("--notReadySentinel" in line for line in lines):
-        yield Finding("ok", "feature notReadySentinel", "there: `preload` tells files that are not there from a crash")
+        yield Finding("ok", "feature notReadySentinel", "supported: `preload` distinguishes missing files from a crash")
     else:
         yield Finding("ok", "feature notReadySentinel", "not there (before 1.5.15)")
 

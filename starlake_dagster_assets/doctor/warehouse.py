@@ -64,7 +64,7 @@ def _audit(reader: WarehouseReader, model: Project) -> Finding:
     if rows[0] is not None:
         return Finding("ok", _TOPIC, f"{name} is readable ({type(reader).__name__})")
     if rows[1] is not None:
-        text = f"{name} is readable, but commands get no SL_JOB_ID there: their rows cannot be told apart"
+        text = f"{name} is readable, but commands get no SL_JOB_ID there: their rows cannot be distinguished"
         return Finding("warning", _TOPIC, text, 'Dataproc: set `deploy_mode="cluster"`, or use batches.')
     text = f"connection {audit.connection!r} of the audit: {name} does not exist yet, or cannot be read from here"
     return Finding("warning", _TOPIC, text, f"The first command creates it; run `doctor` again then. {_LOG_ALONE}")

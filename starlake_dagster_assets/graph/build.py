@@ -180,7 +180,7 @@ class _Builder:
             file=described.location.file if described else "",
             key="tags",
             message=f"`{_TAG}{name}` names no table or task of this project: {others}.",
-            hint=f"Did you mean {close}?" if close else "Describe it below metadata/external if others make it.",
+            hint=f"Did you mean {close}?" if close else "If others write it, describe it below metadata/external.",
             severity="warning" if "." in name else "error",
             code="unknown-upstream",
         )

@@ -82,7 +82,7 @@ class ColumnLineage:
             node_id: Any node's id.
 
         Returns:
-            As `lineage`, but with constants, which are made of nothing, and without the columns of which a part cannot
+            As `lineage`, but with constants, which have no sources, and without the columns of which a part cannot
             be traced to a column of a node. {} where the SQL is not that of one query.
         """
         self.columns(node_id)

@@ -18,7 +18,7 @@ class EngineView:
 
     Attributes:
         sources: Ids of the load tables and tasks it takes for upstreams, the task itself included if it reads itself.
-        failures: One text a name that makes the engine's commands fail.
+        failures: One text per name with which the engine's commands fail.
     """
 
     sources: frozenset[str]

@@ -22,7 +22,7 @@ def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: M
         node: The task's node.
         task: The task that spells the name.
         name: As spelled.
-        meant: What was made of it, with the candidates.
+        meant: How it was resolved, with the candidates.
         nodes: All known nodes by id.
     """
     places = ", ".join(f"{candidate} ({node_file(nodes[candidate])})" for candidate in meant.candidates)

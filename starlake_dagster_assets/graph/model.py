@@ -76,7 +76,7 @@ class Node:
 
 @dataclass(frozen=True, order=True)
 class Edge:
-    """`target` reads `source`; both are node ids. `via` says where the edge comes from."""
+    """`target` reads `source`; both are node ids. `via` is the origin of the edge."""
 
     source: str
     target: str

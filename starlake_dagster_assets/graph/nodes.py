@@ -137,7 +137,7 @@ def _directory(domain: Domain, table: Table) -> str | None:
 def _collision(first: Node, second: Node) -> Problem:
     here, there = _yaml(second), _yaml(first)
     if second.kind == "external":
-        message = f"{second.id} is described as an external table, but {there} makes it; this description is not used."
+        message = f"{second.id} is described as an external table, but {there} writes it; this description is not used."
         hint = "Delete it, or rename one of the two."
         return Problem(file=here.file, line=here.line, message=message, hint=hint, severity="warning", code="collision")
     message = f"{second.id} is the final name of this {second.kind} and of the {first.kind} in {there}."
@@ -149,7 +149,7 @@ def _collision(first: Node, second: Node) -> Problem:
 
 def _same_raw(first: Node, second: Node) -> Problem:
     here, there = _yaml(second), _yaml(first)
-    message = f"the command line cannot tell this {second.kind} from the one in {there}: both are named {second.raw}."
+    message = f"on the command line, this {second.kind} and that in {there} have the same name: {second.raw}."
     return Problem(file=here.file, line=here.line, message=message, hint="Rename one of the files.", code="collision")
 
 

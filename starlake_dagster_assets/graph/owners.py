@@ -9,7 +9,7 @@ from starlake_dagster_assets.graph.model import Node
 __all__ = ["OWN_TAGS", "owners_of"]
 
 OWN_TAGS = frozenset({"owner", "dagster_deps"})
-"""Keys of tags that say something to this package and are no labels."""
+"""Keys of tags that configure this package and are not labels."""
 
 _MAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _PRINCIPAL = re.compile(r"^(?:user|group|serviceAccount|domain):", re.I)

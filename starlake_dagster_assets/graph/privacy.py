@@ -20,7 +20,7 @@ class PrivateColumns:
     """Columns that may not be shown; a column of unknown origin is one.
 
     Args:
-        lineage: Gives the column lineage of the project's graph; asked when a column needs it.
+        lineage: Gives the column lineage of the project's graph; called when a column needs it.
         graph: The graph of the project.
         project: The project's models.
     """
@@ -54,7 +54,7 @@ class PrivateColumns:
         )
 
     def _reads_private(self, node_id: str) -> bool:
-        """Whether the node or anything that it is made of has a protected column, or may read one that is not named."""
+        """Whether the node or any of its sources has a protected column, or may read one that is not named."""
         todo, seen = [node_id], {node_id}
         while todo:
             name = todo.pop()
@@ -94,7 +94,7 @@ class PrivateColumns:
         return frozenset(node.id for node in self._graph.nodes.values() if node.task)
 
     def _sources(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
-        """Columns, in lower case, with what they are made of; those that cannot be traced are left out."""
+        """Columns, in lower case, with their source columns; those that cannot be traced are left out."""
         if node_id not in self._traced:
             self._traced[node_id] = self._lineage().traced(node_id) if node_id in self._upstream else {}
         return self._traced[node_id]

@@ -81,7 +81,7 @@ def to_text(shown: View) -> str:
     by_id = {node.id: node for node in shown.nodes}
     seen: set[str] = set()
     lines: list[str] = []
-    # nodes on cycles have no root: they come last, as roots of what is left
+    # nodes on cycles have no root: they are last, as roots of the remaining graph
     for start in [*(n for n in by_id if n not in fed), *by_id]:
         later = deque([start])
         while later:

@@ -52,10 +52,10 @@ def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
 
     Args:
         graph: The graph.
-        by_selection: What is said, by expression of the grammar of `select`.
+        by_selection: The settings, by selection expression (see `select`).
 
     Returns:
-        What is said by node id; nothing of nodes that no selection has.
+        The settings by node id, without nodes that are in no selection.
 
     Raises:
         SelectionError: As `select` does.

@@ -58,7 +58,7 @@ def plan(
 
 
 def topological(graph: Graph, selection: Collection[str]) -> list[str]:
-    """Tables and tasks so that each comes after all that it reads, those of one domain together where possible.
+    """Tables and tasks, each after everything that it reads, those of one domain together if possible.
 
     Args:
         graph: The graph.

@@ -139,7 +139,7 @@ class _Loading:
     ) -> None:
         self._root = root
         self._sources = sources
-        # the files come by path: `expectations` before `macros`, as the engine reads them
+        # the files are sorted by path: `expectations` before `macros`, as the engine reads them
         self._macros = {
             file.path.removeprefix("metadata/"): file.content.decode("utf-8", "replace") for file in sources.of("macro")
         }

@@ -220,7 +220,7 @@ def test_the_command_takes_environments_of_selections(project, tmp_path):
     for wrong, told in (
         (["--environment", "shel"], "did you mean `shell`"),
         (["--environment", "domain:kpi=fargat"], "did you mean `fargate`"),
-        (["--environment", "shell", "--environment", "fargate"], "another one is said before"),
+        (["--environment", "shell", "--environment", "fargate"], "another environment is already set"),
     ):
         refused = command(str(EXAMPLE), "--out", str(tmp_path), *wrong)
         assert refused.returncode == 2 and told in " ".join(refused.stderr.replace("│", " ").split())

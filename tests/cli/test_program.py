@@ -42,7 +42,7 @@ def test_a_new_project_runs_at_once(program, tmp_path):
     assert program("check", "shop/starlake").returncode == 0
     again = program("init", "shop")
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == "error: shop is there and not empty. Name a directory that is to be made.\n"
+    assert again.stderr == "error: shop is not empty. Name a new or empty directory.\n"
 
 
 def test_the_example_is_written_whole_with_the_files_of_the_first_day(program, tmp_path):

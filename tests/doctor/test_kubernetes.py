@@ -26,7 +26,7 @@ def denied(*what):
         (MEMORY, denied(), "entry point", "ok", "the image decides"),
         ({}, denied(), "memory", "warning", "no memory limit"),
         ({}, denied("delete jobs"), "permissions", "error", "not allowed: delete jobs"),
-        ({}, denied("get pods/log"), "log", "error", "results come from the warehouse alone"),
+        ({}, denied("get pods/log"), "log", "error", "results are read from the warehouse only"),
         ({}, denied("list events"), "events", "warning", "is not explained|are not explained"),
         ({}, lambda server: server.fail("CreateJob", 403, QUOTA), "job", "error", "violates PodSecurity"),
         ({}, lambda server: setattr(server, "token", "x"), "permissions", "error", "expired or not known"),

@@ -107,7 +107,7 @@ def test_one_of_other_models_is_refused_with_its_version(project):
     path = project.prepare()
     head, _, body = path.read_text().partition("\n")
     path.write_text(json.dumps({**json.loads(head), "format": "old", "version": "0.0.9"}) + "\n" + body)
-    with pytest.raises(ProjectError, match=r"was made by starlake-dagster-assets 0\.0\.9"):
+    with pytest.raises(ProjectError, match=r"was written by starlake-dagster-assets 0\.0\.9"):
         project.model  # noqa: B018
 
 
@@ -115,7 +115,7 @@ def test_another_environment_or_option_or_variable_is_refused(secretive, monkeyp
     path = secretive.prepare()
     read = {"env": "DUCKDB", "options": {}, "environ": {}}
     read_prepared(path, secretive.root, **read)
-    with pytest.raises(ProjectError, match="made for the environment DUCKDB, None is asked for"):
+    with pytest.raises(ProjectError, match="written for the environment DUCKDB, but None is requested"):
         read_prepared(path, secretive.root, **{**read, "env": None})
     with pytest.raises(ProjectError, match="another value of country"):
         read_prepared(path, secretive.root, **{**read, "options": {"country": "FR"}})

@@ -69,7 +69,7 @@ def _described(check: CheckResult) -> str | None:
     if check.count > 0 and counts_rows(check.sql, ""):
         verb = "fails" if check.count == 1 else "fail"
         return f"{counted(check.count, 'row')} {verb} {check.expectation.expect}; expected none"
-    which = "" if failing_rows(check.sql, "") else "; the query does not say which rows are wrong"
+    which = "" if failing_rows(check.sql, "") else "; the query does not identify the failing rows"
     return f"{check.expectation.expect} does not hold: its query returns {check.count}, expected 0{which}"
 
 

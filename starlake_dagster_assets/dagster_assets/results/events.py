@@ -37,13 +37,13 @@ _ROW_COUNT = "dagster/row_count"
 
 
 class Results:
-    """Makes the events of one step.
+    """Builds the events of one step.
 
     Args:
-        context: Of the step: says which checks are selected.
+        context: Of the step, with the selected checks.
         binding: The project and its assets.
         runner: Its reader reads the warehouse.
-        fetch: What is read for each table made.
+        fetch: The metadata to read for each table written.
         settings: Of the run: the partitions and data intervals that it is for.
         about_interval: Metadata on the interval that a materialization covers, by node id.
     """
@@ -78,7 +78,7 @@ class Results:
         self._reported: set[str] = set()
         self._warned: set[str] = set()
         self.unanswered: dict[str, Sequence[str]] = {}
-        """Checks asked for without their assets that the environment cannot answer, by node id."""
+        """Checks selected without their assets that the environment cannot evaluate, by node id."""
 
     def counts_partitions(self, nodes: Iterable[Node]) -> bool:
         """Whether loads are reported only after the rows of their partitions have been counted."""
@@ -124,7 +124,7 @@ class Results:
             told = {_STATUS: "failed", _EVIDENCE: item.evidence.value}
             told |= {_FILES: ", ".join(item.files)} if item.files else {}
             yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
-        # A failed blocking check withholds the materialization; its result still tells why.
+        # A failed blocking check withholds the materialization; its result still states why.
         yield from self._selected(expectation_results(item, key, self._samples))
 
     def _materialized(
@@ -210,7 +210,7 @@ class Results:
         """Checks selected without their assets, evaluated on the tables as they stand.
 
         Args:
-            nodes: Node ids whose checks are asked for.
+            nodes: Node ids whose checks are selected.
         """
         chosen = self._context.selected_asset_check_keys
         for key, node in self._binding.nodes.items():
@@ -328,7 +328,7 @@ class Results:
     def _read_optional(self, question: Callable[[], _T]) -> _T | None:
         try:
             return question()
-        except Exception as error:  # metadata is a courtesy: whatever a driver raises, the table was made
+        except Exception as error:  # metadata is optional: whatever a driver raises, the table was written
             text = redact(f"the warehouse cannot be read: {error}", self._secrets)
             if text not in self._warned:  # once for all tables
                 self._warned.add(text)

@@ -60,11 +60,11 @@ def existing_table_results(
 
 
 def unsupported_checks_error(names: Mapping[str, Sequence[str]]) -> dg.Failure:
-    """Returns the error to raise for checks that were asked for and that the environment cannot answer, by node id."""
+    """Returns the error to raise for selected checks that the environment cannot evaluate, by node id."""
     named = "; ".join(f"{node}: {', '.join(checks)}" for node, checks in names.items())
     return dg.Failure(
         f"These checks cannot be evaluated without their table here: {named}. Materialize the table: its checks are "
-        "evaluated by the very command that makes it. A warning above may tell more.",
+        "evaluated by the command that writes it. A warning above may state the cause.",
         allow_retries=False,
     )
 

@@ -265,7 +265,7 @@ class LoadPartitions:
         yield dg.AssetObservation(asset_key=key, description=text, metadata={**metadata, _STATUS: "unknown"})
         asked = self._partition.keys if self._partition is not None else ()
         yield from self._observed(key, list(asked), "unknown", text)
-        # without a partition, and after what says that it is unknown: what reads the whole table has an update
+        # without a partition, and after the unknown results: whatever reads the whole table has an update
         found = {COMPLETE_LOAD: 0, PARTITIONED_BY: "rows"}
         yield dg.AssetMaterialization(asset_key=key, description=text, metadata=found)
 

@@ -40,7 +40,7 @@ class Samples:
             check: What became of the expectation.
 
         Returns:
-            None where it held, where its query does not say which rows are wrong, where row level security filters
+            None where it held, where its query does not identify the failing rows, where row level security filters
             them, and where the failure rolled them back. In a project with private columns also None where the query
             reads other tables, or computes with a column that may not be shown.
         """

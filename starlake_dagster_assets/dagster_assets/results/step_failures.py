@@ -1,4 +1,4 @@
-"""Failures of a step: logged as they come, and raised once at its end."""
+"""Failures of a step: logged as they occur, and raised once at its end."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ _LONGEST = 600
 _HEAD = 80
 _HOW_TO_FIND_OUT = (
     "Next: look for rows with this job id in the audit tables, and for the files below `ingesting` (not loaded) and "
-    "`archive` (loaded). A retry asks again."
+    "`archive` (loaded). A retry checks again."
 )
 
 

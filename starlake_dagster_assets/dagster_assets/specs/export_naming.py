@@ -33,7 +33,7 @@ def naming_of(
     """
     plain = {node: tuple(key_part(part) for part in graph.nodes[node].key) for node in specs}
     asked = {node: tuple(spec.key.path) for node, spec in specs.items()}
-    # a key that is the project's own is told as the project writes it, before Dagster's characters
+    # a key of the project itself is reported as the project writes it, before Dagster's characters
     told = {key: key if key != plain[node] else graph.nodes[node].key for node, key in asked.items()}
     groups = {node: spec.group_name for node, spec in specs.items() if spec.group_name is not None}
     reads = {node: {tuple(dep.asset_key.path): None for dep in spec.deps} for node, spec in specs.items()}

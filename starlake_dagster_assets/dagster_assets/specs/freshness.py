@@ -18,7 +18,7 @@ def freshness_policy(node: Node) -> Any:
 
     Args:
         node: `metadata.freshness` of a table, `freshness` of a task. Durations that cannot be read are errors of
-            `check`, so that they do not come here.
+            `check`, so that they do not reach this function.
     """
     if node.kind == "external":
         return None

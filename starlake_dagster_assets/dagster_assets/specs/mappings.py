@@ -13,7 +13,7 @@ def partition_mapping(mine: dg.PartitionsDefinition[Any] | None, read: dg.Partit
     """Returns the mapping between two partitions definitions.
 
     Args:
-        mine: Of the node that is made; None = unpartitioned.
+        mine: Of the downstream node; None = unpartitioned.
         read: Of the node that it reads.
 
     Returns:

@@ -110,7 +110,7 @@ def _column(attribute: Attribute, keys: Sequence[str]) -> dg.TableColumn:
     return _shared(attribute.final_name, _type(attribute), attribute.comment, nullable, unique, tuple(other))
 
 
-@lru_cache(maxsize=4096)  # tables have columns in common, and Dagster checks each that is made
+@lru_cache(maxsize=4096)  # tables have columns in common, and Dagster validates each object
 def _shared(
     name: str, kind: str, comment: str | None, nullable: bool, unique: bool, other: tuple[str, ...]
 ) -> dg.TableColumn:

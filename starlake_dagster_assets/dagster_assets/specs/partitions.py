@@ -39,10 +39,10 @@ _Windows = dg.TimeWindowPartitionsDefinition
 
 
 def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, dg.TimeWindowPartitionsDefinition]:
-    """Returns the partitions of the nodes whose trigger asks for them, by node id.
+    """Returns the partitions of the nodes whose trigger requires them, by node id.
 
     `cron` partitions those that have a clock. `sink` partitions those whose first `sink.partition` column is a date or
-    a timestamp, by days; the tag `partition=hourly`, `daily` or `monthly` says it where the type does not.
+    a timestamp, by days; the tag `partition=hourly`, `daily` or `monthly` sets it where the type does not.
 
     Args:
         project: The project.
@@ -212,6 +212,6 @@ def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
         if tag.lower().startswith(_TAG):
             said = tag.lower().removeprefix(_TAG)
             if said not in _SINK_CRONS:
-                raise ValueError(f"the tag `{tag}` says no time: expected {', '.join(_SINK_CRONS)}.")
+                raise ValueError(f"the tag `{tag}` names no time unit: expected {', '.join(_SINK_CRONS)}.")
             return said
     return "daily" if partition_column_type(node, types).startswith(("date", "timestamp")) else None

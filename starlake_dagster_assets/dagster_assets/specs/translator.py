@@ -198,7 +198,7 @@ class StarlakeTranslator:
         """
         external = node.kind == "external"
         kinds = sorted(self.get_kinds(node), key=_kind_rank)[: max_kinds()]
-        # Dagster 1.9 has no such policies on specs: there `build_definitions` makes checks of them.
+        # Dagster 1.9 has no such policies on specs: there `build_definitions` builds checks from them.
         fresh = {"freshness_policy": self.get_freshness_policy(node)} if has_freshness_policies() else {}
         with quiet():
             return dg.AssetSpec(
@@ -282,7 +282,7 @@ class StarlakeTranslator:
         return scope.of(node.id)
 
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
-        """Returns partitions by the cron of the schedule or the column of the sink, as `partitions` says; else None."""
+        """Returns partitions by the cron of the schedule or the column of the sink, see `partitions`; else None."""
         if self._triggers is None:
             return None
         if self._partitions is None:  # all at once: the bad crons of a project are one error
@@ -384,7 +384,7 @@ def bound_translator(
 
 
 def _upstream_first(graph: Graph) -> Iterable[Node]:
-    """Yields every node after those that it reads, without recursion; nodes of a cycle come in any order."""
+    """Yields every node after those that it reads, without recursion; nodes of a cycle are in any order."""
     done: set[str] = set()
     for start in graph.nodes:
         stack = [(start, False)]

@@ -19,7 +19,7 @@ from starlake_dagster_assets.dagster_assets.steps.consumption import Consumption
 __all__ = ["FULL_REFRESH", "AppendedRows", "duplicate_append_message"]
 
 FULL_REFRESH = "starlake/full_refresh"
-"""Metadata of a materialization: the run emptied the table first, so that the rows of earlier runs are gone."""
+"""Metadata of a materialization: the run emptied the table first, so that the rows of earlier runs are deleted."""
 
 _PAGE = 1000
 _EVER = datetime.min.replace(tzinfo=timezone.utc)
@@ -113,7 +113,7 @@ def duplicate_append_message(task: str, interval: Interval | None, before: tuple
     what = f"the interval {interval_text(interval)}" if interval is not None else "all rows, since it has no interval"
     return (
         f"this run would append {what}, but {run} has appended {had} already: writeStrategy APPEND would write rows a "
-        f"second time. Nothing is written, and rows that came since are not in {task}. Next: {remedy('append')}; or "
+        f"second time. Nothing is written, and rows that arrived since are not in {task}. Next: {remedy('append')}; or "
         "materialize it with `full_refresh: true` in the run config, which empties the table first."
     )
 

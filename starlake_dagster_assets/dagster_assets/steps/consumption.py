@@ -2,7 +2,7 @@
 
 Dagster writes it with every materialization of a step: the tags `dagster/input_event_pointer/<key>` hold, for each
 upstream, the storage id of the materialization that was the newest when the step began. Storage ids grow over all
-assets and partitions, so one number per upstream tells for each of its partitions whether it was read. A run that
+assets and partitions, so one number per upstream shows for each of its partitions whether it was read. A run that
 covers a data interval has not read the updates of other intervals: it names them in its own metadata (`LEFT_OUT`).
 """
 

@@ -277,7 +277,7 @@ def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
 
 
 class _FailedBlockingChecks:
-    """Failed checks that block: Dagster 1.9 ends the step at the first one, so they come after everything else."""
+    """Failed checks that block: Dagster 1.9 ends the step at the first one, so they are yielded last."""
 
     def __init__(self, binding: Binding) -> None:
         self._blocking = {spec.key for spec in binding.check_specs if spec.blocking}

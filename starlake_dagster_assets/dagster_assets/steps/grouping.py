@@ -62,7 +62,7 @@ def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
     """Returns the properties that all nodes of a step share: a step has one partitions definition and one pool.
 
     Loads whose partitions are those of their rows run without a partition. In one step with what reads them, Dagster
-    would ask the run for the partitions of the tables that are read, and fail.
+    would read the partitions of the upstream tables from the run, and fail.
     """
     known = translator.graph.nodes[node]
     definition = translator.spec(known).partitions_def
@@ -112,7 +112,7 @@ def _floors(
     for node in chosen:
         spec = translator.spec(graph.nodes[node])
         reads[node] = {keys.get(dep.asset_key, dep.asset_key) for dep in spec.deps}
-        # An external node of the graph that the user makes is known by its key.
+        # An external node of the graph that an asset of the user writes is known by its key.
         reads[node] |= {dep.asset_key for dep in spec.deps if dep.asset_key in outside}
     floors: dict[Hashable, int] = {}
 
@@ -121,7 +121,7 @@ def _floors(
 
     try:
         order = list(TopologicalSorter(reads).static_order())
-    except CycleError:  # Dagster says which assets form the circle
+    except CycleError:  # Dagster names the assets of the cycle
         return {}
     for one in order:
         before = [floors.get(dep, -1) + (1 if _leaves(dep, one) else 0) for dep in reads.get(one, ())]

@@ -124,7 +124,7 @@ def previous_loads(context: dg.AssetExecutionContext, binding: Binding) -> Mappi
 
 
 def partitioned(context: dg.AssetExecutionContext) -> bool:
-    """Whether the step runs for partitions; the tags of a run of partitions say nothing of unpartitioned assets."""
+    """Whether the step runs for partitions; the tags of a run of partitions do not apply to unpartitioned assets."""
     if context.assets_def.partitions_def is None:
         return False
     return context.has_partition_key or context.has_partition_key_range
@@ -166,7 +166,7 @@ class _RunResults:
 
 
 def _results_of(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetKey]) -> _RunResults:
-    """Returns the results of a run, without assets for which a failure or a failed blocking check came afterwards."""
+    """Returns the results of a run, without assets for which a failure or a failed blocking check followed."""
     found = _RunResults()
     newest: dict[dg.AssetKey, int] = {}
     for key, event, number in _events(context, run, dg.DagsterEventType.ASSET_MATERIALIZATION):

@@ -173,7 +173,7 @@ class StepProgress:
             )
         return (
             "The body of the step ended without running them: write `yield from starlake.run(context)`, or yield a "
-            "MaterializeResult, or an AssetObservation whose description says why one is skipped."
+            "MaterializeResult, or an AssetObservation whose description states why one is skipped."
         )
 
     def _key(self, key: dg.AssetKey | None) -> dg.AssetKey | None:

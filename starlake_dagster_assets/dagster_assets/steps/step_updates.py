@@ -1,4 +1,4 @@
-"""Updates of upstreams that the assets of a step have not consumed, and assets that another run has made meanwhile."""
+"""Unconsumed updates of the upstreams of a step's assets, and assets that another run has written meanwhile."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone

@@ -25,7 +25,7 @@ def interval_of_update(
     """Returns the data interval that an update declares; None where it declares none.
 
     The metadata `starlake/data_interval` takes precedence, then the time partition, then the tags of the run of an
-    update without a partition. An interval without a start in the metadata says that the oldest rows may be
+    update without a partition. An interval without a start in the metadata means that the oldest rows may be
     of any time.
 
     Args:
@@ -34,7 +34,7 @@ def interval_of_update(
         tags: Of its run; None where it has none.
         of: `rows`: the time of the rows, from the oldest one on. Where rows decided about the partition, the partition
             alone declares it. `ticks`: the ticks of a schedule that the run covers, of which neither such a partition
-            nor rows of an unknown time say anything.
+            nor rows of an unknown time count.
     """
     by_rows = PARTITIONED_BY in update.metadata
     window = time_window(partitions, update.partition)

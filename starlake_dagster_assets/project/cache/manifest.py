@@ -1,6 +1,6 @@
 """Cache of loaded project files, keyed by content, so that a stale entry is never used.
 
-Two files a project and environment: `<key>.files.json` holds what each file says and what its SQL reads, by hash of
+Two files per project and environment: `<key>.files.json` holds what each file declares and its SQL reads, by hash of
 its bytes and of what it depends on; `<key>.project.json` the whole resolved project. Neither holds variables,
 connections, nor anything of a file that reads a secret.
 """
@@ -53,7 +53,7 @@ class Manifest:
     """Cache of one project in one environment; damaged files count as missing.
 
     Args:
-        directory: Where its files are; made when first written.
+        directory: The directory of its files; created with the first of them.
         root: The project's root.
         env: The environment's name.
     """
@@ -173,7 +173,7 @@ def _context(names: Iterable[str], values: Mapping[str, str]) -> str:
 
 @cache
 def _stamp() -> str:
-    """Changes with anything that changes what a load makes of the same files; the same for the life of a process."""
+    """Changes with anything that changes the result of a load of the same files; the same for the life of a process."""
     parts = [_FORMAT]
     for package in _DEPENDENCIES:
         with contextlib.suppress(metadata.PackageNotFoundError):

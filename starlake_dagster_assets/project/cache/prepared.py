@@ -1,7 +1,7 @@
 """A project as it was found at one moment, in one file: a code location loads from it without parsing anything.
 
 Two lines of JSON: what the project was prepared with, and the resolved project. It holds no secret and no path of the
-machine that made it, so that it may stand in an image or in a store of another machine.
+machine that wrote it, so that it may be part of an image or in the file store of another machine.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def write_prepared(
     """Writes a loaded project into a file, replacing it at once.
 
     Args:
-        path: The file; its directory is made.
+        path: The file; its directory is created.
         project: The project, just loaded from its files.
         problems: What is wrong with it.
-        env: The environment that was asked for, None where it was left to `SL_ENV` and the files.
+        env: The requested environment; None if `SL_ENV` and the files decide.
         options: The variables that it was loaded with.
         environ: The process environment (`SL_*`); by default `os.environ`.
     """
@@ -84,19 +84,19 @@ def read_prepared(
     Args:
         path: The file.
         root: Where the project is on this machine.
-        env: The environment asked for; it must be the one that the file was made for.
-        options: Variables; they must be those that the file was made with.
+        env: The requested environment; it must be the one that the file was written for.
+        options: Variables; they must be those that the file was written with.
         environ: The process environment (`SL_*`); by default `os.environ`.
 
     Returns:
         The project, without secrets, and its problems.
 
     Raises:
-        ProjectError: When the file is not there or cannot be read, was made by a version with other models, or with
+        ProjectError: When the file is missing or cannot be read, was written by a version with other models, or with
             another environment, other options or other values of the `SL_*` variables that the project reads.
     """
     given = os.environ if environ is None else environ
-    again = f"Make it again: starlake-dagster prepare {root}{f' --env {env}' if env else ''} --out {path}"
+    again = f"Write it again: starlake-dagster prepare {root}{f' --env {env}' if env else ''} --out {path}"
     try:
         head, _, body = path.read_text(encoding="utf-8").partition("\n")
         header = cast("dict[str, Any]", json.loads(head))
@@ -118,12 +118,12 @@ def read_prepared(
 
 def _same_inputs(path: Path, header: Mapping[str, Any], env: str | None, inputs: Mapping[str, str], again: str) -> None:
     if header["env"] != env:
-        raise ProjectError([f"{path} was made for the environment {header['env']}, {env} is asked for. {again}"])
+        raise ProjectError([f"{path} was written for the environment {header['env']}, but {env} is requested. {again}"])
     before = cast("Mapping[str, str]", header["inputs"])
     for name in sorted(before.keys() | inputs.keys()):
-        # SL_ENV does not count where the environment is asked for by its name
+        # SL_ENV does not count if the environment is requested by name
         if before.get(name) != inputs.get(name) and not (env and name == "SL_ENV"):
-            raise ProjectError([f"{path} was made with another value of {name} than there is now. {again}"])
+            raise ProjectError([f"{path} was written with another value of {name} than the current one. {again}"])
 
 
 def _inputs(names: Iterable[str], options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -193,8 +193,8 @@ def _format() -> str:
 def _describe_origin(path: Path, version: str) -> str:
     """Describes the version of this package that prepared a project with other models than those of this version."""
     if version == _version():
-        return f"{path} was made by a build of starlake-dagster-assets {version} with other models than this one."
-    return f"{path} was made by starlake-dagster-assets {version}, this is {_version()}."
+        return f"{path} was written by a build of starlake-dagster-assets {version} with other models than this one."
+    return f"{path} was written by starlake-dagster-assets {version}, this is {_version()}."
 
 
 def _version() -> str:

@@ -16,7 +16,7 @@ def check_refs(rules: Sequence[RefRule], file: str, report: ProblemReport) -> No
 
     Args:
         rules: The rules, in order.
-        file: The file they come from.
+        file: The file that contains them.
         report: Where problems go.
     """
     prefix = ("refs",) if file.endswith("refs.sl.yml") else ("application", "refs")

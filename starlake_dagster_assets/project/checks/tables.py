@@ -114,10 +114,10 @@ def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: Ke
         elif name not in STRATEGIES:
             _check_template(kind, connection, file, path, context)
         elif name in _KEYED and not strategy.key:
-            report.error(file, path, f"{name} needs `key`: the columns that tell rows apart.", "missing-key-columns")
+            report.error(file, path, f"{name} needs `key`: the columns that identify a row.", "missing-key-columns")
         elif name == "UPSERT_BY_KEY_AND_TIMESTAMP" and not strategy.timestamp:
             report.error(
-                file, path, f"{name} needs `timestamp`: the column that tells which row is newer.", "missing-timestamp"
+                file, path, f"{name} needs `timestamp`: the column that orders row versions.", "missing-timestamp"
             )
     if strategy.start_ts and strategy.start_ts == strategy.end_ts:
         report.error(file, (*path, "endTs"), "`startTs` and `endTs` are the same column.", "scd2-columns")
@@ -147,7 +147,7 @@ def _attributes(table: Table, path: KeyPath, context: ParsedProject) -> None:
             context.report.error(table.location.file, at, f"the column `{final}` is there twice.", "duplicate-column")
         names[final.lower()] = final
         if scripted and attribute.script is None:
-            message = f"the column `{attribute.name}` comes after a column with a `script`."
+            message = f"the column `{attribute.name}` follows a column with a `script`."
             context.report.error(table.location.file, at, message, "script-order", "Put computed columns last.")
         scripted = scripted or attribute.script is not None
         if table.metadata.format == "POSITION" and attribute.position is None and attribute.script is None:
@@ -207,7 +207,7 @@ def _columns(table: Table, path: KeyPath, context: ParsedProject) -> None:
     if strategy.type == "SCD2":
         for name in (strategy.start_ts, strategy.end_ts):
             if name and name.lower() in known:
-                message = f"the column `{name}` is filled in by SCD2: it cannot come from the files as well."
+                message = f"the column `{name}` is filled in by SCD2: it cannot be read from the files as well."
                 context.report.warning(table.location.file, (*path, "attributes"), message, "scd2-columns")
 
 
@@ -221,7 +221,7 @@ def _unknown_column(name: str, table: Table, where: KeyPath, context: ParsedProj
 
 
 def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: ParsedProject) -> None:
-    """Checks `freshness`: durations that cannot be parsed, and warnings that would come after the error."""
+    """Checks `freshness`: durations that cannot be parsed, and a `warn` that is not shorter than `error`."""
     said: dict[str, timedelta] = {}
     for key in ("warn", "error"):
         value = found.get(key)
@@ -233,7 +233,7 @@ def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: Pa
             hint = "Write it as `3 days`, `2 hours` or `30 minutes`."
             context.report.error(file, (*path, "freshness", key), message, "invalid-duration", hint)
     if len(said) == 2 and said["warn"] >= said["error"]:
-        message = f"`{found['warn']}` never warns: the error comes after `{found['error']}`."
+        message = f"`{found['warn']}` never warns: the error is reported after `{found['error']}`."
         hint = "Make `warn` shorter than `error`, or leave it out."
         context.report.warning(file, (*path, "freshness", "warn"), message, "freshness-order", hint)
 

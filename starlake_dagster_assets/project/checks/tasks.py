@@ -81,7 +81,7 @@ def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, cont
     """
     broken = never_closed(sql, dialect)
     if broken:
-        context.report.error(file, path, f"the SQL is broken: {broken}.", "broken-sql", f"The parser says: {error}.")
+        context.report.error(file, path, f"the SQL is broken: {broken}.", "broken-sql", f"The parser reports: {error}.")
         return
     message = f"the SQL cannot be parsed as {dialect or 'standard SQL'}: {error.rstrip('.')}."
     hint = "Its dependencies are found by pattern matching, as Starlake does, and may miss some."

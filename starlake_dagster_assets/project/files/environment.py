@@ -65,7 +65,7 @@ class Variables:
 
     Attributes:
         values: What templates are rendered with.
-        stable: The same with the clock, the root and what a run sets left as symbols: what a digest is made of.
+        stable: The same with the clock, the root and what a run sets left as symbols: the input of a digest.
     """
 
     values: Mapping[str, str]
@@ -161,7 +161,7 @@ def resolve_variables(
     for name in CLOCK | RUN | PATHS:
         if name in stable:
             stable[name] = f"${name}"
-    # a value that holds the root's path says nothing about the project
+    # a value with the path of the root does not depend on the project
     stable = {name: value.replace(root, "$SL_ROOT") for name, value in stable.items()}
     return Variables({**values, "SL_ROOT": root}, stable)
 

@@ -55,8 +55,8 @@ class Parsed:
         items: Objects inside it (tables or tasks of a `_config`), each with its own line.
         problems: What is wrong with it.
         names: The variables it may read.
-        digest: A hash that changes when what it says changes, and not with the day or the machine.
-        text: The rendered text, for the line of a key; "" when it came from a cache.
+        digest: A hash of its contents that does not depend on the day or the machine.
+        text: The rendered text, for the line of a key; "" when it was read from a cache.
     """
 
     data: dict[str, Any] | None

@@ -93,7 +93,7 @@ class FileParser:
         return source_line(source, text, key_line(text, path)) if text else None
 
     def _with_cause(self, source: str, problem: Problem) -> Problem:
-        """Returns the problem, with the unset variable where that made a value missing or of another type."""
+        """Returns the problem, with the unset variable if a value is missing or of another type because of it."""
         if problem.code in {"bare-macro", "unknown-function"}:
             return problem
         key = problem.key.rpartition(".")[2]

@@ -169,11 +169,11 @@ def uses_macros(text: str, macros: Mapping[str, str]) -> bool:
 
 
 def source_line(source: str, rendered: str, line: int | None) -> int | None:
-    """Returns the line of the source from which a line of its rendered text comes.
+    """Returns the line of the source for a line of its rendered text.
 
     Args:
         source: The file as it is.
-        rendered: The text made of it.
+        rendered: Its rendered text.
         line: 1-based line of `rendered`.
 
     Returns:
@@ -207,7 +207,7 @@ class Renderer:
 
     @cached_property
     def environment(self) -> LimitedEnvironment:
-        """The Jinja environment, made when first needed."""
+        """The Jinja environment, created when first needed."""
         loaders: list[Any] = [DictLoader(self._macros)]
         if self._metadata is not None:
             loaders.append(

@@ -156,7 +156,7 @@ def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 def _is_deep(text: str) -> bool:
-    """Whether a text nests so deeply that composing it would exhaust the C stack; asked of odd texts only."""
+    """Whether a text nests so deeply that composing it would exhaust the C stack; called for unusual texts only."""
     odd = text.count("[") + text.count("{") > _MAX_DEPTH or "- - - - - - - - " in text or "? ? ? ? ? ? ? ? " in text
     depth = 0
     try:

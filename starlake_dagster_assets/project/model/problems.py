@@ -24,7 +24,7 @@ class Problem(BaseModel):
         column: 1-based column of the line, for SQL; None where it is not known.
         key: Dotted path of the YAML key (`table.attributes.0.type`), "" where there is none.
         message: What was found and what was expected.
-        hint: What to do, "" where the message says it all.
+        hint: The next step; "" if the message is enough.
         severity: `error` stops the object that the file describes; `warning` does not.
         code: A stable word for machines, such as `unknown-key`, `missing-file`, `lineage-differs`.
     """

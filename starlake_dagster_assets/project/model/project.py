@@ -1,7 +1,7 @@
 """The resolved project: frozen models with every default, inheritance, rename and variable applied.
 
 Nothing here knows how a file is spelled; `project.schema` does. All paths of locations are posix paths
-relative to the project's root, so that a manifest made on one machine is valid on another.
+relative to the project's root, so that a manifest written on one machine is valid on another.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Sink(Frozen):
 
 
 class Expectation(Frozen):
-    """`expectations[]`. `fail_on_error` is None where the item does not say: the application decides."""
+    """`expectations[]`. `fail_on_error` is None if the item does not set it: the application decides."""
 
     expect: str
     fail_on_error: bool | None = None

@@ -67,7 +67,7 @@ def acknowledged(claims: Iterable[PatternMatch], is_there: Callable[[str], bool]
 
     Args:
         claims: Files that tables want.
-        is_there: Whether a file of that name lies in the same directory.
+        is_there: Whether a file of that name is in the same directory.
     """
     return [claim for claim in claims if claim.ack is None or (claim.ack != claim.name and is_there(claim.ack))]
 

@@ -42,7 +42,7 @@ def resolve_metadata(found: Raw, application: Application) -> Metadata:
     values["format"] = _EMPTY_FORMATS.get(str(values.get("format")), values.get("format", "DSV"))
     values.setdefault("empty_is_null", application.empty_is_null)
     if values.get("with_header") is None:
-        values["with_header"] = values["format"] != "POSITION"  # which has a header only where it is said
+        values["with_header"] = values["format"] != "POSITION"  # which has a header only if it is declared
     values["ack"] = (values.get("ack") or "").lstrip(".") or None
     values["dag_ref"] = _stem(values.get("dag_ref")) or application.dag_ref_load
     values["schedule"] = values.get("schedule") or None

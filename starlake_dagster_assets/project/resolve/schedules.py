@@ -44,7 +44,7 @@ def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
         A cron expression of five fields; None for none ("" and `None` included).
 
     Raises:
-        ValueError: When the preset is not known or the expression is not a cron expression; says which.
+        ValueError: When the preset is unknown or the expression is not a cron expression; the message names it.
     """
     text = (schedule or "").strip()
     if not text or text == "None":

@@ -39,7 +39,7 @@ class ParsedProject:
 
     Attributes:
         sources: The files.
-        parsed: What each says, by path.
+        parsed: The contents of each, by path.
         application: The settings, refs included.
         types: The types by name.
         macros: The names of the macros of `expectations/` and `macros/`.

@@ -1,4 +1,4 @@
-"""Column lineage of one SQL text: which columns of which tables each output column is made of."""
+"""Column lineage of one SQL text: the source columns of each output column."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class OutputColumn:
     """A column that a query returns.
 
     Attributes:
-        name: As spelled by its alias or by the table it comes from.
-        sources: The columns its value is made of; filters and join conditions do not count.
+        name: As spelled by its alias or by its table.
+        sources: The columns that its value is computed from; filters and join conditions do not count.
         type: The type written in a cast, or that of the one source it is a copy of; None when not known.
-        is_traced: Whether `sources` are all columns that its value is made of; none of them are known for a constant.
+        is_traced: Whether `sources` are all columns that its value is computed from; a constant has none.
     """
 
     name: str
@@ -138,7 +138,7 @@ def _qualify(
     from sqlglot.optimizer.scope import build_scope
 
     name = sql_dialects(dialect)[0]
-    # names are made lower case here, so that the spelling can be kept aside
+    # names are lowercased here, so that the spelling can be kept separately
     keep = f"{name}, normalization_strategy=case_sensitive"
     tables = _isolate(query, name)
     known = {stand_in: list(columns(spelled)) for stand_in, spelled in tables.items()}

@@ -47,7 +47,7 @@ def sql_dialects(dialect: str) -> tuple[str, ...]:
     """Returns the dialects to try for a connection's dialect: itself if sqlglot knows it, else the likely ones.
 
     Args:
-        dialect: A name such as `duckdb` or `bigquery`; "" or an unknown name when the connection does not tell.
+        dialect: A name such as `duckdb` or `bigquery`; "" or an unknown name when the connection does not determine it.
 
     Returns:
         Names for sqlglot, the most likely first.
@@ -106,7 +106,7 @@ def _parse(sql: str, dialect: str) -> Iterator[Tree]:
     except RecursionError as error:
         raise SqlError("nested too deeply to be parsed") from error
     except (SqlglotError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        # the cause says which quote is open, and where
+        # the cause names the open quote and its position
         raise SqlError(" ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__) from error
     for tree in trees:
         if isinstance(tree, exp.Command) and str(tree.this).upper() == "EXPLAIN":

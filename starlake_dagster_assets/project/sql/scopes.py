@@ -1,4 +1,4 @@
-"""Reads a qualified query scope by scope: which base columns each output column is made of."""
+"""Reads a qualified query scope by scope: the base columns that each output column is computed from."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class ScopeReader:
         while isinstance(value, exp.Paren):
             value = value.this
         sources = frozenset(self._sources(scope, value))
-        if scope.pivots:  # its columns are made of values and names of others
+        if scope.pivots:  # its columns are computed from values and names of others
             return Output(str(select.alias_or_name) or "_col", _spelled(select.args.get("alias")), frozenset({UNKNOWN}))
         name = str(select.alias_or_name) or "_col"
         kind = value.to.sql(dialect=self._dialect).lower() if isinstance(value, exp.Cast) else None
