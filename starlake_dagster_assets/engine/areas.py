@@ -62,7 +62,7 @@ def local_path(value: str, project: Project, what: str) -> Path:
     Args:
         value: As written.
         project: The project.
-        what: The key it comes from, for the message.
+        what: The key that sets it, for the message.
 
     Raises:
         EngineError: When the URL is of another scheme.
@@ -119,7 +119,7 @@ def move_file(source: Path, target: Path) -> None:
 
     Args:
         source: The file.
-        target: Its new path; the directory is made. A file there is replaced.
+        target: Its new path; the directory is created. An existing file is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_symlink():  # which may be relative

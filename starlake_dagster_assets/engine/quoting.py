@@ -34,7 +34,7 @@ def path_literal(path: Path) -> str:
 def value(given: Value) -> str:
     """Returns a value as SQL, a naive time as a TIMESTAMP.
 
-    Statements carry their values: the first parameter that DuckDB binds makes it import pandas and pyarrow where they
+    Statements carry their values: with the first parameter that it binds, DuckDB imports pandas and pyarrow where they
     are installed, which takes longer than the load of a small file.
     """
     if isinstance(given, str):

@@ -54,11 +54,11 @@ class EngineOptions:
         lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
         variables: Variables of the project, below those of `--options`.
         read_only: Files are only read.
-        cancelled: Set to make the command stop at the next safe point.
+        cancelled: Set to stop the command at the next safe point.
         may_reject_all: A file of which every row is rejected is a warning (`SL_ALL_REJECTED=warn`), not a failure.
         quarantine_after: A file that failed as often is moved to `quarantine` (`SL_QUARANTINE_AFTER`); 0 = never.
         report: Given each event of a command, by a caller that does not read its lines.
-        opened: Told of each DuckDB connection that is opened, so that a caller can interrupt it.
+        opened: Called with each DuckDB connection that is opened, so that a caller can interrupt it.
         databases: Files that stay open between commands; None = each command opens and closes them.
         loader: Loads the project; None = each command reads its files.
     """
@@ -188,7 +188,7 @@ def open_session(
     Args:
         project: The project.
         name: Name of the Starlake connection.
-        journal: Told when there is something to wait for.
+        journal: Receives a message when there is something to wait for.
         options: Settings of the engine.
         audited: Whether the file of the audit tables is opened too, where it is another one.
 

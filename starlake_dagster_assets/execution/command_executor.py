@@ -93,7 +93,7 @@ class CommandExecutor:
         return files_of(self._runner)
 
     def release(self) -> None:
-        """Makes the runner let go of the warehouse."""
+        """Releases the runner's locks on the warehouse."""
         if isinstance(self._runner, WarehouseLockingRunner):
             self._runner.release()
 
@@ -113,7 +113,7 @@ class CommandExecutor:
         expected: Iterable[tuple[str, str]] = (),
         repeated: Iterable[tuple[str, str]] = (),
     ) -> Generator[Event, None, None]:
-        """Runs a command; gives its events as its lines come, and leaves `ending` behind.
+        """Runs a command; yields its events as its lines arrive, and sets `ending`.
 
         A caller that stops early, or an interruption, cancels the command.
         """
@@ -183,7 +183,7 @@ class CommandExecutor:
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
         """Returns the rows of `audit.expectations` of a command, None where they cannot be read.
 
-        A command that has ended is asked for once, not for each table.
+        A command that has ended is queried once, not for each table.
         """
         reader = self._reader
         if reader is None:
@@ -196,7 +196,7 @@ class CommandExecutor:
         return rows
 
     def evaluate_now(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
-        """Evaluates expectations on a table as it is; None where it does not exist or the environment cannot tell."""
+        """Evaluates expectations on a table as it is; None if it does not exist or the environment cannot query it."""
         reader = self._reader
         return None if reader is None else self._read_optional(lambda: evaluate_now(node, named, reader))
 
@@ -250,7 +250,7 @@ def _hidden(line: Line, secrets: frozenset[str]) -> Line:
 class _CommandLines:
     """Lines of a command. If a service runs it again by itself, the last attempt decides.
 
-    What an earlier attempt loaded counts: its files are gone, and later attempts do not mention them.
+    What an earlier attempt loaded counts: its files are archived, and later attempts do not mention them.
 
     Args:
         expected: Tables that may be announced.

@@ -73,7 +73,7 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class Expected:
-    """A table that a load was asked for.
+    """A table that a load was requested for.
 
     Attributes:
         domain: `load.name`.

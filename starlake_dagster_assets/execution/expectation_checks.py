@@ -1,4 +1,4 @@
-"""Expectations as checks: their names, what a failure means, and what the audit says of them."""
+"""Expectations as checks: their names, what a failure means, and their results in the audit."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def named_expectations(node: Node, application: Application) -> tuple[NamedExpec
 
     Args:
         node: A table or task.
-        application: Says whether expectations run at all, and what an item without `failOnError` means.
+        application: Configures whether expectations run at all, and the default of `failOnError`.
 
     Returns:
         In the order of the project's file; none when `expectations.active` is false.

@@ -13,7 +13,7 @@ __all__ = ["ExpectationResults", "blocking_failures"]
 
 _MOST_NAMED = 5
 _FAIL_ON_ERROR = (
-    "the load of the table came to its end: with `expectations.failOnError`, a load ends early where one does not hold"
+    "the load of the table was complete: with `expectations.failOnError`, a load ends early where one does not hold"
 )
 _REMEDY = "Next: give this environment access to the warehouse (see the page `environments`)."
 

@@ -42,7 +42,7 @@ class File(NamedTuple):
         name: Without its directory.
         size: Bytes.
         stamp: A text that changes whenever it is written again: times, inode, etag or generation, as the store
-            has them; what also changes when it is renamed comes last. Only ever compared with itself: the clock of the
+            has them; what also changes when it is renamed is last. Only ever compared with itself: the clock of the
             store does not matter.
     """
 
@@ -69,7 +69,7 @@ class DirectoryListing:
     names: Sequence[str]
     exists: bool
     marks: Callable[[Sequence[str]], Mapping[str, str]]
-    """By name of some of its files: `mark_of` each; one that has gone in the meantime is left out."""
+    """By name of some of its files: `mark_of` each; one that was removed in the meantime is left out."""
     modified: Callable[[Sequence[str]], float | None] = never_modified
     """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
 
@@ -118,7 +118,7 @@ class Store:
             seen: `content_of` the file that was answered.
 
         Returns:
-            Whether it is gone; False where a newer one lies there.
+            Whether it was deleted; False if a newer one is in its place.
 
         Raises:
             StoreError: When it cannot be deleted.

@@ -192,7 +192,7 @@ class RunSettings:
         on_line: Takes every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
         overrides: Settings of the execution environment for a node; tables that share them are loaded together.
-        not_ready: Asked before the tables of a domain are loaded: by node id, why a table is not loaded now.
+        not_ready: Called before the tables of a domain are loaded: by node id, why a table is not loaded now.
     """
 
     job_prefix: str

@@ -46,7 +46,7 @@ def parse(lines: Iterable[str], exit_code: int | None) -> Iterator[Event]:
     """Yields all events of a command that has ended.
 
     Args:
-        lines: Its lines, both streams, in the order in which they came.
+        lines: Its lines, both streams, in the order in which they arrived.
         exit_code: Its exit code.
 
     Yields:
@@ -148,7 +148,7 @@ class OutputParser:
         self.found = {**(self.found or {}), **listed}
 
     def finish(self, exit_code: int | None) -> tuple[Event, ...]:
-        """Ends the reading: verdicts on the tables still open, and on the command, which comes last."""
+        """Ends the reading: verdicts on the tables still open, and on the command as the last one."""
         events: list[Event] = [
             self._verdict(table, exit_code) for table in self._tables.values() if not table.told or table.reopened
         ]
@@ -246,7 +246,7 @@ class OutputParser:
     def _verdict(self, table: TableState, exit_code: int | None) -> Event:
         missing = [name for name, state in table.files.items() if state in (FileState.ANNOUNCED, FileState.REFUSED)]
         if exit_code is None or (exit_code != 0 and ((self._archives and self.walked) or table.errors)):
-            # A program that came to its end has archived what is done: a file that it left behind is not. One that
+            # A program that ended by itself has archived what is done: a file that it left behind is not. One that
             # crashed had landed what it had summed up.
             missing = [name for name, state in table.files.items() if state is not FileState.CONFIRMED]
         if not missing:

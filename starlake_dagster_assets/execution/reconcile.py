@@ -44,7 +44,7 @@ def reconcile_load(expected: Iterable[Expected], ending: CommandEnd) -> Mapping[
     """Returns the verdict on every table of a `load`, by (domain, table) as announced.
 
     Args:
-        expected: The tables that the load was asked for.
+        expected: The requested tables.
         ending: The facts about the command.
     """
     events, rows = ItemsByTable[TableEvent](), ItemsByTable[AuditRow]()
@@ -111,7 +111,7 @@ def records_no_load(one: Expected, ending: CommandEnd) -> bool:
 def with_unknown_expectations(
     verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd, blocking: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], Verdict]:
-    """Returns the verdicts where no reader can evaluate expectations, which make a load fail after its rows landed.
+    """Returns the verdicts if no reader can evaluate expectations, which fail a load after its rows are written.
 
     Args:
         verdicts: On every table of the load.
@@ -125,7 +125,7 @@ def with_unknown_expectations(
         return verdicts
     reason = (
         f"its rows were written and the load ended with exit code {ending.exit_code}, as it does when an expectation "
-        f"fails; no warehouse reader can tell whether this table's held: {ending.error}"
+        f"fails; no warehouse reader can evaluate those of this table: {ending.error}"
     )
     return {
         name: replace(verdict, status="unknown", reason=reason)
@@ -153,7 +153,7 @@ def reconcile_transform(domain: str, table: str, ending: CommandEnd) -> Verdict:
         return Verdict("loaded", evidence=Evidence.AUDIT)
     if ending.succeeded:
         return Verdict("loaded", evidence=Evidence.LOG)
-    if ending.exit_code is None and rows:  # its end was not seen, and the row comes last
+    if ending.exit_code is None and rows:  # its end was not seen, and the row is written last
         return Verdict("loaded", evidence=Evidence.AUDIT)
     if not ending.clean and (ending.exit_code is not None or ending.log.lossless):
         evidence = Evidence.LOG if ending.log.lossless or ending.log.ended else Evidence.NONE
@@ -317,7 +317,7 @@ def _unknown(ending: CommandEnd, seen: str) -> str:
     if not (ending.log.understood or ending.log.informs):
         log = _NO_KNOWN_LINE
     log += f" ({ending.log_problem})" if ending.log_problem else ""
-    audit = "there is no audit table to ask" if ending.rows is None else "the audit does not have its rows"
+    audit = "there is no audit table to query" if ending.rows is None else "the audit does not have its rows"
     files = "" if ending.files else "; its files cannot be listed"
     error = f"\n{ending.error}" if ending.error and (ending.is_reported or not ending.clean) else ""
     return f"the result is unknown: {seen}; {code}; {log}; {audit}{files}.{error}"

@@ -12,7 +12,7 @@ __all__ = ["returned_name"]
 def returned_name(name: str, present: Collection[str], pattern: str, others: Sequence[str]) -> str | None:
     """Returns the name of a file that goes back to `stage`: its own, if it is free.
 
-    Another name is matched by the pattern of its table and by no other one of the domain, and comes first in
+    Another name is matched by the pattern of its table and by no other one of the domain, and is first in
     alphabetical order if possible: the older file is loaded first.
 
     Args:

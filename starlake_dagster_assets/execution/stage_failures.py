@@ -15,7 +15,7 @@ def staging_failures(ending: CommandEnd, nodes: Iterable[Node]) -> Mapping[str, 
     """Returns the reasons why files of tables stay in incoming, by node id; the other tables are loaded.
 
     Args:
-        ending: How `stage` ended; only an engine that reports events says which tables it is about.
+        ending: How `stage` ended; only an engine that reports events names the tables concerned.
         nodes: Tables.
     """
     errors: dict[tuple[str, str], list[str]] = {}

@@ -81,7 +81,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     null_is_unset: ClassVar[bool] = False
     """Whether a field or a key of raw configuration without a value is the same as none."""
     option_variables: ClassVar[Mapping[str, str]] = {}
-    """Environment variable by the field that Starlake's own packages take from it where no option says it."""
+    """Environment variable by the field that Starlake's own packages read it from if no option sets it."""
 
     @classmethod
     def from_options(cls: type[_Self], options: Mapping[str, Any], **fields: Any) -> _Self:
@@ -129,7 +129,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Args:
             project: The project whose commands are run.
-            attempt: Who asks, when it is a step of a Dagster run.
+            attempt: The attempt that requests commands, if it is a step of a Dagster run.
 
         Returns:
             A runner.
@@ -137,7 +137,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         Raises:
             RunnerError: When the environment is not there.
         """
-        raise RunnerError("This resource does not say where commands run: override runner(project, attempt).")
+        raise RunnerError("This resource has no execution environment: override runner(project, attempt).")
 
     def validate_against(self, project: ProjectSource) -> None:
         """Validates the fields that are known when definitions are built against the project; reaches no service.
@@ -317,7 +317,7 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
         whole, _, part = field.partition(".")
         below: Any = fields.get(whole)
         if below is not None and not isinstance(below, dict):
-            raise RunnerError(f"{title}: `{name}` says again what `{whole}` says; keep one.")
+            raise RunnerError(f"{title}: `{name}` and `{whole}` set the same option; keep one.")
         inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
     given = {name: value for name, value in fields.items() if value is not None or not cls.null_is_unset}

@@ -47,7 +47,7 @@ _BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
 
 
 class DataprocCluster(ResourceConfig):
-    """The cluster that is made for a run and deleted at its end; names and defaults are those of Starlake's options."""
+    """The cluster created for a run and deleted at its end; names and defaults are those of Starlake's options."""
 
     name: str = Field(default="dataproc-cluster", description="Name of the cluster, before the id of the run.")
     image_version: str = Field(default="2.2-debian12", description="Image of the machines.")
@@ -87,7 +87,7 @@ class DataprocServerless(ResourceConfig):
 class StarlakeDataproc(StarlakeGoogleResource):
     """Resource that runs Starlake commands as Spark jobs on Dataproc.
 
-    With `cluster` jobs go to a cluster that is there; with `serverless` each is a batch; otherwise `ephemeral` is made
+    With `cluster` jobs run on an existing cluster; with `serverless` each is a batch; else `ephemeral` is created
     for each run.
 
     Examples:
@@ -186,7 +186,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
 
         Args:
             resource: Its `project_id`, `region` and `cluster_name` are taken: the cluster must be there.
-            fields: What it does not say, such as `jars`; they win.
+            fields: Other settings, such as `jars`; they take precedence.
         """
         taken = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
         return cls(**{**taken, **fields})

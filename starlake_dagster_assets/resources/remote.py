@@ -44,7 +44,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         "reads them: secrets belong in the service's own secret store.",
     )
     log_level: Literal["info", "debug", "trace", "all"] = Field(
-        default="info", description="SL_LOG_LEVEL; below info no table could be told as it lands."
+        default="info", description="SL_LOG_LEVEL; below info, tables are not reported as they are loaded."
     )
     timeout: float | None = Field(default=None, gt=0, description="Seconds after which an execution is cancelled.")
     poll_interval: float = Field(
@@ -99,12 +99,12 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
         Args:
             project: The project whose commands are run.
-            attempt: Who asks.
+            attempt: The attempt that requests commands.
 
         Raises:
             RunnerError: When its packages are not installed, or its fields do not fit together.
         """
-        raise RunnerError("This resource does not say where commands run: override environment(project, attempt).")
+        raise RunnerError("This resource has no execution environment: override environment(project, attempt).")
 
     def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of a project.

@@ -70,7 +70,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         description="Seconds that a command has to end by itself when it is stopped: INT, TERM half way, KILL.",
     )
     log_level: Literal["info", "debug", "trace", "all"] = Field(
-        default="info", description="SL_LOG_LEVEL; below info no table could be told as it lands."
+        default="info", description="SL_LOG_LEVEL; below info, tables are not reported as they are loaded."
     )
     launcher: Literal["process", "dagster_shell", "console"] = Field(
         default="process",

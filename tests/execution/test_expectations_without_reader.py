@@ -85,4 +85,4 @@ def test_the_end_of_a_load_tells_where_expectations_fail_it(fails_on_error, code
         return
     assert found.status == "materialized"
     (check,) = found.checks
-    assert check.passed and "came to its end" in check.reason
+    assert check.passed and "was complete" in check.reason

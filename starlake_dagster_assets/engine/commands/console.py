@@ -30,7 +30,7 @@ def console(
     Args:
         commands: Lines.
         environ: As for `execute`.
-        emit: Receives the lines; log lines go to stderr as they come.
+        emit: Receives the lines; log lines go to stderr as they arrive.
         options: As for `execute`.
 
     Returns:

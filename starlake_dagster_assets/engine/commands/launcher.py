@@ -46,7 +46,7 @@ def execute_command(
     Args:
         argv: The command and its arguments, as the real program takes them.
         environ: Environment variables: `SL_ROOT`, `SL_ENV`, `SL_LOADER`, `SL_JOB_ID`, `SL_DUCKDB_*` and the project's.
-        emit: Receives the lines of stdout and stderr as they come.
+        emit: Receives the lines of stdout and stderr as they arrive.
         options: Settings of the engine; None = from the environment.
 
     Returns:

@@ -80,7 +80,7 @@ def run_load_command(
     environ: Mapping[str, str],
     problems: Sequence[Problem] = (),
 ) -> None:
-    """Loads the files of the domains and tables asked for.
+    """Loads the files of the requested domains and tables.
 
     A failed file goes back to stage and does not keep the others from being loaded.
 
@@ -90,7 +90,7 @@ def run_load_command(
         journal: Where markers and the summary go.
         options: Settings of the engine.
         environ: Environment variables of the command, for the JOBID.
-        problems: Of tables and tasks that are left out of the project; a table that was asked for has failed.
+        problems: Of tables and tasks that are left out of the project; a requested table of these has failed.
 
     Raises:
         EngineError: At least one file failed; the message has the errors of all of them.

@@ -29,7 +29,7 @@ class LoadResults:
     """Results of one `load`.
 
     Args:
-        journal: Where they are told.
+        journal: Receives their messages.
         options: Where they are reported, and whether the command was cancelled.
         errors: Errors that were found before.
     """
@@ -81,9 +81,9 @@ class LoadResults:
         A cancellation ends all of them; a database that DuckDB has given up is the end of its connection (`last`).
 
         Args:
-            where: Where it is declared; the message says it.
+            where: Where it is declared, for the message.
             tables: Tables that have failed too, without those that had ended before.
-            last: Whether nothing of the connection comes after.
+            last: Whether nothing else of the connection follows.
         """
         try:
             yield
@@ -102,7 +102,7 @@ class LoadResults:
                 self._finish(name, TableFailed(*name, (), (), self._journal.redact(text), reported=True))
 
     def summarize(self) -> None:
-        """Tells the sums of all files."""
+        """Reports the sums of all files."""
         counts = [counts for _, counts in self._loaded]
         paths = [f"\t{uri(files)}" if index else uri(files) for index, (files, _) in enumerate(self._loaded)]
         self._journal.out(

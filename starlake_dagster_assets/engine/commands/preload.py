@@ -40,7 +40,7 @@ class PreloadRequest:
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether a domain is ready, and how many files each table has; no table where the strategy asks for none."""
+    """Whether a domain is ready, and how many files each table has; no table if the strategy checks none."""
 
     ready: bool
     tables: tuple[tuple[str, int], ...] = ()
@@ -52,10 +52,10 @@ def run_preload(project: Project, request: PreloadRequest, journal: CommandOutpu
     Args:
         project: The project.
         request: What to test.
-        journal: Where it is told.
+        journal: Receives the messages.
 
     Returns:
-        The outcome; a sentinel was written where one was asked for and nothing is ready.
+        The outcome; a sentinel was written if one was requested and nothing is ready.
 
     Raises:
         EngineError: The domain has no `directory` for strategy `imported`.
@@ -88,7 +88,7 @@ def _counted(project: Project, request: PreloadRequest, journal: CommandOutput, 
     domain = next((item for item in project.domains if item.directory == request.domain), None)
     tables = () if domain is None else domain.tables
     if staged:
-        # the engine tests nothing when it is asked for no table: it is then ready
+        # the engine checks nothing when no table is requested: it is then ready
         names = list(request.tables or ())
     else:
         names = [table.stem for table in tables] if request.tables is None else list(request.tables)

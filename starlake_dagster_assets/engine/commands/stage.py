@@ -148,7 +148,7 @@ def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[
         _Failure(
             f"{path} matches tables "
             + " and ".join(f"'{table.raw}' (pattern {table.pattern})" for table in tables)
-            + f" of domain '{domain.name}'; make the patterns tell their files apart",
+            + f" of domain '{domain.name}'; change the patterns so that each file matches one",
             tuple(tables),
         )
         for path, tables in shared.items()

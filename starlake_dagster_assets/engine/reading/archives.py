@@ -22,8 +22,8 @@ def plain_files(path: Path, work: Path) -> Iterator[Path]:
     """Yields the plain files in a file, one at a time, in bounded memory.
 
     Args:
-        path: A file; its suffix tells whether it is compressed.
-        work: Directory for what is unpacked. A member is deleted when the next one is asked for.
+        path: A file; its suffix determines whether it is compressed.
+        work: Directory for what is unpacked. A member is deleted when the next one is requested.
 
     Yields:
         `path` itself, or an unpacked file. Directories, links and hidden members of an archive are left out.

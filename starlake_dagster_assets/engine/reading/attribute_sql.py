@@ -44,7 +44,7 @@ class Cell:
         sql: SQL of the value.
         kind: A text, a JSON value, or a value that the file itself types.
         ddl: DuckDB type of a typed value.
-        no_empty: Whether an empty text cannot occur, because the reader made it null.
+        no_empty: Whether an empty text cannot occur, because the reader replaced it by null.
         text: Of a JSON value: SQL of it as a text, when the reader has it.
         nested: With `text`: SQL of whether it is an object or an array.
     """

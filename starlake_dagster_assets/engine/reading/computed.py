@@ -32,7 +32,7 @@ def computed_select(
 ) -> str | None:
     """Returns the SELECT that adds the computed columns to the rows read, and leaves out what the filter does.
 
-    Scripts come first, in order, each seeing the ones before; then privacy by SQL; then the filter. They may use raw
+    Scripts run first, in order, each seeing the ones before; then privacy by SQL; then the filter. They may use raw
     and final names. An expression that DuckDB does not understand is tried as Spark SQL, which the real loader runs.
 
     Args:
@@ -103,7 +103,7 @@ class _Layers:
         con: The connection, on which expressions are bound.
         table: The table.
         sql: The innermost SELECT.
-        failing: Whether an expression that fails gives NULL, and a column that says so, instead of an error.
+        failing: Whether an expression that fails gives NULL, and a column that records it, instead of an error.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection, table: Table, sql: str, *, failing: bool) -> None:

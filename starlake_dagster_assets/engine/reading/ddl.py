@@ -131,7 +131,7 @@ def target_columns(table: Table, project: Project) -> tuple[Column, ...]:
 
 
 def duplicate_names(names: Iterable[str], where: str) -> None:
-    """Raises an error for names that DuckDB cannot tell apart.
+    """Raises an error for names that DuckDB cannot distinguish.
 
     Args:
         names: Column names.
@@ -145,6 +145,6 @@ def duplicate_names(names: Iterable[str], where: str) -> None:
         other = seen.setdefault(name.lower(), name)
         if other is not name:
             raise EngineError(
-                f"{where} has columns '{other}' and '{name}': DuckDB does not tell upper from lower case. "
+                f"{where} has columns '{other}' and '{name}': DuckDB does not distinguish upper and lower case. "
                 "Rename one of them (attributes[].rename)"
             )

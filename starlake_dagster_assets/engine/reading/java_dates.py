@@ -96,7 +96,7 @@ class DatePattern:
     Attributes:
         regex: RE2 syntax, matches the whole text.
         named: Whether the text has names of months or days.
-        zoned: Whether the text tells its zone or offset.
+        zoned: Whether the text contains its zone or offset.
         iso: Replacement (`\1`…) that rewrites a match to a local moment of ISO 8601; None where it is computed.
         groups: Number of the group of each field.
     """
@@ -220,8 +220,8 @@ def date_patterns(pattern: str, type_name: str, *, any_case: bool = False) -> tu
         The forms that match, the longest first.
 
     Raises:
-        EngineError: When the pattern holds a letter that is not supported here, tells no complete date, or tells a
-            field twice.
+        EngineError: When the pattern has a letter that is not supported here, lacks a part of the date, or has
+            a field twice.
     """
     known = NAMED.get(pattern.upper())
     forms: list[DatePattern] = []
@@ -290,18 +290,18 @@ def _parse(variant: str, pattern: str, type_name: str, *, lenient: bool) -> _Par
 
 
 def _validate(parts: _Parts, pattern: str, type_name: str) -> None:
-    """Refuses fields that do not make a moment together."""
+    """Refuses fields that do not form a complete time together."""
     at, where = parts.groups.keys(), f"type '{type_name}': date pattern '{pattern}'"
     if at & {"Y", "w", "e"} and not {"Y", "w", "e"} <= at:
         raise EngineError(f"{where}: 'Y' is the year of a week and needs 'w' and 'e'; the year of a date is 'y'")
     if bool(at & {"h"}) != bool(at & {"a"}):
         raise EngineError(f"{where}: 'h' and 'a' need each other; the hour of a whole day is 'H'")
     if len(at & {"M", "MMM"}) == 2 or len(at & {"y", "yy", "Y"}) == 2 or at >= {"H", "h"}:
-        raise EngineError(f"{where} tells its month, its year or its hour twice")
+        raise EngineError(f"{where} contains its month, its year or its hour twice")
     dated = at - {"H", "h", "a", "m", "s", "S", "zone", "region"}
     complete = "Y" in at or (at & {"y", "yy"} and ("D" in at or "d" not in at or at & {"M", "MMM"}))
     if dated and not complete:
-        raise EngineError(f"{where} tells no complete date")
+        raise EngineError(f"{where} contains no complete date")
 
 
 def _form(parts: _Parts, *, any_case: bool) -> DatePattern:
@@ -357,7 +357,7 @@ def _worded(parts: _Parts, letter: str, run: str) -> bool:
 
 
 def _zone(parts: _Parts, letter: str, run: str) -> bool:
-    """Offsets and zones; a region after an offset only names what the offset already says."""
+    """Offsets and zones; a region after an offset only names that offset."""
     if letter in "Vz":
         if "zone" in parts.groups:
             parts.capture("region", _REGION)

@@ -55,7 +55,7 @@ def read_incoming(
     """Reads files of one table.
 
     Args:
-        con: An open connection without a transaction under way. Temporary tables are made on it; see `discard`.
+        con: An open connection without an open transaction. Temporary tables are created on it; see `discard`.
         project: Types and settings.
         table: The table the files belong to.
         files: The files, compressed or not; read in order.
@@ -165,7 +165,7 @@ class _Reading:
         )
 
     def _accept(self, rows: str, paths: str) -> int | None:
-        """Makes the relation of the accepted rows; returns how many are left by the filter, where rows are computed."""
+        """Creates the relation of the accepted rows; returns how many pass the filter, where rows are computed."""
         read = [attribute for attribute in self.table.attributes if attribute.script is None]
         named = [f"sl_v{index} AS {identifier(item.final_name)}" for index, item in enumerate(read)]
         wanted = ", ".join(identifier(item.final_name) for item in self.table.attributes if not item.ignore)

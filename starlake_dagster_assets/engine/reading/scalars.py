@@ -253,7 +253,7 @@ def _moment(definition: TypeDef) -> Scalar:
         if language.group(1).lower() != "en" and any(form.named for form in forms):
             raise EngineError(
                 f"type '{definition.name}': the embedded engine reads names of months and days in English only, "
-                f"and pattern '{pattern}' with zone '{definition.zone}' asks for others"
+                f"and pattern '{pattern}' with zone '{definition.zone}' requires others"
             )
         zone = None
 

@@ -33,7 +33,7 @@ class Scratch:
         return qualified("temp", "main", f"sl_incoming_{self.token}_{suffix}")
 
     def create_rejects(self, *, replay: bool) -> str:
-        """Makes the table of the rejected rows (see `AcceptedRows.rejects`); `replay`: with the records themselves."""
+        """Creates the table of the rejected rows (see `AcceptedRows.rejects`); `replay`: with the records."""
         name, more = self.name("rejects"), ", LINE VARCHAR, HEADER VARCHAR" if replay else ""
         self.con.execute(f"CREATE TEMP TABLE {name} (ERROR VARCHAR, PATH VARCHAR{more})")
         return name

@@ -113,12 +113,12 @@ class Auditor:
     def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: CommandOutput) -> None:
         """Adds the row of a job that failed, once its transaction is given up.
 
-        An audit that cannot be written is told of and no more: the failure itself is what the user has to see.
+        An audit that cannot be written is only reported: the user has to see the failure itself.
 
         Args:
             outcome: The row.
             reasons: Adds the rows of `audit.expectations` that go with it.
-            journal: Where it is told.
+            journal: Receives the message.
         """
         self.rolled_back()
         try:
@@ -193,7 +193,7 @@ class Auditor:
         sql = f"SELECT count(*) {mine} AND NOT SUCCESS AND TIMESTAMP >= {value(moment)} AND {after}"
         try:
             return int(self._con.execute(sql).fetchall()[0][0])
-        except duckdb.BinderException:  # a table of another shape: the error of writing to it says so
+        except duckdb.BinderException:  # a table of another shape: writing to it raises the error
             return 0
 
     def _soon(self, write: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """Expectations: macro calls rendered to SQL, run after the write and recorded in the audit.
 
-Those that can make the command fail run in the transaction that wrote the rows, which they can undo. The others run
+Those that can fail the command run in the transaction that wrote the rows, which they can undo. The others run
 after its commit: DuckDB has no savepoints, and a query that fails while it runs would take the rows with it.
 """
 
@@ -71,7 +71,7 @@ class ExpectationError(EngineError):
 
 
 def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
-    """Returns the expectations whose failure makes the command fail."""
+    """Returns the expectations whose failure fails the command."""
     default = project.application.expectations.fail_on_error
     return tuple(item for item in expectations if item.blocks(default))
 

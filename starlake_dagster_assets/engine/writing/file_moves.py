@@ -68,14 +68,14 @@ class Entry:
         for file, stamp in zip(self.files, self.stamps, strict=False):
             found = _stamp(file)
             if stamp is not None and found != stamp:
-                now = f"it has {found[0]} bytes now, {stamp[0]} before" if found else "it is gone"
+                now = f"it has {found[0]} bytes now, {stamp[0]} before" if found else "it was removed"
                 raise EngineError(
                     f"{printable(file)}: the file changed while it was loaded ({now}); "
                     "deliver files under a name that no pattern matches and rename them when they are complete"
                 )
 
     def mark(self, session: Session, counts: Counts, job: str) -> None:
-        """Makes the marker, within the transaction of the rows."""
+        """Writes the marker, within the transaction of the rows."""
         if self.marker is not None:
             values = f"{counts.input} AS input, {counts.accepted} AS accepted, {counts.rejected} AS rejected"
             values += f", {literal(job)} AS job"
@@ -96,7 +96,7 @@ class DomainAreas:
     Attributes:
         project: The project.
         domain: `load.name`, which names the areas.
-        journal: Where moves are told.
+        journal: Receives messages about moves.
     """
 
     project: Project
@@ -154,7 +154,7 @@ class DomainAreas:
         return Entry(entered, marker, stamps)
 
     def check_archive(self) -> None:
-        """Makes the archive of the domain, before anything is loaded that could not be archived.
+        """Creates the archive of the domain, before anything is loaded that could not be archived.
 
         Raises:
             EngineError: It is no directory, or cannot be written to.
@@ -215,7 +215,7 @@ class DomainAreas:
             most: How often; 0 = no matter how often.
 
         Returns:
-            What is to be said of them; "" where they stay.
+            The message about them; "" if they stay.
         """
         files = [self.stage / file.name for file in entry.files if (self.stage / file.name).exists()]
         if most <= 0 or not files:

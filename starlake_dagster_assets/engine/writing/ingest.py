@@ -53,7 +53,7 @@ def run_load(job: LoadJob) -> Counts:
         The rows read, accepted and refused, committed.
 
     Raises:
-        EngineError: The load failed; nothing of it is left but a row of `audit.audit` that says so, with the refused
+        EngineError: The load failed; nothing of it is left but a row of `audit.audit` about it, with the rejected
             rows or the expectations that are the reason. Or its rows are committed, and what follows the commit failed.
     """
     try:
@@ -168,7 +168,7 @@ def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
 
 
 def _log_audit_limit(job: LoadJob, incoming: AcceptedRows) -> None:
-    """Says how many of the rejected rows are in `audit.rejected`."""
+    """Reports how many of the rejected rows are in `audit.rejected`."""
     limit = job.project.application.audit.max_errors
     if incoming.rejected and not incoming.accepted:
         job.journal.warn("Audit", f"{job.table.raw}: all {incoming.rejected} rows are rejected")

@@ -34,7 +34,7 @@ class LoadJob:
         strategy: Its write strategy, chosen for these files.
         entry: The files, in `ingesting`.
         auditor: Writes the audit rows.
-        journal: Where things are told.
+        journal: Receives the messages.
         may_reject_all: Whether a file of which every row is rejected counts as loaded.
     """
 

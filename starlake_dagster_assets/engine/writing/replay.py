@@ -31,7 +31,7 @@ def replay_rejects(
         project: For `application.sinkReplayToFile` and the area.
         table: The table.
         incoming: What was read.
-        journal: Where the file is told.
+        journal: Receives the message that names the file.
     """
     if incoming.rejects is None or not project.application.sink_replay_to_file:
         return
@@ -66,11 +66,11 @@ def write_replay(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows, path: P
     Args:
         con: The connection of the reading.
         incoming: What was read, with `application.sinkReplayToFile`.
-        path: See `replay_path`; its directory is made.
+        path: See `replay_path`; its directory is created.
         table: The table; its encoding is used.
 
     Returns:
-        The number of records written; without any, no file is made.
+        The number of records written; without any, no file is created.
 
     Raises:
         OSError: The file cannot be written.

@@ -1,6 +1,6 @@
 """Creates a table, or brings an existing one to the columns that are about to be written.
 
-Nothing is ever dropped, unless a task says `syncStrategy: ALL`.
+Nothing is ever dropped, unless a task declares `syncStrategy: ALL`.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def create_schema(con: duckdb.DuckDBPyConnection, target: Target) -> None:
 def reconcile(
     con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: CommandOutput
 ) -> bool:
-    """Makes a table take the rows of a load.
+    """Adapts a table to the rows of a load.
 
     Args:
         con: The connection, in a transaction.
         target: The table; created when it does not exist.
         columns: The columns to be written.
-        journal: Told of columns that were added, widened, or that only the table has.
+        journal: Receives messages about columns that were added, widened, or that only the table has.
 
     Returns:
         Whether the table existed.

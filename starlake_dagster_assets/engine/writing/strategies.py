@@ -200,7 +200,7 @@ def _changed(job: Write) -> str:
 def _newest(job: Write, name: str) -> str:
     """Returns SQL with one incoming row per key: the newest by timestamp, else the last of the input.
 
-    That is the input itself where no key comes twice, else a temporary table. The rows themselves stay out of the
+    That is the input itself if no key occurs twice, else a temporary table. The rows themselves stay out of the
     aggregate, so that it fits into little memory.
     """
     keys = _list(job.key)

@@ -27,7 +27,7 @@ def resolve_names(sql: str, project: Project, dialect: str) -> str:
 
     Returns:
         The query with those names replaced and everything else as it was written. A query that cannot be parsed, or
-        with a name that several tables bear, stays as it is: DuckDB then says what it thinks of it.
+        with a name that several tables have, stays as it is: DuckDB then raises the error.
     """
     written = [item for item in _tables(sql, dialect) if project.application.refs or len(item[0]) == 1]
     reads = {name.lower() for name in find_references(sql, dialect)} if written else set[str]()

@@ -56,7 +56,7 @@ class TaskJob:
         project: The project.
         task: The task.
         auditor: Writes the audit rows.
-        journal: Where things are told.
+        journal: Receives the messages.
         truncate: `--truncate true`.
         replaced: The partition that is replaced instead of what the write strategy does.
     """

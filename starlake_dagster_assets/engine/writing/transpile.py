@@ -105,7 +105,7 @@ def _divided(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
 
 
 def _remainders(tree: Any, dialect: str) -> Any:
-    """Makes whole divisions and remainders by zero fail where they do in the dialect; DuckDB returns NULL."""
+    """Raises an error for whole divisions and remainders by zero if the dialect does; DuckDB returns NULL."""
     if Dialect.get_or_raise(dialect).SAFE_DIVISION:
         return tree
     for node in reversed(list(tree.find_all(exp.IntDiv, exp.Mod))):
@@ -133,7 +133,7 @@ def _or_error(divided: Any, node: Any) -> Any:
 
 
 def _dated(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
-    """Dates moved by whole days stay dates, as in the warehouses: DuckDB makes timestamps of them."""
+    """Dates moved by whole days stay dates, as in the warehouses: DuckDB converts them to timestamps."""
     for node in reversed(list(tree.find_all(*_DATED))):
         unit = node.args.get("unit")
         name = str(unit.name if unit is not None and unit.name else unit or "DAY").upper().strip("'\"")

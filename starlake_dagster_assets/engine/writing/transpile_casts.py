@@ -238,7 +238,7 @@ def _comparison(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
 
 
 def _parsed(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
-    """Makes a text an error if DuckDB parses it although it does not match the format exactly."""
+    """Raises an error for a text that DuckDB parses although it does not match the format exactly."""
     pattern = node.args.get("format")
     if pattern is None:
         return None

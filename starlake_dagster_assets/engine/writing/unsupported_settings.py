@@ -24,13 +24,13 @@ def check_load_sink(table: Table, connection: Connection) -> None:
     A format of files is fine where another warehouse is played on DuckDB: its tables are then DuckDB's.
 
     Raises:
-        EngineError: `sink.materializedView`, `sink.format` or `sink.sharding` asks for something else.
+        EngineError: `sink.materializedView`, `sink.format` or `sink.sharding` declares something else.
     """
     sink = table.metadata.sink
     if sink.materialized_view != "TABLE":
         raise EngineError(
             f"{table.location}: sink.materializedView {sink.materialized_view}: a load writes a table; "
-            "leave the key out, and make the view with a task"
+            "leave the key out, and create the view with a task"
         )
     if sink.format is not None:
         _check_format(sink, connection, table.location, "leave the key out")
@@ -41,7 +41,7 @@ def check_task_sink(task: Task, connection: Connection) -> None:
     """Refuses the sinks of a task that are no DuckDB table or view and no csv file.
 
     Raises:
-        EngineError: `sink.materializedView`, `sink.format`, `sink.sharding` or an option of an export asks for
+        EngineError: `sink.materializedView`, `sink.format`, `sink.sharding` or an option of an export declares
             something else, or an export has expectations.
     """
     kind = task.sink.materialized_view
@@ -55,7 +55,7 @@ def check_task_sink(task: Task, connection: Connection) -> None:
 
 
 def check_schema(con: duckdb.DuckDBPyConnection, schema: str, location: Location) -> None:
-    """Refuses a schema named like a database: DuckDB cannot tell which of them `name.table` means.
+    """Refuses a schema named like a database: `name.table` would be ambiguous in DuckDB.
 
     Raises:
         EngineError: It is `temp`, `system`, or the name of a file that `preActions` attach.

@@ -10,7 +10,7 @@ __all__ = ["need"]
 
 
 def need(extra: str, *modules: str) -> None:
-    """Raises one line that says what to install where a module is missing.
+    """Raises one line that names the package to install if a module is missing.
 
     Args:
         extra: Of this package, which installs the modules.

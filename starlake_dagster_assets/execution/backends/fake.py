@@ -140,7 +140,7 @@ class FakeRunner:
 
     Args:
         scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from
-            command to script. What is not scripted succeeds: a transform says so, a load finds no file.
+            command to script. Other commands succeed: a transform reports it, a load finds no file.
         reader: The warehouse, one in which every expectation holds by default. With None no warehouse can be read, and
             blocking expectations are unknown.
         lossless_log: False where lines may be lost, as with the log service of a remote environment.

@@ -32,7 +32,7 @@ class StoredFiles:
         datasets: `SL_DATASETS` as this process sees it; the project's own by default.
         local: Whether files are moved back to `stage` after a failure: the program runs on this machine.
         store: Lists directories.
-        failure: Why the areas cannot be listed; nothing is asked again then.
+        failure: Why the areas cannot be listed; they are not listed again then.
     """
 
     project: Project

@@ -37,7 +37,7 @@ class RunHandle(Protocol):
     """A command that was started."""
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they come; ends when the command has ended or was cancelled."""
+        """Its lines as they arrive; ends when the command has ended or was cancelled."""
         ...
 
     def wait(self) -> RunResult:
@@ -57,7 +57,7 @@ class ReportingHandle(Protocol):
     """
 
     def outputs(self) -> Iterator[Line | Event]:
-        """Its lines and events as they come; ends when the command has ended or was cancelled."""
+        """Its lines and events as they arrive; ends when the command has ended or was cancelled."""
         ...
 
 
@@ -194,7 +194,7 @@ def secrets_of_runner(runner: Runner) -> frozenset[str]:
     return frozenset(getattr(runner, "secrets", ()))
 
 
-# --------------------------------------------------------------------------------------- who asks for a command
+# --------------------------------------------------------------------------------------- who requests a command
 
 
 @dataclass(frozen=True)
@@ -254,9 +254,9 @@ class StepAttempt:
         run_id: Of the run.
         step: Of the step.
         number: 0 for the first attempt.
-        labels: What else is said of the run, such as the code location and the partition.
+        labels: Other properties of the run, such as the code location and the partition.
         execution_log: Where executions are written down.
-        other_steps_ended: Whether no other step of the run is running or still to come.
+        other_steps_ended: Whether no other step of the run is running or still to be started.
     """
 
     run_id: str = ""

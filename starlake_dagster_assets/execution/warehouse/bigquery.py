@@ -109,7 +109,7 @@ class BigQueryReader(WarehouseReader):
         return as_texts(row.values() for row in islice(listed, limit))
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """Returns some rows that the query of an expectation counts now; None where it does not say which."""
+        """Returns some rows that the query of an expectation counts now; None if it does not identify them."""
         wanted = failing_rows(sql, "bigquery")
         if wanted is None:
             return None

@@ -43,11 +43,11 @@ _STEP = 10
 class DuckDBReader(WarehouseReader):
     """Reader of the DuckDB files of a project; it waits while a command holds one.
 
-    The project is loaded once. What a command left is read in one go when its audit rows are asked for: a command has
+    The project is loaded once. What a command wrote is read at once when its audit rows are queried: a command has
     ended by then, and opening a file costs more than reading it.
 
     Args:
-        project: Gives the project; asked once, when it is needed.
+        project: Returns the project; called once, when it is needed.
         options: Which files, how long to wait for them, and whether they are only read.
     """
 
@@ -128,7 +128,7 @@ class DuckDBReader(WarehouseReader):
         return []
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """Returns at most `limit` rows that the query of an expectation counts now; None if it does not say which."""
+        """Returns at most `limit` rows that the query of an expectation counts now; None if it does not name them."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
         from starlake_dagster_assets.engine.writing.user_statements import translated
         from starlake_dagster_assets.execution.failing_row_queries import failing_rows

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Name", "TableInfo", "count_rows", "find_tables", "name_of"]
 
 Name = tuple[str, str]
-"""Schema and table in lower case: DuckDB does not tell the cases apart."""
+"""Schema and table in lower case: DuckDB does not distinguish the cases."""
 
 
 @dataclass(frozen=True)

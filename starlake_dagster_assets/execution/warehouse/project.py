@@ -47,7 +47,7 @@ def warehouse_reader(project: Project, access: WarehouseAccess | None = None) ->
 
     Args:
         project: The project.
-        access: How to log in; by default as the connections say.
+        access: How to log in; by default as the connections configure.
 
     Raises:
         RunnerError: When a URL is given for a connection that the project does not have.

@@ -17,7 +17,7 @@ class WarehouseReader(ABC):
     """Reader of the audit tables and the tables of a project.
 
     Tables are named by their final schema and table, rows of the audit by what the engine writes there. A method that
-    cannot tell returns None, never an empty answer: an audit table that does not exist says nothing about a command,
+    cannot know returns None, never an empty answer: a missing audit table is no evidence about a command,
     because the audit may be inactive or in another database. A warehouse that does not answer raises. A subclass
     implements the first four methods, and of the others those that its warehouse allows.
     """

@@ -13,11 +13,11 @@ __all__ = ["RoutingReader", "WithoutJobIds"]
 
 
 class RoutingReader(WarehouseReader):
-    """Reader that asks the audit's connection for audit rows, and the table's own connection for a table.
+    """Reader that queries the audit's connection for audit rows, and the table's own connection for a table.
 
     Args:
         audit: Of the audit; None where it cannot be read.
-        tables: By final schema and table in lower case; a table that is not there is asked for at `default`.
+        tables: By final schema and table in lower case; other tables are queried by `default`.
         default: Of tables that the project does not write.
     """
 

@@ -48,7 +48,7 @@ class SqlReader(WarehouseReader):
     Args:
         project: The project.
         connection: One of its connections.
-        engine: Makes the SQLAlchemy engine when it is needed.
+        engine: Creates the SQLAlchemy engine when it is needed.
     """
 
     supports_concurrent_reads = True
@@ -71,7 +71,7 @@ class SqlReader(WarehouseReader):
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
         """Returns the rows of `audit.expectations` with a JOBID, oldest first; None where there is no such table.
 
-        Rows of one second, as engines truncate their time, are in no known order: those that failed come last.
+        Rows of one second, as engines truncate their time, are in no known order: those that failed are last.
         """
         rows = self._audited("expectations", EXPECTATIONS, {"JOBID": job_id})
         if rows is None:
@@ -152,7 +152,7 @@ class SqlReader(WarehouseReader):
             return as_texts(con.execute(sa.select(*found.columns).limit(limit)).fetchall())
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """Returns some rows that the query of an expectation counts now; None where it does not say which."""
+        """Returns some rows that the query of an expectation counts now; None if it does not identify them."""
         wanted = failing_rows(sql, self._connection.dialect)
         if wanted is None:
             return None
@@ -296,7 +296,7 @@ class SqlReader(WarehouseReader):
 
 
 def _parts_of(column: Any, dialect: str) -> tuple[list[Any], str]:
-    """Expressions that tell the partition of a value: a day, and the time of day of a timestamp; and its UTC offset."""
+    """Expressions of the partition of a value: a day, and the time of day of a timestamp; and its UTC offset."""
     import sqlalchemy as sa
 
     kind = column.type

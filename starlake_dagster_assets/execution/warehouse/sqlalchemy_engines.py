@@ -1,4 +1,4 @@
-"""SQLAlchemy engines of connections, made when they are needed."""
+"""SQLAlchemy engines of connections, created when they are needed."""
 
 from __future__ import annotations
 

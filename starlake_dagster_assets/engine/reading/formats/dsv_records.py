@@ -1,7 +1,7 @@
 """Reads delimited text record by record, for files that DuckDB rejects or may misread.
 
 A record ends with a line end outside of quotes. Where that is not declared (`multiline: false`), lines are joined only
-if they make one whole record together; otherwise each of them is a record, and one stray quote costs one line.
+if they form one complete record together; otherwise each of them is a record, and one stray quote costs one line.
 """
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ def records(
     Args:
         lines: Lines with their ends.
         dialect: How to split.
-        width: Fields a record has; shorter ones are filled with None, longer ones refused. None: as they come.
+        width: Fields per record; shorter ones are filled with None, longer ones rejected. None: any number.
         plain: Tried first on each line that begins a record; what it gives is taken for the record.
 
     Yields:
         One record a line that is not blank, or a group of lines that a quoted field joins.
 
     Raises:
-        EngineError: A quote is open to the end of the file, or for longer than any value may be, so that nobody can
-            tell where the records after it begin.
+        EngineError: A quote is open to the end of the file, or for longer than any value may be, so that it is unknown
+            where the records after it begin.
     """
     source = _Lines(lines)
     while (line := source.take()) is not None:
@@ -102,7 +102,7 @@ def plain_line(dialect: DsvDialect, width: int) -> Callable[[str], Record | None
 
     Returns:
         A function of a line: a record whose `text` has the fields in double quotes with commas between, or None when
-        the line needs care. None where no line can be told so easily.
+        the line is not that simple. None if no line can be split this way.
     """
     if width < 2 or dialect.comment or len(dialect.separator) != 1 or dialect.separator in _SPACES + '"':
         return None
@@ -154,7 +154,7 @@ def _record(line: str, source: _Lines, dialect: DsvDialect, width: int | None) -
         if (more is None and dialect.multiline) or size > _LONGEST:
             raise EngineError(
                 f"a quote that opens in line {first} is not closed in the next {len(taken)} lines, so the records "
-                "after it cannot be told apart; close it, or set metadata.quote to another character"
+                "after it cannot be separated; close it, or set metadata.quote to another character"
             )
         if more is None:
             break
@@ -190,7 +190,7 @@ def _fit(splitter: _Splitter, width: int | None, text: str) -> Record:
 
 
 class _Splitter:
-    """The fields of one record, whose lines come one by one.
+    """The fields of one record, whose lines arrive one by one.
 
     Attributes:
         fields: The fields that are complete.
@@ -204,7 +204,7 @@ class _Splitter:
         self._quote = dialect.quote
         self._escape = dialect.escape if dialect.escape != dialect.quote else ""
         self._open: list[str] | None = None
-        """The pieces of a quoted field whose end has not come."""
+        """The pieces of a quoted field whose end has not been read yet."""
 
     def feed(self, line: str) -> bool:
         """Takes a line; whether the record ends with it."""

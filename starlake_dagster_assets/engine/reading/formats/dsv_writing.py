@@ -16,7 +16,7 @@ def record_sql(columns: Sequence[str], dialect: DsvDialect) -> str:
 
     Args:
         columns: SQL of its fields, which are texts; NULL is written as nothing.
-        dialect: How fields are told apart.
+        dialect: How fields are separated.
     """
     if not columns:
         return "NULL"

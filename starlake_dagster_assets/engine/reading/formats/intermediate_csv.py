@@ -43,7 +43,7 @@ def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Seque
             longest, count = max(longest, len(text) * 4), count + 1
             file.write(text)
     options = ["header=false", "delim=','", "quote='\"'", "escape='\"'", "nullstr=''", "allow_quoted_nulls=false"]
-    options.append(r"new_line='\n'")  # else the first line tells, which may have others inside of its quotes
+    options.append(r"new_line='\n'")  # else the first line decides, which may have others inside of its quotes
     options += [f"max_line_size={max(2 * _MIB, longest)}", f"buffer_size={max(8 * _MIB, longest * 2)}"]
     return csv_table(target, (REASON, *columns), options), count
 

@@ -52,7 +52,7 @@ def protect_numbers(path: Path, work: Path) -> JsonNumbers:
 
     Args:
         path: A file in UTF-8.
-        work: A directory for the copy, which is made where the file may have such numbers.
+        work: A directory for the copy, which is written if the file may have such numbers.
     """
     if not _may_have_long_numbers(path):
         return JsonNumbers(path)

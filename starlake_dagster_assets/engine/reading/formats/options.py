@@ -49,7 +49,7 @@ HARMLESS = frozenset(
         "unescapedquotehandling",
     }
 )
-"""Options that change nothing here: types come from the attributes, and rejected rows are always separated."""
+"""Options that change nothing here: the attributes declare the types, and rejected rows are always separated."""
 
 
 def check_options(table: Table, known: Mapping[str, str]) -> dict[str, str]:

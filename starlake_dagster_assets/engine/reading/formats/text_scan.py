@@ -30,7 +30,7 @@ class TextScan:
         lines: Lines that are not empty.
         blank: Lines of white space only.
         empty: Lines without any character.
-        found: Which of the bytes and pairs of bytes asked for occur.
+        found: Which of the requested bytes and pairs of bytes occur.
         uniform: Whether all line ends, those inside of quotes as well, are of one kind.
     """
 

@@ -121,7 +121,7 @@ class _RowReader:
         raise ValueError(f"the file declares the entity '{name}', which is not allowed")
 
     def complete_rows(self, attributes: Sequence[Attribute]) -> Iterator[tuple[None, str]]:
-        """Yields the rows found so far, in the shape the attributes ask for."""
+        """Yields the rows found so far, in the shape that the attributes declare."""
         rows, self._rows = self._rows, []
         for row in rows:
             yield None, json.dumps(_shaped(row, attributes, self._prefix, self._value), ensure_ascii=False)

@@ -160,11 +160,11 @@ class EmbeddedHandle:
             Thread(target=self._watch, args=(timeout,), name=f"{self._thread.name} timeout", daemon=True).start()
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they come; ends when the command has ended or was cancelled."""
+        """Its lines as they arrive; ends when the command has ended or was cancelled."""
         yield from (item for item in self.outputs() if isinstance(item, Line))
 
     def outputs(self) -> Iterator[Line | Event]:
-        """Its lines and the events that the engine reports, as they come."""
+        """Its lines and the events that the engine reports, as they arrive."""
         while not self._drained:
             item = self._queue.get()
             if item is None:

@@ -84,7 +84,7 @@ class DagsterShellProgram:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks for the end of the tree."""
+        """Requests the end of the process tree."""
         if self._control is not None:
             with suppress(OSError):
                 os.write(self._control, b"x")
@@ -95,7 +95,7 @@ class DagsterShellProgram:
         return None if self._thread.is_alive() else self._code
 
     def kill(self) -> None:
-        """Asks once more: dagster_shell does not tell what it started."""
+        """Requests it again: dagster_shell does not report the processes it started."""
         self.stop()
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ class Program(Protocol):
         ...
 
     def stop(self) -> None:
-        """Asks for the end of the tree: INT, then TERM, then KILL; returns at once."""
+        """Requests the end of the process tree: INT, then TERM, then KILL; returns at once."""
         ...
 
     def wait(self, timeout: float) -> int | None:
@@ -116,7 +116,7 @@ class SupervisedProgram:
             os.set_blocking(stream.fileno(), False)
 
     def stop(self) -> None:
-        """Asks for the end of the tree."""
+        """Requests the end of the process tree."""
         if self._control is not None:
             os.close(self._control)
             self._control = None

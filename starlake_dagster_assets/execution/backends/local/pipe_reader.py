@@ -12,7 +12,7 @@ from starlake_dagster_assets.commands.model import Line
 __all__ = ["LONGEST", "LineSplitter", "PipeReader"]
 
 LONGEST = 256 * 1024
-"""Bytes of a line; a longer one comes in several."""
+"""Bytes of a line; a longer one is split into several."""
 _CHUNK = 64 * 1024
 _CHUNKS = 8
 """Read of one stream in one go: more than a pipe holds, so that all that was written before is read before."""
@@ -63,7 +63,7 @@ class LineSplitter:
 
 
 class PipeReader:
-    """Reader of stdout and stderr as they come.
+    """Reader of stdout and stderr as they arrive.
 
     What is on stderr is read before what is on stdout: a program's log precedes what it prints at the end of a command.
 
@@ -85,7 +85,7 @@ class PipeReader:
         return not self._open
 
     def read(self, timeout: float) -> Iterator[Line]:
-        """Yields the lines that arrive within so many seconds; returns after the first and those that came with it."""
+        """Yields the lines that arrive within so many seconds; returns after the first and those available with it."""
         if self.ended or not self._selector.select(timeout):
             return
         for number in list(self._open):

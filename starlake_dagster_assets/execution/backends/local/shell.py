@@ -64,7 +64,7 @@ class ShellRunner:
 
     runs_program = True
     lossless_log = True
-    """The lines come through pipes."""
+    """The lines are read from pipes."""
     eager = True
     """Tables are reported as they land, since a JVM takes its time; facts of the warehouse follow at its end."""
 
@@ -122,7 +122,7 @@ class ShellRunner:
         """
         directory = self.cwd or self.root
         if not directory.is_dir():
-            raise RunnerError(f"the working directory {directory} does not exist: set `cwd`, or make it.")
+            raise RunnerError(f"the working directory {directory} does not exist: set `cwd`, or create it.")
         return directory
 
 
@@ -145,7 +145,7 @@ class ShellHandle:
         self._lock = RLock()
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they come, and one that says what ended it where it did not end itself."""
+        """Its lines as they arrive, and one with the cause if something else ended it."""
         while self._result is None:
             for line in self._step():
                 if self._cancelled:
@@ -185,7 +185,7 @@ class ShellHandle:
                 self._program.stop()
 
     def _abandoned(self) -> bool:
-        """Whether the supervisor is gone though something holds the pipes: it was killed, and took nothing along."""
+        """Whether the supervisor has ended while a process still holds the pipes: it was killed, its tree was not."""
         if self._program.wait(0) is None:
             return False
         for _ in self._pump.read(0):

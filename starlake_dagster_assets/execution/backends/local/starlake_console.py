@@ -1,7 +1,7 @@
 """A warm JVM for the transforms of a step: `starlake console`, which reads one command per line.
 
 What it answers on stdout was observed: the command again, at most one line of JSON with `exitCode`, and `Time: <n>ms`.
-Only a JSON line with exit code 0 is a success. Its log comes on stderr while a command runs.
+Only a JSON line with exit code 0 is a success. Its log is written to stderr while a command runs.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ConsoleRunner:
     task.
 
     Args:
-        shell: Runs the other commands, and says how a process is started.
+        shell: Runs the other commands, and configures how a process is started.
         exclusive: Whether the JVM keeps the warehouse to itself, as with a DuckDB file.
     """
 
@@ -178,19 +178,19 @@ class _Console:
 
     @property
     def ended(self) -> bool:
-        """Whether it is gone; it may have left words that were not read yet."""
+        """Whether its process has ended; some output may not be read yet."""
         return self.is_finished or self._program.wait(0) is not None
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is gone and all its words were read."""
+        """Whether its process has ended and all its output was read."""
         return self._pump.ended
 
     def send(self, command: Command) -> None:
         """Gives it a command.
 
         Raises:
-            OSError: It is gone.
+            OSError: Its process has ended.
         """
         assert self._program.stdin is not None
         self._program.stdin.write((" ".join(command.argv) + "\n").encode())
@@ -246,11 +246,11 @@ class _Answer:
         self._taken = self._unknown = False
         self._said: list[Line] = []
         self.job_id = console.job_id
-        with suppress(OSError):  # it is gone: its last words are read below
+        with suppress(OSError):  # its process has ended: the rest of its output is read below
             console.send(command)
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they come."""
+        """Its lines as they arrive."""
         while self._result is None:
             yield from self._step()
         if self._instead is not None:
@@ -263,7 +263,7 @@ class _Answer:
         return self._result if self._instead is None else self._instead.wait()
 
     def cancel(self) -> None:
-        """Ends the command with the JVM: it cannot be asked to stop only the one."""
+        """Ends the command with the JVM: it cannot stop one command only."""
         if self._instead is not None:
             self._instead.cancel()
         elif self._result is None:
@@ -284,7 +284,7 @@ class _Answer:
         return shown
 
     def _take(self, line: Line) -> list[Line]:
-        """Returns the lines to show for a line that came: an answer is shown as its contents."""
+        """Returns the lines to show for a line of output: an answer is shown as its contents."""
         if line.text.startswith("Unknown command console") or line.text.endswith("Unknown command --> console"):
             self._unknown = True
         if self._result is not None or line.stream == "stderr":
@@ -299,7 +299,7 @@ class _Answer:
         said = str(answer.get("serve") or "").splitlines()
         if self._code == 0:
             return [Line(text, "stdout") for text in said]
-        first, *rest = said or ["it failed and said no more"]
+        first, *rest = said or ["it failed without a message"]
         self._said = [_error("Main", first), *(Line(text) for text in rest)]
         return []
 
@@ -327,7 +327,7 @@ class _Answer:
             self.job_id = job_id_of(self._instead, self._command)
             return [Line(f"WARN StarlakeShell: the console is gone before it took the command ({how}); another way")]
         self._result = RunResult(code or 1, seconds)
-        return [_error("StarlakeShell", f"the console is gone in the middle of the command: {how}")]
+        return [_error("StarlakeShell", f"the console ended in the middle of the command: {how}")]
 
 
 def _error(logger: str, text: str) -> Line:

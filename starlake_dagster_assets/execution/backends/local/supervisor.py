@@ -1,4 +1,4 @@
-"""Supervises a program for a step: ends the program's whole process tree on request, or when the step is gone.
+"""Supervises a program for a step: ends the program's whole process tree on request, or when the step has ended.
 
 A script of the standard library alone, started as `python -I -S supervisor.py <control> <grace> <program> <argument>…`.
 `control` is a file descriptor or the path of a pipe that the step holds open: a byte on it, or its end, stops the tree.
@@ -164,7 +164,7 @@ def _processes() -> list[tuple[int, int, int]]:
 
 
 def _adopt_orphans() -> bool:
-    """Makes orphans of the tree children of this process, so that they can be waited for; Linux only."""
+    """Turns orphans of the tree into children of this process, so that they can be waited for; Linux only."""
     if not sys.platform.startswith("linux"):
         return False
     try:

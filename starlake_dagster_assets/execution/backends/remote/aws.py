@@ -35,7 +35,7 @@ _WORDS = (
     "service unavailable",
     "try again later",
 )
-"""Texts of errors with code 400 that pass: throttling of another service that ECS asks, and limits of running tasks."""
+"""Texts of transient errors with code 400: throttling of another service that ECS calls, limits of running tasks."""
 _DENIED = frozenset(
     {
         "AccessDenied",
@@ -91,7 +91,7 @@ def aws_resources(error: Exception) -> Sequence[str]:
 
 
 def classify_aws_error(error: Exception) -> ErrorClass:
-    """Whether a call that failed may be made again, and whether it may have taken effect."""
+    """Whether a failed call may be repeated, and whether it may have taken effect."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     if isinstance(error, ClientError):

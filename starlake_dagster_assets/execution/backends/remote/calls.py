@@ -52,10 +52,10 @@ class Calls:
         self._warn = warn
         self._causes: set[str] = set()
         self.stop = Event()
-        """Ends all repetition; set when what is asked for is not wanted any more."""
+        """Ends all retries; set when the result is not needed any more."""
 
     def read(self, call: Callable[[], _T], within: float | None = None) -> _T:
-        """Makes a call that may be made twice.
+        """Makes a call that may be repeated.
 
         Args:
             call: The call.
@@ -93,7 +93,7 @@ class Calls:
     def _started(self, submission: Submission, since: float) -> str | None:
         """Returns the execution of a submission whose answer was lost.
 
-        A service that takes the same submission twice for two is asked until it must show what it has started.
+        A service without idempotent submissions is queried until it must list what it has started.
         """
         idempotent = bool(getattr(self._environment, "is_idempotent", False))
         while True:

@@ -15,7 +15,7 @@ from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuo
 __all__ = ["CloudLog"]
 
 _OVERLAP = timedelta(seconds=20)
-"""Entries come in late and out of order: each look goes back that far, and drops what it has seen."""
+"""Entries arrive late and out of order: each query goes back that far, and drops what it has read before."""
 _PAGE = 1000
 _ATTEMPT = "run.googleapis.com/task_attempt"
 

@@ -90,7 +90,7 @@ class CloudRunEnvironment:
         return None
 
     def status(self, execution: str) -> Status:
-        """Calls GetExecution; the exit code comes from its task."""
+        """Calls GetExecution; the exit code is read from its task."""
         from google.api_core.exceptions import NotFound
 
         url = self.url(execution)
@@ -132,7 +132,7 @@ class CloudRunEnvironment:
         return classify_gcp_error(error)
 
     def refresh(self) -> None:
-        """Makes new clients, with the credentials that are valid now."""
+        """Creates new clients, with the credentials that are valid now."""
         for name in ("_jobs", "_executions", "_tasks", "_logging"):
             self.__dict__.pop(name, None)
 

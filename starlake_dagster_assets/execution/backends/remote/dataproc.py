@@ -140,7 +140,7 @@ class DataprocJobs:
         return classify_gcp_error(error)
 
     def refresh(self) -> None:
-        """Makes new clients, with the credentials that are valid now."""
+        """Creates new clients, with the credentials that are valid now."""
         self.__dict__.pop("_jobs", None)
         self.service.refresh()
         self.output.refresh()
@@ -253,7 +253,7 @@ class DataprocBatches:
         return classify_gcp_error(error)
 
     def refresh(self) -> None:
-        """Makes new clients, with the credentials that are valid now."""
+        """Creates new clients, with the credentials that are valid now."""
         self.__dict__.pop("_batches", None)
         self.service.refresh()
         self.output.refresh()

@@ -86,7 +86,7 @@ class ClusterPlan:
         Args:
             project: Google Cloud project.
             run_id: Of the run.
-            labels: What else is said of it.
+            labels: Its other labels.
             env: Environment variables of every driver and executor (`spark-env:`).
         """
         given = {label(name): label(value) for name, value in labels.items() if name != "deployment"}
@@ -138,12 +138,12 @@ class ClusterPlan:
 
 @dataclass(frozen=True)
 class ManagedCluster:
-    """A cluster that was made for a run.
+    """A cluster that was created for a run.
 
     Attributes:
         name: Its name.
         run_id: Of the run, as a label has it.
-        deployment: Identity of the Dagster deployment that made it, as a label has it; "" where it is not known.
+        deployment: Identity of the Dagster deployment that created it, as a label value; "" if unknown.
         expires: Time in seconds since 1970 after which nothing needs it; None where it is not known.
     """
 
@@ -190,7 +190,7 @@ class ClusterService:
         return self.client("ClusterControllerClient")
 
     def refresh(self) -> None:
-        """Makes a new client, with the credentials that are valid now."""
+        """Creates a new client, with the credentials that are valid now."""
         self.__dict__.pop("clusters", None)
 
     def get(self, name: str) -> Any:
@@ -203,7 +203,7 @@ class ClusterService:
             return None
 
     def delete(self, name: str) -> None:
-        """Asks for the end of a cluster; one that is not there, or is going, is no error."""
+        """Requests the deletion of a cluster; one that does not exist, or is being deleted, is no error."""
         from google.api_core.exceptions import FailedPrecondition, NotFound
 
         try:
@@ -214,7 +214,7 @@ class ClusterService:
             return
 
     def managed(self) -> Iterator[ManagedCluster]:
-        """Returns the clusters that were made for runs, of all deployments, but for those that are being deleted."""
+        """Returns the clusters that were created for runs, of all deployments, except those that are being deleted."""
         query = f"labels.{MANAGED[0]} = {MANAGED[1]}"
         for cluster in self.clusters.list_clusters(request={**self.location, "filter": query}, **CALL):
             if cluster.status.state.name != "DELETING":
@@ -243,12 +243,12 @@ class EphemeralClusters:
     """The cluster of a run.
 
     Attributes:
-        service: Where clusters are.
-        plan: What it is made of.
+        service: The cluster service.
+        plan: Its configuration.
         run_id: Of the run.
-        labels: What else is said of the run.
+        labels: Other properties of the run.
         env: Environment variables of every driver and executor.
-        poll: Seconds between two looks at a cluster that is being made.
+        poll: Seconds between two queries of a cluster that is being created.
         other_steps_ended: Whether no other step of the run can still need the cluster.
     """
 
@@ -268,13 +268,13 @@ class EphemeralClusters:
         return self.plan.cluster_name(self.run_id)
 
     def ensure(self, wanted: Callable[[], bool] = lambda: True) -> str:
-        """Returns the name of the cluster, which runs: made by whichever step comes first.
+        """Returns the name of the cluster once it runs; the first step that needs it creates it.
 
         Args:
             wanted: Whether it is still needed.
 
         Raises:
-            RunnerError: When it cannot be made, or is not needed any more; what there is of it is deleted.
+            RunnerError: When it cannot be created, or is not needed any more; a partial cluster is deleted.
         """
         if self._ready:
             return self.name
@@ -292,7 +292,7 @@ class EphemeralClusters:
                 return self.name
             elif state in _ENDED:
                 self.service.delete(self.name)
-                raise self._reject(f"Dataproc could not make cluster {self.name}: {cluster.status.detail or state}")
+                raise self._reject(f"Dataproc could not create cluster {self.name}: {cluster.status.detail or state}")
             if time.monotonic() > until:
                 self.service.delete(self.name)
                 seconds = f"{self.plan.create_timeout:g}"
@@ -312,7 +312,7 @@ class EphemeralClusters:
         if operation == _OF_ANOTHER:  # the other step did not succeed
             return ""
         if error := self.service.operation_error(operation):
-            raise self._reject(f"Dataproc could not make cluster {self.name}: {error}")
+            raise self._reject(f"Dataproc could not create cluster {self.name}: {error}")
         return operation
 
     def _reject(self, text: str) -> RunnerError:
@@ -331,14 +331,14 @@ class EphemeralClusters:
             self._ready.clear()
 
     def _create(self) -> str:
-        """Asks for the cluster; returns the name of the operation."""
+        """Requests the cluster; returns the name of the operation."""
         from google.api_core.exceptions import AlreadyExists
 
         cluster = self.plan.cluster(self.service.project, self.run_id, self.labels, self.env)
         request = {**self.service.location, "cluster": cluster, "request_id": str(uuid.uuid4())}
         try:
             return str(self.service.clusters.create_cluster(request=request, **CALL).operation.name)
-        except AlreadyExists:  # another step came first
+        except AlreadyExists:  # another step was first
             return _OF_ANOTHER
 
 

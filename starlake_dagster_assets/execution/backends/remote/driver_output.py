@@ -36,7 +36,7 @@ class DriverOutput:
         Args:
             uri: `gs://bucket/…/driveroutput`: what the names of the objects begin with.
             cursor: Bytes read so far, over all objects.
-            over: The driver has ended: a last line without its end counts too, once nothing more comes.
+            over: The driver has ended: a last line without its end counts too, once nothing more arrives.
         """
         read, _, size_before = (cursor or "0:0").partition(":")
         passed = int(read)
@@ -63,7 +63,7 @@ class DriverOutput:
         return bool(self._client.bucket(bucket).blob(name).exists(**_CALL))
 
     def refresh(self) -> None:
-        """Makes a new client, with the credentials that are valid now."""
+        """Creates a new client, with the credentials that are valid now."""
         self.__dict__.pop("_client", None)
 
     @cached_property

@@ -231,7 +231,7 @@ class FargateEnvironment:
         return classify_aws_error(error)
 
     def refresh(self) -> None:
-        """Makes new clients, with the credentials that are valid now."""
+        """Creates new clients, with the credentials that are valid now."""
         for name in ("_ecs", "_logs"):
             self.__dict__.pop(name, None)
 

@@ -80,7 +80,7 @@ def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None
 
 
 def classify_gcp_error(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> ErrorClass:
-    """Whether a call that failed may be made again, and whether it may have taken effect."""
+    """Whether a failed call may be repeated, and whether it may have taken effect."""
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth
 

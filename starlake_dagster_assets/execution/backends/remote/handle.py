@@ -34,7 +34,7 @@ class HandleRunner(Protocol):
 
     @property
     def attempt(self) -> StepAttempt:
-        """The attempt that asks."""
+        """The attempt that requests them."""
         ...
 
     @property
@@ -52,7 +52,7 @@ class RemoteHandle:
     """An execution; see `RunHandle`. It has no id before `submit` or `adopt` is called.
 
     Args:
-        runner: The runner that made it.
+        runner: The runner that created it.
         command: The command.
     """
 
@@ -175,7 +175,7 @@ class RemoteHandle:
     # ------------------------------------------------------------------------------------------------ follow
 
     def lines(self) -> Iterator[Line]:
-        """Yields its lines as they come; ends when it is over.
+        """Yields its lines as they arrive; ends when it is over.
 
         Raises:
             UnreachableError: When its state cannot be read for longer than an outage may take; it goes on.

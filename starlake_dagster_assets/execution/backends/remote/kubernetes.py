@@ -214,7 +214,7 @@ class KubernetesEnvironment:
         return classify_kubernetes_error(error)
 
     def refresh(self) -> None:
-        """Makes new clients, with the credentials that are valid now."""
+        """Creates new clients, with the credentials that are valid now."""
         for name in ("_client", "_jobs", "_core"):
             self.__dict__.pop(name, None)
 

@@ -109,7 +109,7 @@ def validate_config(path: str, values: Mapping[str, Any]) -> None:
     """Validates the sections of a raw configuration.
 
     Args:
-        path: Where it comes from, such as `k8s_config`.
+        path: The option that contains it, such as `k8s_config`.
         values: The configuration.
 
     Raises:
@@ -241,7 +241,7 @@ def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
     """Validates that a raw configuration leaves alone what identifies a Job and runs it exactly once.
 
     Args:
-        path: Where it comes from, such as `k8s_config`.
+        path: The option that contains it, such as `k8s_config`.
         config: The sections.
 
     Raises:

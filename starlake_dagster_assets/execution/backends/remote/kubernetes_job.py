@@ -226,7 +226,7 @@ class PublicText:
         path: Path of the mapping that has it, such as `k8s_config.container_config`.
         name: Its key, or the name of the variable.
         text: The text.
-        is_variable: Whether the name says what it holds: of environment variables, labels and annotations.
+        is_variable: Whether the name describes the value: of environment variables, labels and annotations.
     """
 
     path: str

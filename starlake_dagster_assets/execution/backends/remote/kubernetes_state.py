@@ -99,7 +99,7 @@ def final_status(job: _Object | None, pods: Sequence[_Object]) -> Status | None:
     if pods and _status(pods[-1]).get("phase") == "Failed":
         return _failed(job, pods[-1], ended)
     if failed := _condition(job, "Failed"):
-        reason = _deadline(job) or f"its Pod is gone, deleted or with its node ({_reason_text(failed)})"
+        reason = _deadline(job) or f"its Pod was deleted, alone or with its node ({_reason_text(failed)})"
         return Status("failed", None, reason)
     return None
 
@@ -118,7 +118,7 @@ def find_start_problem(job: _Object, pods: Sequence[_Object], events: Sequence[_
         waiting: _Object = part_of(container_of(pods[-1]), "state", "waiting")
         reason = str(waiting.get("reason") or "")
         if reason not in _NORMAL:
-            what = "its image cannot be pulled" if reason in _IMAGE else "its container cannot be made"
+            what = "its image cannot be pulled" if reason in _IMAGE else "its container cannot be created"
             image = f" ({_image(job)})" if reason in _IMAGE else ""
             return StartProblem(f"{what}{image}: {_reason_text(waiting)}", passes=reason not in _PERMANENT)
         scheduled = _pod_condition(pods[-1], "PodScheduled", "False")

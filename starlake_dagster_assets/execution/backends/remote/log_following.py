@@ -1,4 +1,4 @@
-"""The lines of one remote execution: as they come, and after its end until the log is complete."""
+"""The lines of one remote execution: as they arrive, and after its end until the log is complete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _END = re.compile(
 _LONGEST = 60.0
 """Seconds between two reads of a log that cannot be read."""
 _WHOLE = 20_000
-"""Lines up to which a log is read a second time from its beginning, for lines that came late and out of order."""
+"""Lines up to which a log is read a second time from its beginning, for lines that arrived late and out of order."""
 
 
 class LogFollower:
@@ -60,7 +60,7 @@ class LogFollower:
         if self._refusal is not None:
             return f"it could not be read: {self._refusal.text}"
         if not self._ended:
-            return f"its end marker did not come within {self._policy.settle:g} seconds (log_settle)"
+            return f"its end marker did not arrive within {self._policy.settle:g} seconds (log_settle)"
         gap: Any = getattr(self._environment, "log_gap", None)
         return str(gap(self._execution)) if callable(gap) else ""
 
@@ -70,7 +70,7 @@ class LogFollower:
             yield from self._read()
 
     def rest(self, stop: Event) -> Iterator[Line]:
-        """Reads what comes after the end, until the end marker was read or the time for it is up.
+        """Reads the lines after the end, until the end marker was read or the time for it is up.
 
         The time begins when the log can be read: a throttled or unavailable log service delays the end.
         """
@@ -120,7 +120,7 @@ class LogFollower:
         yield from self._take(lines)
 
     def _missed(self) -> Iterator[Line]:
-        """Reads the log once more from its beginning, for lines that came late and out of order."""
+        """Reads the log once more from its beginning, for lines that arrived late and out of order."""
         if sum(self._given.values()) > _WHOLE:
             return
         try:

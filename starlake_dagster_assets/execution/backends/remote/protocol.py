@@ -24,9 +24,9 @@ class Submission:
     Attributes:
         command: What is run.
         key: Idempotency: the same for every try of one attempt, another one for a deliberate retry.
-        labels: Who asked; each environment makes them fit its own rules.
+        labels: The run and step that requested it; each environment adapts them to its own rules.
         timeout: Seconds after which the environment itself should stop the execution; None = never.
-        wanted: Whether it is still to be started; asked again after a long preparation.
+        wanted: Whether it is still to be started; called again after a long preparation.
     """
 
     command: Command
@@ -36,7 +36,7 @@ class Submission:
     wanted: Callable[[], bool] = lambda: True
 
     def confirm(self) -> None:
-        """Raises where it is not wanted any more; called right before it is sent.
+        """Raises an error if it is not wanted any more; called right before it is sent.
 
         Raises:
             RunnerError: When the caller was interrupted.
@@ -51,9 +51,9 @@ class Status:
 
     Attributes:
         state: `lost` when the environment does not know it any more.
-        exit_code: Of the program; None while it runs, and where it never came to one.
+        exit_code: Of the program; None while it runs, or if it ended without one.
         reason: Why it did not succeed, in the environment's words.
-        url: Where a person looks at it.
+        url: Its page in the console of the service.
         started: Whether the program may have run; False where its container never started.
     """
 
@@ -112,7 +112,7 @@ class Policy:
 
 
 class Environment(Protocol):
-    """A service that runs commands. Every call may fail; `error_class` says what the failure means.
+    """A service that runs commands. Every call may fail; `error_class` classifies the failure.
 
     One whose attribute `is_idempotent` is true takes the same submission twice for one.
     """
@@ -139,7 +139,7 @@ class Environment(Protocol):
         ...
 
     def cancel(self, execution: str) -> None:
-        """Asks the service to end an execution; one that has ended is no error."""
+        """Requests the end of an execution; one that has ended is no error."""
         ...
 
     def classify_error(self, error: Exception) -> ErrorClass:
@@ -147,7 +147,7 @@ class Environment(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Makes new clients, with the credentials that are valid now."""
+        """Creates new clients, with the credentials that are valid now."""
         ...
 
     def close(self) -> None:

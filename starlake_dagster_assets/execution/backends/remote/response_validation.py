@@ -1,4 +1,4 @@
-"""Validates the answers of an `Environment`, whose implementation may come from another package."""
+"""Validates the answers of an `Environment`, whose implementation may be in another package."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def classify_error(environment: Environment, error: Exception) -> ErrorClass:
     text = f"{type(error).__name__}: {error}"
     try:
         found = cast("object", environment.classify_error(error))
-    except Exception as another:  # the implementation may come from another package
+    except Exception as another:  # the implementation may be in another package
         return ErrorClass("fatal", f"{text}. classify_error raised {type(another).__name__}: {another}.")
     if isinstance(found, ErrorClass) and found.kind in _KINDS:
         return found

@@ -27,7 +27,7 @@ class _State:
 
     handles: list[RemoteHandle] = field(default_factory=list[RemoteHandle])
     previous_executions: dict[str, Execution] | None = None
-    """Executions of earlier attempts by job id; None before the execution log was asked."""
+    """Executions of earlier attempts by job id; None before the execution log was read."""
     over: set[str] = field(default_factory=set[str])
     """Job ids of those that are known to run no more."""
 
@@ -38,7 +38,7 @@ class RemoteRunner:
 
     Attributes:
         environment: The service.
-        attempt: Who asks.
+        attempt: The attempt that requests the commands.
         policy: How executions are watched.
         reader: Reads the warehouse; None where nothing can.
         options: Variables of every command, below its own `--options`.

@@ -93,7 +93,9 @@ def test_partitions_of_a_sink(make, kind, tags, cron):
 def test_a_tag_that_names_no_time_is_named(make):
     source = make.source([make.table("orders", tags=("partition=weekly",))])
     triggers = Triggers({"sales.orders": Trigger("sales.orders", "none", "", partitions="sink")}, {})
-    with pytest.raises(ProjectError, match=r"orders.sl.yml:3: sales.orders: the tag `partition=weekly` names no time unit"):
+    with pytest.raises(
+        ProjectError, match=r"orders.sl.yml:3: sales.orders: the tag `partition=weekly` names no time unit"
+    ):
         node_partitions(source, triggers)
 
 

@@ -205,7 +205,7 @@ def test_two_runs_have_two_clusters(server):
 
 def test_a_quota_is_said_and_leaves_nothing(server):
     server.quota = "Insufficient 'CPUS' quota. Requested 20.0, available 4.0."
-    with pytest.raises(RunnerError, match=r"could not make cluster .*Insufficient 'CPUS' quota"):
+    with pytest.raises(RunnerError, match=r"could not create cluster .*Insufficient 'CPUS' quota"):
         resource(server).runner(Project(), StepAttempt("run", "step")).start(command())
     assert not server.clusters
 
@@ -327,7 +327,7 @@ def test_a_cluster_that_cannot_be_made_is_asked_for_once(server):
     runner = resource(server).runner(Project(), StepAttempt("run", "step"))
     for number in (1, 2):
         with pytest.raises(
-            RunnerError, match=r"could not make cluster dataproc-cluster-run: Insufficient 'CPUS' quota"
+            RunnerError, match=r"could not create cluster dataproc-cluster-run: Insufficient 'CPUS' quota"
         ):
             runner.start(command(number))
     assert server.count("CreateCluster") == 1

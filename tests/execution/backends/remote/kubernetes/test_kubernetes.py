@@ -244,7 +244,7 @@ def test_a_pod_that_is_gone_with_its_node(server, scripted, environment):
     server.pods.clear()
     status = one.status(execution)
     assert (status.state, status.exit_code) == ("failed", None)
-    assert "its Pod is gone" in status.reason
+    assert "its Pod was deleted" in status.reason
 
 
 @pytest.mark.parametrize("propagation", ["Foreground", "Background", "Orphan"])
