@@ -223,7 +223,7 @@ def _features(runner: ShellRunner) -> Iterator[Finding]:
         yield Finding("ok", "feature console", "not there: launcher='console' takes a process a transform")
     lines, _ = _run(runner, inspect.help_command("preload"))
     if any("--notReadySentinel" in line for line in lines):
-        yield Finding("ok", "feature notReadySentinel", "supported: `preload` distinguishes missing files from a crash")
+        yield Finding("ok", "feature notReadySentinel", "there: `preload` distinguishes missing files from a crash")
     else:
         yield Finding("ok", "feature notReadySentinel", "not there (before 1.5.15)")
 

@@ -123,7 +123,7 @@ TASK = "transform/kpi/one.sl.yml"
             "freshness-order",
             11,
             "table.metadata.freshness.warn",
-            "the error comes after `24 hours`",
+            "the error is reported after `24 hours`",
         ),
         (
             "load/shop/_config.sl.yml",

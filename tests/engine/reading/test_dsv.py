@@ -159,8 +159,8 @@ def test_names_that_need_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (table(attribute("a"), attribute("A")), "upper from lower"),
-        (table(attribute("a"), attribute("b", rename="A")), "upper from lower"),
+        (table(attribute("a"), attribute("A")), "upper and lower"),
+        (table(attribute("a"), attribute("b", rename="A")), "upper and lower"),
         (table(attribute("a"), format="KAFKA"), "KAFKA"),
         (table(attribute("a"), format="GENERIC"), "GENERIC"),
         (table(attribute("a", "strin")), "Did you mean 'string'"),

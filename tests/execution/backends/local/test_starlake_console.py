@@ -81,7 +81,7 @@ def test_it_is_restarted_once(scripted: Scripted) -> None:
     endings = [ran(runner, transform(name)) for name in names]
     runner.close()
     assert [isinstance(ending, CommandSucceeded) for ending, _ in endings] == [True, False, True, False, True]
-    assert "gone in the middle of the command" in endings[1][0].error
+    assert "ended in the middle of the command" in endings[1][0].error
     assert [call.argv[0] for call in scripted.calls()] == ["console", "console", "transform"]
     assert [job for _, job in endings] == ["job-kpi.a", "job-kpi.a", "job-kpi.b", "job-kpi.b", "job-kpi.c"]
 
