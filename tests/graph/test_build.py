@@ -268,7 +268,7 @@ def test_two_tasks_with_one_name_for_the_command_line(make: SimpleNamespace) -> 
     first, second = make.task("k", "a", "select 1"), make.task("other", "a", "select 1", domain="k", table="b")
     _, problems = build_graph(make.project(first, second))
     assert codes(problems) == ["collision"]
-    assert "both are named k.a" in problems[0].message
+    assert "have the same name: k.a" in problems[0].message
 
 
 def test_where_the_engine_sees_other_edges(make: SimpleNamespace) -> None:
