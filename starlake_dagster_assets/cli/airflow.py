@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, Select, one_of, opened
+from starlake_dagster_assets.cli.options import Env, Exclude, Select, one_of, open_project
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.plural import counted
 
@@ -177,8 +177,8 @@ def export(
 def _source(project: Path | None, env: str | None, definitions: str | None) -> Any:
     """Returns a project, or the graph of definitions."""
     if definitions is None:
-        return opened(project or Path(), env=env)
-    given = opened(project, env=env) if project else None
+        return open_project(project or Path(), env=env)
+    given = open_project(project, env=env) if project else None
     from starlake_dagster_assets.exported_definitions import definitions_graph
 
     return definitions_graph(_loaded(definitions, "--definitions"), given)

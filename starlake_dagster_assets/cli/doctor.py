@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, environment_name, opened, parse_variables
+from starlake_dagster_assets.cli.options import Env, environment_name, open_project, parse_variables
 from starlake_dagster_assets.cli.run import resource_for_environment
 
 __all__ = ["register_doctor"]
@@ -55,7 +55,7 @@ def doctor(
         from starlake_dagster_assets.doctor.environment import examine_environment
 
         resource = resource_for_environment(environment, parse_variables(fields, "--set"))
-        findings = examine_environment(resource, opened(project or Path(), env=env))
+        findings = examine_environment(resource, open_project(project or Path(), env=env))
     for finding in findings:
         found.append(finding)
         if not as_json:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select, one_of, opened
+from starlake_dagster_assets.cli.options import Env, Exclude, ProjectDirectory, Select, one_of, open_project
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.html import to_html
 from starlake_dagster_assets.graph.model import Graph, Node
@@ -113,7 +113,7 @@ def _read(project: Path, env: str | None, partial: bool) -> tuple[Graph, bool]:
 
     Problems of error level go to stderr; those that hide something of the graph end the program unless `partial`.
     """
-    loaded = opened(project, env=env, on_error="skip")
+    loaded = open_project(project, env=env, on_error="skip")
     graph, found = build_graph(loaded.model)
     errors = [problem for problem in dict.fromkeys([*loaded.problems, *found]) if problem.severity == "error"]
     for problem in errors:

@@ -21,7 +21,7 @@ __all__ = [
     "Select",
     "environment_name",
     "one_of",
-    "opened",
+    "open_project",
     "parse_variables",
 ]
 
@@ -96,7 +96,7 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
     return {"parser": parser, "metavar": "|".join(words)}
 
 
-def opened(root: Path, **settings: Any) -> StarlakeProject:
+def open_project(root: Path, **settings: Any) -> StarlakeProject:
     """Returns a project, as `StarlakeProject` takes it.
 
     Raises:

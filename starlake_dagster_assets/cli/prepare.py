@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, opened, parse_variables
+from starlake_dagster_assets.cli.options import Env, Options, ProjectDirectory, open_project, parse_variables
 from starlake_dagster_assets.plural import counted
 
 __all__ = ["register_prepare"]
@@ -33,7 +33,7 @@ def prepare(
     Give the file to StarlakeProject(manifest=…). A component keeps its own: dg utils refresh-defs-state.
     """
     root = project.expanduser().resolve()
-    source = opened(root, env=env, options=parse_variables(options))
+    source = open_project(root, env=env, options=parse_variables(options))
     path = source.prepare(out or root.with_name(f"{root.name}.manifest.json"))
     model, size = source.model, path.stat().st_size
     tables, tasks = len(model.tables), len(model.tasks)

@@ -19,7 +19,7 @@ from starlake_dagster_assets.cli.options import (
     Select,
     environment_name,
     one_of,
-    opened,
+    open_project,
     parse_variables,
 )
 from starlake_dagster_assets.cli.report import report_for
@@ -79,14 +79,13 @@ def run(
     exit code is 1.
     """
     from starlake_dagster_assets.commands.project_source import secrets_of
-    from starlake_dagster_assets.execution.backends.protocol import reports_tables_early, secrets_of_runner
     from starlake_dagster_assets.execution.execute import execute, ordered
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.graph.select import select as select_nodes
     from starlake_dagster_assets.resources.resource_calls import call_resource
 
     given, chosen_fields = parse_variables(options), parse_variables(fields, "--set")
-    source = opened(project, env=env, options=given, on_error="skip")
+    source = open_project(project, env=env, options=given, on_error="skip")
     broken = _errors(source)
     selected = select_nodes(source.whole_graph, select or "*", exclude or None)
     left_out = [node for node in selected if node not in source.graph.nodes]
@@ -98,8 +97,8 @@ def run(
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
         options=given,
-        secrets=secrets_of(source.model) | secrets_of_runner(runner),
-        report_after_command=not reports_tables_early(runner),
+        secrets=secrets_of(source.model) | runner.capabilities.secrets,
+        report_after_command=not runner.capabilities.reports_tables_early,
         policies=policies,
         on_line=_echo if verbose else _drop,
     )

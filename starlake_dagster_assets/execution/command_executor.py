@@ -29,10 +29,7 @@ from starlake_dagster_assets.execution.backends.protocol import (
     Runner,
     WarehouseLockingRunner,
     WarehouseSharingRunner,
-    files_of,
-    has_lossless_log,
     job_id_of,
-    secrets_of_runner,
 )
 from starlake_dagster_assets.execution.engine_events import ReportedEvents
 from starlake_dagster_assets.execution.evidence import CommandEnd
@@ -61,7 +58,7 @@ class CommandExecutor:
         self._runner = runner
         self._audited = audited
         self._settings = settings
-        self._secrets = settings.secrets | secrets_of_runner(runner)
+        self._secrets = settings.secrets | runner.capabilities.secrets
         self._reader = runner.warehouse_reader()
         self._expectation_rows: dict[str, Sequence[ExpectationRow]] = {}
         self._warned: set[str] = set()
@@ -85,12 +82,12 @@ class CommandExecutor:
     @property
     def lossless(self) -> bool:
         """Whether no line of a log can be lost."""
-        return has_lossless_log(self._runner)
+        return self._runner.capabilities.has_lossless_log
 
     @property
     def files(self) -> FileReader | None:
         """Lists the files of loads, where the environment can."""
-        return files_of(self._runner)
+        return self._runner.capabilities.files
 
     def release(self) -> None:
         """Releases the runner's locks on the warehouse."""

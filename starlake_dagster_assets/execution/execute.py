@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import UnreachableError
-from starlake_dagster_assets.execution.backends.protocol import Runner, runs_program
+from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.load_run import LoadRun
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, RunSettings
 from starlake_dagster_assets.execution.run_state import RunState
@@ -42,7 +42,9 @@ def execute(
     loads, transforms = LoadRun(state, runner), TransformRun(state)
     domains, tasks = ordered(source.graph, selection)
     read = {up for task in tasks for up in source.graph.upstream[task.id]}
-    if runs_program(runner) and (text := ignored_settings((n for nodes in domains for n in nodes), source.model)):
+    if runner.capabilities.runs_program and (
+        text := ignored_settings((n for nodes in domains for n in nodes), source.model)
+    ):
         settings.on_line(Line(f"WARN Starlake: {text}"))
     try:
         for nodes in domains:

@@ -49,7 +49,7 @@ class LoadRun:
         self._state = state
         self._executor = state.executor
         self._settings = state.settings
-        self._argv_bytes = min(build.ARGV_BYTES, getattr(runner, "argv_bytes", None) or build.ARGV_BYTES)
+        self._argv_bytes = min(build.ARGV_BYTES, runner.capabilities.argv_bytes or build.ARGV_BYTES)
 
     def load(self, nodes: Sequence[Node]) -> Iterator[_Item]:
         """Runs one `stage` and one `load` for the tables of a domain.

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import starlake_dagster_assets as sda
 from starlake_dagster_assets.dagster_assets.steps import step_intervals
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
 from starlake_dagster_assets.execution.warehouse.sql import SqlReader
 from starlake_dagster_assets.execution.warehouse.sqlalchemy_engines import EngineFactory
@@ -262,7 +263,8 @@ def test_late_rows_are_read_where_the_days_of_rows_are_known(tmp_path, partition
     """The ticks of the 2nd and the 3rd each bring a row of the 1st as well; the first load has all that was there."""
     now = datetime(2025, 3, 9, 1, tzinfo=timezone.utc).timestamp()
     monkeypatch.setattr(step_intervals, "time", SimpleNamespace(time=lambda: now))
-    monkeypatch.setattr(EmbeddedRunner, "counts_partitions", counts is True)
+    capabilities = RunnerCapabilities(has_lossless_log=True, replaces_partitions=True, counts_partitions=counts is True)
+    monkeypatch.setattr(EmbeddedRunner, "capabilities", capabilities)
     if counts is not True:
         monkeypatch.setattr(DuckDBReader, "load_partition_counts", lambda *_: None)
     yaml, table = "metadata/load/sales/_config.sl.yml", "metadata/load/sales/orders.sl.yml"

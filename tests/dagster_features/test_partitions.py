@@ -25,6 +25,7 @@ from starlake_dagster_assets.dagster_assets.specs.partition_values import Partit
 from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.resources import StarlakeResource
 from tests.dagster_features.created_runs import materializations
 from tests.dagster_features.projects import APPLICATION, LOAD, rows, write
@@ -204,7 +205,7 @@ def test_rows_of_no_partition_are_an_update_for_what_reads_the_whole_table(
     tmp_path, instance, monkeypatch, days, is_counted
 ):
     if not is_counted:
-        monkeypatch.setattr(EmbeddedRunner, "counts_partitions", False)
+        monkeypatch.setattr(EmbeddedRunner, "capabilities", RunnerCapabilities(has_lossless_log=True))
         monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.record_partitions", lambda *_: None)
         monkeypatch.setattr(
             "starlake_dagster_assets.execution.warehouse.duckdb.DuckDBReader.partition_counts", lambda *_: None
@@ -234,7 +235,7 @@ def test_rows_of_no_partition_are_an_update_for_what_reads_the_whole_table(
 @LOADS
 def test_where_nobody_counts_the_rows_no_partition_is_green(tmp_path, instance, monkeypatch):
     """An environment whose reader cannot tell: unknown, loudly; and one that can read counts before and after."""
-    monkeypatch.setattr(EmbeddedRunner, "counts_partitions", False)
+    monkeypatch.setattr(EmbeddedRunner, "capabilities", RunnerCapabilities(has_lossless_log=True))
     monkeypatch.setattr("starlake_dagster_assets.engine.writing.audit.Auditor.record_partitions", lambda *_: None)
     deliver(tmp_path, 1, ["2025-03-01", "2025-03-01"])
     world = World(definitions(project(tmp_path), partitions="sink"), instance, tmp_path)
@@ -405,7 +406,7 @@ def test_rows_outside_of_the_replaced_partition_are_refused(tmp_path, instance):
 
 @REPLACE
 def test_an_environment_that_cannot_replace_refuses_by_name(tmp_path, instance, monkeypatch):
-    monkeypatch.setattr(EmbeddedRunner, "replaces_partitions", False)
+    monkeypatch.setattr(EmbeddedRunner, "capabilities", RunnerCapabilities(has_lossless_log=True))
     source = project(tmp_path, "schedule: daily, tags: [partition_write=replace, partition_column=day]")
     world = World(definitions(source, partitions="cron"), instance, tmp_path)
     deliver(tmp_path, 1, ["2025-03-01"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ class World:
 
         project = StarlakeProject(self.root)
         runner = FakeRunner(script, FakeWarehouseReader(audit_rows=self.rows) if self.audited else None)
-        runner.files = StoredFiles(project.model)  # type: ignore[attr-defined]
+        runner.capabilities = replace(runner.capabilities, files=StoredFiles(project.model))
         settings_of_run = RunSettings("job", on_line=lambda line: self.lines.append(line.text), **settings)
         found: dict[str, list[Outcome]] = {}
         for item in execute(project, ["d.a", "d.b"], runner, settings_of_run):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 
-__all__ = ["ExpressionError", "find_node", "named_nodes", "parse_expression"]
+__all__ = ["ExpressionError", "find_condition_node", "named_nodes", "parse_expression"]
 
 _TOKEN = re.compile(r"""\s*(?:(?P<sign>[&|()])|"(?P<quoted>[^"]*)"|'(?P<single>[^']*)'|(?P<name>[^\s&|()"']+))""")
 _DEEPEST = 100
@@ -72,7 +72,7 @@ def named_nodes(ids: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return kept | {node.lower(): node for node in ids}
 
 
-def find_node(name: str, names: Mapping[str, str]) -> tuple[str, str]:
+def find_condition_node(name: str, names: Mapping[str, str]) -> tuple[str, str]:
     """Returns the node id of a name, else a message with the closest name.
 
     Args:
@@ -156,7 +156,7 @@ class _Parser:
         return Upstream(self._node(token.text, token.position))
 
     def _node(self, name: str, position: int) -> str:
-        node, problem = find_node(name, self._names)
+        node, problem = find_condition_node(name, self._names)
         if problem:
             raise ExpressionError(self._text, position, problem)
         return node

@@ -11,7 +11,7 @@ from starlake_dagster_assets.automation.policies.crons import period_of
 from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.expression import (
     ExpressionError,
-    find_node,
+    find_condition_node,
     joined,
     named_nodes,
     parse_expression,
@@ -113,7 +113,7 @@ class UpstreamConditionBuilder:
         found: set[str] = set()
         names = self.settings[node.id].optional_datasets or ()
         for name in names:
-            known, problem = find_node(name, self._names)
+            known, problem = find_condition_node(name, self._names)
             if problem:
                 self.reader.report_setting(node, "optional_datasets", names, problem)
             found.add(known)

@@ -19,7 +19,7 @@ from starlake_dagster_assets.dagster_assets.results.step_outputs import unchange
 from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL, OLDEST_ROW
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
 from starlake_dagster_assets.dagster_assets.specs.preview_rows import as_table, may_be_shown
-from starlake_dagster_assets.execution.backends.protocol import Runner, secrets_of_runner
+from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
@@ -63,7 +63,7 @@ class Results:
         self._reader = runner.warehouse_reader()
         self._fetch = fetch
         self._keys = {node.id: key for key, node in binding.nodes.items()}
-        self._secrets = secrets_of(binding.source.model) | secrets_of_runner(runner)
+        self._secrets = secrets_of(binding.source.model) | runner.capabilities.secrets
         self._lineage = TaskColumnLineage(binding.translator, self._keys)
         self._private = PrivateColumns(lambda: self._lineage.columns, binding.translator.graph, binding.source.model)
         self._samples = Samples(self._reader, self._private, binding.source.model, fetch.samples)

@@ -69,7 +69,7 @@ class LoadPartitions:
         # the keys of all partitions are read once for the tasks of the step
         self._find = PartitionKeyMapper(self._windows) if self._windows is not None else _same
         self._reader = runner.warehouse_reader()
-        self._counts_itself = bool(getattr(runner, "counts_partitions", False))
+        self._counts_itself = runner.capabilities.counts_partitions
         self._before: dict[str, _Counts | None] = {}
 
     def by_rows(self, node: Node) -> bool:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.commands.model import AuditRow, Command, CommandFai
 from starlake_dagster_assets.commands.project_source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt, secrets_of_runner
+from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.outcome import RunSettings
 
@@ -93,7 +93,7 @@ def run_command(command: Command, runner: Runner, log: Any) -> StarlakeCommandRe
         lines.append(line.text)
         listen(line)
 
-    secrets = command.secrets | secrets_of_runner(runner)
+    secrets = command.secrets | runner.capabilities.secrets
     executor = CommandExecutor(runner, RunSettings(job_prefix=command.job_id, secrets=secrets, on_line=take))
     try:
         ending = executor.complete(command)

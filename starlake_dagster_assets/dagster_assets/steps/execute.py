@@ -1,7 +1,7 @@
 """Executes a step: runs the selected nodes, yields their Dagster events, and raises failures at the end."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,7 +40,7 @@ from starlake_dagster_assets.dagster_assets.steps.step_partitions import (
 from starlake_dagster_assets.dagster_assets.steps.step_progress import RunCall, StepProgress
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
 from starlake_dagster_assets.errors import CommandError
-from starlake_dagster_assets.execution.backends.protocol import Runner, reports_tables_early, secrets_of_runner
+from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
 from starlake_dagster_assets.graph.model import Node
@@ -126,7 +126,7 @@ def _run(
     step.requested |= call.nodes
     yield from skipped_asset_events(context, previous, meanwhile)
     wanted = [node.id for node in nodes.values()]
-    hold = (bool(fetch) and not reports_tables_early(runner)) or results.counts_partitions(nodes.values())
+    hold = (bool(fetch) and not runner.capabilities.reports_tables_early) or results.counts_partitions(nodes.values())
     settings = replace(settings, report_after_command=hold)
     guard = GuardedRun(
         binding.translator.get_pre_load,
@@ -177,11 +177,6 @@ class _Variables:
     of: Callable[[Node], Mapping[str, str]]
 
 
-def _replaces(runner: Runner) -> bool:
-    """Whether the environment deletes and inserts a partition (`partition_write=replace`)."""
-    return bool(getattr(runner, "replaces_partitions", False))
-
-
 def _settings(
     context: dg.AssetExecutionContext,
     step: StepProgress,
@@ -208,9 +203,9 @@ def _settings(
         partition=partition,
         environment=replacement_environment(trigger, partition, window),
         invalid_tasks=invalid_partition_tasks(
-            context, nodes, trigger, partition, variables.given, replaces=_replaces(runner)
+            context, nodes, trigger, partition, variables.given, replaces=runner.capabilities.replaces_partitions
         ),
-        secrets=secrets_of(binding.source.model) | secrets_of_runner(runner),
+        secrets=secrets_of(binding.source.model) | runner.capabilities.secrets,
         again=bool(context.retry_number or context.run.parent_run_id),
         previous_loads=previous_loads(context, binding),
         previous_jobs=previous_jobs(context),
@@ -264,8 +259,8 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
 def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
     """Returns the settings per table that a runner uses; settings without effect would only split loads."""
     translator = binding.translator
-    found: dict[str, Any] = {"spark": translator.get_spark_config} if getattr(runner, "uses_spark", False) else {}
-    of_tags: Callable[[Sequence[str]], tuple[str, ...]] | None = getattr(runner, "overrides_of", None)
+    found: dict[str, Any] = {"spark": translator.get_spark_config} if runner.capabilities.uses_spark else {}
+    of_tags = runner.capabilities.overrides_of
     if of_tags is None:
         return found
 

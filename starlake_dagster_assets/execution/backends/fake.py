@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from starlake_dagster_assets._deprecated import renamed_arguments, warn_deprecated
 from starlake_dagster_assets.commands.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Expectation
 
@@ -162,7 +163,7 @@ class FakeRunner:
         lossless_log: bool = True,
         **deprecated: Any,
     ) -> None:
-        self.lossless_log = lossless_log
+        self.capabilities = RunnerCapabilities(has_lossless_log=lossless_log)
         self._scripts: Mapping[str, Script] | Callable[[Command], Script | None] = {} if scripts is None else scripts
         if not callable(self._scripts):
             for words, script in self._scripts.items():

@@ -21,15 +21,11 @@ __all__ = [
     "ReturnedFile",
     "RunHandle",
     "Runner",
+    "RunnerCapabilities",
     "StepAttempt",
     "WarehouseLockingRunner",
     "WarehouseSharingRunner",
-    "files_of",
-    "has_lossless_log",
     "job_id_of",
-    "reports_tables_early",
-    "runs_program",
-    "secrets_of_runner",
 ]
 
 
@@ -66,8 +62,84 @@ def job_id_of(handle: RunHandle, command: Command) -> str:
     return str(getattr(handle, "job_id", "") or command.job_id)
 
 
+@dataclass(frozen=True)
+class ReturnedFile:
+    """A file of a load that was to go back to `stage`.
+
+    Attributes:
+        name: Its name in `stage`: another one where a newer file has its own. Empty where it stays in `ingesting`.
+        reason: Why it stays.
+    """
+
+    name: str = ""
+    reason: str = ""
+
+
+class FileReader(Protocol):
+    """Lists the files of loads in the areas of `SL_DATASETS`: the capability `files` of a runner."""
+
+    failure: str
+    """Reason why they cannot be listed; empty while they can."""
+
+    def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
+        """Returns the marks of the files of a domain by name; None where they cannot be listed.
+
+        `incoming` is the directory that `stage` takes the files of the domain from.
+        A mark begins with the size in bytes and a NUL character. It changes whenever the file is written.
+        """
+        ...
+
+    def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
+        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        ...
+
+    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, ReturnedFile]:
+        """Moves files of a table from `ingesting` to `stage`, for the next load. No file there is overwritten.
+
+        Returns:
+            What became of each file that was in `ingesting`, by its name there.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerCapabilities:
+    """Optional capabilities of a runner; the default of each is that it is missing.
+
+    Attributes:
+        runs_program: Whether commands are run by the Starlake program, instead of an engine in this process.
+        has_lossless_log: Whether no line of a command can be lost before it is read.
+        reports_tables_early: Whether results are yielded as tables are loaded, and facts of the warehouse once the
+            command has ended; otherwise both are yielded at its end.
+        counts_partitions: Whether loads count the rows of each partition that they write (`audit.partitions`).
+        replaces_partitions: Whether transforms delete and insert a partition in one transaction
+            (`partition_write=replace`).
+        uses_spark: Whether the Spark properties of a command have an effect.
+        overrides_of: Returns the environment's settings of a table from its tags; None if it has none per table.
+        files: Lists the files of loads in the areas of `SL_DATASETS`; None if this process does not see them.
+        argv_bytes: Bytes that the names in one command may take; None if the environment sets no limit of its own.
+        secrets: Secret values that commands know and that are never shown.
+    """
+
+    runs_program: bool = False
+    has_lossless_log: bool = False
+    reports_tables_early: bool = False
+    counts_partitions: bool = False
+    replaces_partitions: bool = False
+    uses_spark: bool = False
+    overrides_of: Callable[[Sequence[str]], tuple[str, ...]] | None = None
+    files: FileReader | None = None
+    argv_bytes: int | None = None
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+
 class Runner(Protocol):
     """An execution environment."""
+
+    @property
+    def capabilities(self) -> RunnerCapabilities:
+        """Optional capabilities, which may depend on the options of the runner."""
+        ...
 
     def start(self, command: Command) -> RunHandle:
         """Starts a command; raises `RunnerError` when it cannot be started at all."""
@@ -124,74 +196,6 @@ class AdoptingRunner(Protocol):
         `start` of one of them follows it again instead of submitting it.
         """
         ...
-
-
-@dataclass(frozen=True)
-class ReturnedFile:
-    """A file of a load that was to go back to `stage`.
-
-    Attributes:
-        name: Its name in `stage`: another one where a newer file has its own. Empty where it stays in `ingesting`.
-        reason: Why it stays.
-    """
-
-    name: str = ""
-    reason: str = ""
-
-
-class FileReader(Protocol):
-    """Lists the files of loads in the areas of `SL_DATASETS`: the attribute `files` of a runner; optional."""
-
-    failure: str
-    """Reason why they cannot be listed; empty while they can."""
-
-    def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files of a domain by name; None where they cannot be listed.
-
-        `incoming` is the directory that `stage` takes the files of the domain from.
-        A mark begins with the size in bytes and a NUL character. It changes whenever the file is written.
-        """
-        ...
-
-    def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
-        ...
-
-    def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, ReturnedFile]:
-        """Moves files of a table from `ingesting` to `stage`, for the next load. No file there is overwritten.
-
-        Returns:
-            What became of each file that was in `ingesting`, by its name there.
-        """
-        ...
-
-
-def files_of(runner: Runner) -> FileReader | None:
-    """Returns the reader of the files of loads; None where the environment has none."""
-    return getattr(runner, "files", None)
-
-
-def has_lossless_log(runner: Runner) -> bool:
-    """Whether no line of a command can be lost on its way: an attribute `lossless_log` that is true."""
-    return bool(getattr(runner, "lossless_log", False))
-
-
-def runs_program(runner: Runner) -> bool:
-    """Whether commands are run by the Starlake program: an attribute `runs_program` that is true."""
-    return bool(getattr(runner, "runs_program", False))
-
-
-def reports_tables_early(runner: Runner) -> bool:
-    """Whether results are yielded as tables land instead of when the command has ended: a true attribute `eager`.
-
-    Facts of the warehouse are then reported later.
-    """
-    return bool(getattr(runner, "eager", False))
-
-
-def secrets_of_runner(runner: Runner) -> frozenset[str]:
-    """Returns the secret values that the commands of a runner know: its attribute `secrets`."""
-    return frozenset(getattr(runner, "secrets", ()))
 
 
 # --------------------------------------------------------------------------------------- who requests a command

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import WarehouseError
 from starlake_dagster_assets.execution.backends.fake import FakeHandle, Script, loaded_lines
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
 from starlake_dagster_assets.execution.warehouse.project import warehouse_reader
@@ -52,6 +53,8 @@ class Engine:
         self.code = 0
         self.complete = True
         """Whether the program came to its end, and all lines arrived."""
+
+    capabilities = RunnerCapabilities()
 
     def warehouse_reader(self) -> WarehouseReader | None:
         return self._reader

@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from starlake_dagster_assets.commands.model import Command, CommandFailed, Event, Line, RunResult
 from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
 
 if TYPE_CHECKING:
@@ -60,12 +61,10 @@ class EmbeddedRunner:
     lock_timeout: float = -1
     timeout: float | None = None
 
-    lossless_log: ClassVar[bool] = True
-    """The engine runs in this process."""
-    counts_partitions: ClassVar[bool] = True
-    """Loads count the rows of each partition that they write (`audit.partitions`)."""
-    replaces_partitions: ClassVar[bool] = True
-    """Transforms delete and insert a partition in one transaction (`partition_write=replace`)."""
+    @property
+    def capabilities(self) -> RunnerCapabilities:
+        """Capabilities of the engine, which runs in this process."""
+        return RunnerCapabilities(has_lossless_log=True, counts_partitions=True, replaces_partitions=True)
 
     def start(self, command: Command) -> EmbeddedHandle:
         """Starts a command in a thread.

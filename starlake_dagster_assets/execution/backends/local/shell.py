@@ -21,6 +21,7 @@ from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.backends.local.launchers import Launcher, Program, launch
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ShellHandle", "ShellRunner", "exit_reason", "find_program"]
@@ -62,11 +63,17 @@ class ShellRunner:
     reader: WarehouseReader | None = field(default=None, repr=False)
     files: StoredFiles | None = field(default=None, repr=False)
 
-    runs_program = True
-    lossless_log = True
-    """The lines are read from pipes."""
-    eager = True
-    """Tables are reported as they land, since a JVM takes its time; facts of the warehouse follow at its end."""
+    @property
+    def capabilities(self) -> RunnerCapabilities:
+        """Lines are read from pipes. Spark properties have an effect on a cluster (`SPARK_MASTER_URL`)."""
+        return RunnerCapabilities(
+            runs_program=True,
+            has_lossless_log=True,
+            reports_tables_early=True,
+            uses_spark=bool(self.environ.get("SPARK_MASTER_URL")),
+            files=self.files,
+            secrets=self.secrets,
+        )
 
     def start(self, command: Command) -> ShellHandle:
         """Starts a process.
@@ -105,13 +112,8 @@ class ShellRunner:
     def environ_of(self, command: Command) -> dict[str, str]:
         """Returns the environment of a command."""
         job = {"SL_JOB_ID": command.job_id} if command.job_id else {}
-        spark: Mapping[str, str] = spark_variables(command, self.environ) if self.uses_spark else {}
+        spark: Mapping[str, str] = spark_variables(command, self.environ) if self.capabilities.uses_spark else {}
         return {**self.environ, **dict(command.env), **spark, **job}
-
-    @property
-    def uses_spark(self) -> bool:
-        """Whether Spark properties of tables have an effect: commands run on a cluster (`SPARK_MASTER_URL`)."""
-        return bool(self.environ.get("SPARK_MASTER_URL"))
 
     @property
     def directory(self) -> Path:

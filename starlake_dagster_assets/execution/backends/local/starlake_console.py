@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
@@ -18,7 +19,7 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.launchers import SupervisedProgram, launch
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, exit_reason
-from starlake_dagster_assets.execution.backends.protocol import FileReader, RunHandle, job_id_of
+from starlake_dagster_assets.execution.backends.protocol import RunHandle, RunnerCapabilities, job_id_of
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 
 __all__ = ["ConsoleRunner", "has_console", "supported_by_console"]
@@ -78,10 +79,6 @@ class ConsoleRunner:
         exclusive: Whether the JVM keeps the warehouse to itself, as with a DuckDB file.
     """
 
-    eager = True
-    runs_program = True
-    lossless_log = True
-
     def __init__(self, shell: ShellRunner, *, exclusive: bool) -> None:
         self._shell = shell
         self._exclusive = exclusive
@@ -90,9 +87,9 @@ class ConsoleRunner:
         self._known = True
 
     @property
-    def secrets(self) -> frozenset[str]:
-        """Values that are never shown."""
-        return self._shell.secrets
+    def capabilities(self) -> RunnerCapabilities:
+        """Capabilities of the runner of the other commands, without Spark properties."""
+        return replace(self._shell.capabilities, uses_spark=False)
 
     @property
     def is_locking_warehouse(self) -> bool:
@@ -102,11 +99,6 @@ class ConsoleRunner:
     def warehouse_reader(self) -> WarehouseReader | None:
         """Returns the reader of the audit tables."""
         return self._shell.warehouse_reader()
-
-    @property
-    def files(self) -> FileReader | None:
-        """Lists the files of loads."""
-        return self._shell.files
 
     def start(self, command: Command) -> RunHandle:
         """Gives a command to the JVM, or starts a process for it.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 from starlake_dagster_assets.commands.build import with_options
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import CommandError, RunnerError
-from starlake_dagster_assets.execution.backends.protocol import Execution, FileReader, StepAttempt
+from starlake_dagster_assets.execution.backends.protocol import Execution, FileReader, RunnerCapabilities, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.handle import RemoteHandle
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy, validate_no_secret_options
@@ -46,10 +46,6 @@ class RemoteRunner:
         files: Lists the files of loads; None where this process does not see them.
     """
 
-    runs_program: ClassVar[bool] = True
-    eager: ClassVar[bool] = True
-    """A table is reported when it has evidence, and metadata of the warehouse once the command has ended."""
-
     environment: Environment
     attempt: StepAttempt = field(default_factory=StepAttempt)
     policy: Policy = field(default_factory=Policy)
@@ -60,19 +56,16 @@ class RemoteRunner:
     _state: _State = field(default_factory=_State, init=False, repr=False, compare=False)
 
     @property
-    def argv_bytes(self) -> int | None:
-        """Bytes that one list of names may take; None where the environment sets no limit of its own."""
-        return getattr(self.environment, "argv_bytes", None)
-
-    @property
-    def uses_spark(self) -> bool:
-        """Whether the Spark properties of a command mean anything there."""
-        return bool(getattr(self.environment, "uses_spark", False))
-
-    @property
-    def overrides_of(self) -> Callable[[Sequence[str]], tuple[str, ...]] | None:
-        """Reads the environment's settings of a table from its tags; None where it has none per table."""
-        return getattr(self.environment, "overrides_of", None)
+    def capabilities(self) -> RunnerCapabilities:
+        """Capabilities of every remote environment, with the optional members of this one."""
+        return RunnerCapabilities(
+            runs_program=True,
+            reports_tables_early=True,
+            uses_spark=bool(getattr(self.environment, "uses_spark", False)),
+            overrides_of=getattr(self.environment, "overrides_of", None),
+            files=self.files,
+            argv_bytes=getattr(self.environment, "argv_bytes", None),
+        )
 
     def unfinished(self) -> Sequence[Command]:
         """Returns the commands of earlier attempts of the step whose results were not reported, oldest first.

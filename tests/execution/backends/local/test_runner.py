@@ -341,7 +341,7 @@ def test_spark_properties_of_a_table_reach_a_cluster(tmp_path: Path):
     properties = spark_of(["nightly", "spark_executor_memory=8g", "spark.sql.shuffle.partitions=400"])
     command = Command("load", ("--domains", "sales"), {"A": "1"}, spark=properties, job_id="job-1")
     run = ShellRunner("starlake", tmp_path, environ)
-    assert run.uses_spark
+    assert run.capabilities.uses_spark
     assert run.environ_of(command) == {
         **environ,
         "A": "1",
@@ -350,6 +350,6 @@ def test_spark_properties_of_a_table_reach_a_cluster(tmp_path: Path):
         "--conf spark.sql.shuffle.partitions=400",
     }
     local = ShellRunner("starlake", tmp_path, {})
-    assert not local.uses_spark and "SPARK_CONF_OPTIONS" not in local.environ_of(command)
+    assert not local.capabilities.uses_spark and "SPARK_CONF_OPTIONS" not in local.environ_of(command)
     with pytest.raises(RunnerError, match=r"spark\.a"):
         run.environ_of(Command("load", spark={"spark.a": "$(id)"}))

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeSteps
-from starlake_dagster_assets.execution import command_executor as process
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
+from starlake_dagster_assets.execution.command_executor import CommandExecutor
 
 LAUNCHERS = pytest.mark.parametrize("launcher", ["process", "console"])
 
@@ -76,7 +76,7 @@ def test_a_file_with_a_summary_stays_where_it_is_and_a_retry_says_so(bench: Any)
 
 
 def test_a_retry_where_nobody_sees_the_files_remembers_what_was_taken(bench: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(process, "files_of", lambda runner: None)  # as in a remote environment
+    monkeypatch.setattr(CommandExecutor, "files", None)  # as in a remote environment
     bench.project(["a", "b", "c"])
     (bench.root / "datasets/incoming/sales/c-1.csv").unlink()
     given(bench, do="fail")
