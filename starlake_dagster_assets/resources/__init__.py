@@ -5,6 +5,7 @@
 - `duckdb`, `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one module per environment
 - `dataproc_sweeper`: the sensor that deletes lost clusters
 - `warehouse`: access to the warehouse
+- `resource_calls`: calls of the methods that a resource of another package overrides
 - `variables`: fields with `dg.EnvVar`
 - `pools`: the pool of a DuckDB file
 """

@@ -12,5 +12,6 @@
 - `aws`: clients of AWS
 - `kubernetes`, `kubernetes_client`, `kubernetes_job`, `kubernetes_fields`, `kubernetes_schema`: Kubernetes: client,
   Job and fields
+- `kubernetes_values`: values of fields, validated when definitions load
 - `kubernetes_state`, `kubernetes_log`: state and log of a Job
 """
