@@ -9,6 +9,7 @@ import dagster as dg
 
 from starlake_dagster_assets.environments import origin_of
 from starlake_dagster_assets.errors import PLUGIN_ADVICE, PluginError
+from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.outcome import ResultPolicies
 from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
@@ -24,6 +25,11 @@ def _are_sensors(value: object) -> bool:
     return items is not None and all(isinstance(one, dg.SensorDefinition) for one in items)
 
 
+def _is_runner(value: object) -> bool:
+    methods = (getattr(value, name, None) for name in ("start", "warehouse_reader"))
+    return all(map(callable, methods)) and isinstance(getattr(value, "capabilities", None), RunnerCapabilities)
+
+
 _ANSWERS: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
     {
         "policies": ("ResultPolicies", lambda value: isinstance(value, ResultPolicies)),
@@ -32,10 +38,7 @@ _ANSWERS: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
             "the name of a pool, or None",
             lambda value: value is None or (isinstance(value, str) and value != ""),
         ),
-        "runner": (
-            "an object with the methods start and warehouse_reader",
-            lambda value: all(callable(getattr(value, name, None)) for name in ("start", "warehouse_reader")),
-        ),
+        "runner": ("a Runner: start, warehouse_reader and capabilities, a RunnerCapabilities", _is_runner),
         "sensors": ("a list of SensorDefinition", _are_sensors),
         "single_writer": ("True or False", lambda value: isinstance(value, bool)),
         "validate_against": ("None", lambda value: value is None),
