@@ -41,8 +41,8 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     """Returns the arguments that all tasks of a DAG share: `default_dag_args`, then options with a name.
 
     Args:
-        job: What a DAG configuration says.
-        options: What holds where it does not.
+        job: The options of a DAG configuration.
+        options: The options that it does not set.
         pool: The pool of all tasks, regardless of the configured one; None = the configured one.
 
     Raises:
@@ -167,7 +167,7 @@ class Templates:
     def rooted(self, text: str) -> str:
         """Returns a text of the project with its variables filled in, and the Airflow variable in place of its root.
 
-        The root on the machine that exports says nothing about the one that runs the DAGs.
+        The root on the machine that exports may differ from that on the machine that runs the DAGs.
 
         Args:
             text: The text.

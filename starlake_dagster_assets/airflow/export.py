@@ -40,10 +40,10 @@ class ExportReport:
     Attributes:
         written: Files that are new or changed.
         unchanged: Files that were right.
-        removed: Files of an earlier export that nothing makes any more.
-        notes: What cannot be said in Airflow, by name.
+        removed: Files of an earlier export that are not exported any more.
+        notes: What cannot be expressed in Airflow, by name.
         plan: The content of the files.
-        request: What was asked for.
+        request: The nodes and options that were requested.
     """
 
     written: tuple[str, ...]

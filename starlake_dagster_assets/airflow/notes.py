@@ -193,7 +193,7 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
     elif environment_named(environment).operator_renderer().local_files and (
         preload.incoming_path or preload.pending_path
     ):
-        yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` looks where the project says"
+        yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` reads those of the project"
     if preload.stable_for > 0 and preload.strategy != "ack":
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
 
@@ -208,7 +208,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
     loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
     if silent:
         asks = environment_named(environment).operator_renderer().has_job_ids
-        where = "with --checks tasks ask there" if asks else f"no task can ask there on {environment}"
+        where = "with --checks tasks query it" if asks else f"no task can query it on {environment}"
         yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
         yield (
@@ -228,7 +228,7 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
             "counts as loaded, also without a file; a retry fails, because its result is unknown"
         )
     elif loads and request.granularity == "batch":
-        yield f"loads of {_few(loads)}: a task makes several tables; it tells of all when a file came for one"
+        yield f"loads of {_few(loads)}: a task loads several tables; a file of one of them updates the assets of all"
 
 
 def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:

@@ -28,7 +28,7 @@ def switchable_tasks(dag: DagSpec) -> list[TaskSpec]:
 def proxied_states(
     dags: Sequence[DagSpec], read: Callable[[str], str | None]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Returns the files with the switches, and notes on switches whose task is gone.
+    """Returns the files with the switches, and notes on switches whose task was removed.
 
     Switches that exist keep their values; those of new tasks are off.
 

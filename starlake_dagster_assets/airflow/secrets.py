@@ -24,7 +24,7 @@ def validate_no_secrets(
     Args:
         files: Texts by name.
         project: The project, whose secrets are known.
-        plan: The exported DAGs, which name the files of the project that they were made from.
+        plan: The exported DAGs, which name the files of the project that they are exported from.
         options: Options that no file of the project sets.
 
     Raises:
@@ -51,7 +51,7 @@ def validate_no_secrets(
 def _origin(
     parts: Collection[str], project: ProjectSource, sources: Sequence[str], options: Mapping[str, str]
 ) -> str | None:
-    """Returns the file and the line, or the option, that a secret of an exported file comes from; None if unknown."""
+    """Returns the file and the line, or the option, that contains a secret of an exported file; None if unknown."""
     lines = sorted(_lines_with(parts, project), key=lambda one: (one[0] not in sources, _is_home(one[0]), one))
     option = next((f"option {name}" for name, value in options.items() if any(part in value for part in parts)), None)
     if lines and not (option and _is_home(lines[0][0])):

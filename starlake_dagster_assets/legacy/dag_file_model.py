@@ -23,9 +23,9 @@ class DagTable:
     Attributes:
         domain: `name` of the domain, as the command line is given it.
         name: `name` of the table, as the command line is given it.
-        final_domain: `final_name` of the domain; None where the literal does not say it.
-        final_name: `final_name` of the table; None where the literal does not say it.
-        path: Where the literal says it.
+        final_domain: `final_name` of the domain; None if the literal does not contain it.
+        final_name: `final_name` of the table; None if the literal does not contain it.
+        path: Its path in the literal.
     """
 
     domain: str
@@ -47,7 +47,7 @@ class DagTable:
 
 @dataclass(frozen=True)
 class DagSchedule:
-    """Item of `schedules`: its label (`daily`, `cron1`; None where it says none), its cron, its tables."""
+    """Item of `schedules`: its label (`daily`, `cron1`; None if it has none), its cron, its tables."""
 
     name: str | None
     cron: str | None
@@ -61,11 +61,11 @@ class DagNode:
     Attributes:
         name: `data.name`: the full name of a task, or a table as SQL spells it.
         kind: `data.typ`.
-        sink: `data.sink`: the table that a task writes; the name where the literal says none.
+        sink: `data.sink`: the table that a task writes; by default the name.
         cron: `data.cron`.
-        freshness: `data.freshness`: seconds; 0 = not said.
+        freshness: `data.freshness`: seconds; 0 = not set.
         reads: Keys of its `children`, in order.
-        path: Where the literal says it first.
+        path: Its first path in the literal.
     """
 
     name: str
@@ -109,7 +109,7 @@ class DagContext:
         task_options: `jobs`: the variables of single transforms by full name.
         cron: `cron` of a transform file.
         description: `description`.
-        environment: Where commands run: a name of the registry of environments; None where the file does not say.
+        environment: The execution environment by its registered name; None if the file does not set it.
     """
 
     name: str

@@ -17,7 +17,7 @@ __all__ = ["read_dag_files"]
 
 _TREES = ("dependencies", "task_deps")
 _SETTINGS = ("cluster_id", "spark_executor_cores", "spark_executor_instances", "spark_executor_memory")
-"""Options that a file may also say as variables of its module."""
+"""Options that a file may also set as variables of its module."""
 _ITEMS = frozenset({"StarlakeSchedule", "StarlakeDomain", "StarlakeTable"})
 _WHOLES = frozenset({"StarlakeSchedules", "StarlakeDependencies", "loads"})
 _JOB = re.compile(r"(?:Airflow|Dagster)Starlake(\w+)Job|Starlake(?:Airflow|Dagster)(\w+)Job")
@@ -32,7 +32,7 @@ def read_dag_files(path: str | Path) -> list[DagContext]:
             Python files are left alone.
 
     Returns:
-        What each says, by path.
+        The contents of each, by path.
 
     Raises:
         ProjectError: When there is none, or for what cannot be read in them.

@@ -50,7 +50,7 @@ def definitions_from_dag_context(
     Args:
         files: DAG files that `starlake dag-generate` wrote for Dagster or Airflow, or directories of them.
         project: The project that they were generated from, or the path of its directory: assets have their columns,
-            checks, SQL and lineage from it, and the files say which of them run, when and how. Without it tables and
+            checks, SQL and lineage from it, and the files declare when and how they run. Without it tables and
             tasks are known by name only.
         schedules: Literal of a load file: `[{"schedule", "cron", "domains": [{"name", "tables": [...]}]}]`, or JSON.
         task_deps: Literal of a transform file: a list of trees of `data` and `children`, or its JSON.
@@ -59,13 +59,13 @@ def definitions_from_dag_context(
         jobs: Literal of a transform file: `{"domain.task": {"options": "key=value,…"}}`.
         cron: Literal of a transform file.
         description: Literal of either: the description of the job.
-        execution_environment: a name of the registry of environments, such as `cloud_run`; what the files say, else
+        execution_environment: A registered environment, such as `cloud_run`; by default that of the files, else
             `shell`.
         file: The file that the literals are in (`__file__`): its job is named after it.
         root: The project's directory, without `project`; `SL_ROOT` of `sl_env_var` by default.
         env: `SL_ENV`, without `project`; that of `sl_env_var` by default.
-        starlake: Where Starlake runs, instead of what the options say.
-        automation: What holds for all of them where their options say nothing; everything is stopped by default, until
+        starlake: The resource that runs Starlake, instead of that of the options.
+        automation: Settings of all of them, unless their options set others; everything is stopped by default, until
             you switch it on.
         settings: Anything else that `build_definitions` takes.
 
@@ -102,7 +102,7 @@ def definitions_from_dag_context(
             )
         )
     elif left := [name for name, one in (("options", options), ("jobs", jobs), ("cron", cron)) if one is not None]:
-        text = f"`{left[0]}` belongs to the literals `schedules` or `task_deps`: DAG files say their own."
+        text = f"`{left[0]}` belongs to the literals `schedules` or `task_deps`: DAG files contain their own."
         raise ProjectError([text])
     if not contexts:
         raise ProjectError(["no DAG file: give paths of them, or the literals `schedules` or `task_deps`."])
@@ -135,7 +135,7 @@ def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResou
     homes = {context.environment or said or "shell": context for context in contexts}
     if len(homes) > 1:
         each = ", ".join(f"{name} ({context.file})" for name, context in sorted(homes.items()))
-        hint = "Make definitions of each environment, in a code location of its own, or give `starlake`."
+        hint = "Create definitions for each environment, in a code location of its own, or give `starlake`."
         raise ProjectError([f"the DAG files run in {len(homes)} environments: {each}. {hint}"])
     try:
         kind = environment_named(next(iter(homes))).resource_class()

@@ -37,10 +37,10 @@ def project_of_names(
         variables: Of `sl_env_var`.
 
     Returns:
-        Tables and tasks without columns, files and SQL; tasks read what the trees say.
+        Tables and tasks without columns, files and SQL; tasks read what the trees declare.
 
     Raises:
-        ProjectError: When a task writes into another domain than that of its name: no command line could be made of it.
+        ProjectError: When a task writes into another domain than that of its name: no command line can run it.
     """
     names = _Names(contexts)
     zone = next((zone for one in contexts if (zone := one.options.get("SL_TIMEZONE"))), None)

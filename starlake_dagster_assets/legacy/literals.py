@@ -42,7 +42,7 @@ def read_dag_context(
         jobs: `jobs`: `{"domain.task": {"options": "k=v,k=v"}}`.
         cron: `cron`; the text `None` is none.
         description: `description`.
-        environment: `execution_environment`, or a `template`, whose name says it.
+        environment: `execution_environment`, or a `template`, whose name contains it.
         file: Path of the file, for messages.
         line: Line of the literal, for messages.
 
@@ -191,10 +191,10 @@ class _Reader:
         return DagNode(data.name, kind, data.sink or data.name, cron, data.freshness or 0, path=path), item.children
 
     def _keep(self, node: DagNode, reads: Sequence[tuple[str, str]]) -> None:
-        """Adds a node, or what it says more than the first time."""
+        """Adds a node, or merges it with its previous occurrences."""
         first = self.nodes.get(node.key, node)
         if first.cron and node.cron and first.cron != node.cron:
-            self.wrong(f"{node.path}.data.cron", f"found `{node.cron}`, but {first.path} says `{first.cron}`.")
+            self.wrong(f"{node.path}.data.cron", f"found `{node.cron}`, but {first.path} has `{first.cron}`.")
         self.nodes[node.key] = first.with_more(replace(node, reads=tuple(reads)))
 
     def task_options(self, literal: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:

@@ -55,11 +55,11 @@ class ScheduledNodes:
 
 
 class DagProject:
-    """A project source made of DAG files.
+    """A project source built from DAG files.
 
     Args:
         contexts: The files.
-        base: The project that they were generated from: its graph, columns and checks hold, and the files say which of
+        base: The project that they were generated from: its graph, columns and checks apply; the files declare which of
             its tables and tasks run, when and how. None: tables and tasks are known by name only.
         root: The project's directory, where there is no `base`; `SL_ROOT` of `sl_env_var` by default.
         env: The environment, where there is no `base`; `SL_ENV` of `sl_env_var` by default.
@@ -119,7 +119,7 @@ class DagProject:
 
     @property
     def graph(self) -> Graph:
-        """The project's graph; without the project, what the files' trees say.
+        """The project's graph; without the project, the graph of the files' trees.
 
         Raises:
             ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a circle.
@@ -225,7 +225,7 @@ class DagProject:
             kind, raw, final = "table", said.raw, said.id
         looks = [self._raw.get((kind, raw.lower())), self._final.get((kind, final.lower()))]
         if isinstance(said, DagTable) and said.final_name is not None:
-            looks.reverse()  # older files say `name` and `final_name`; newer ones the final name twice
+            looks.reverse()  # older files have `name` and `final_name`; newer ones the final name twice
         return looks[0] or looks[1]
 
     @cached_property
@@ -233,7 +233,7 @@ class DagProject:
         found = {("table", table.id.lower()): self._ids["table", table.raw] for table in self._plain.tables}
         written = Counter(task.id.lower() for task in self._plain.tasks)
         for task in self._plain.tasks:
-            if written[task.id.lower()] == 1:  # else only the name of the task says which one is meant
+            if written[task.id.lower()] == 1:  # else only the name of the task identifies it
                 found["task", task.id.lower()] = self._ids["task", task.raw]
         return found
 
@@ -301,7 +301,7 @@ def environment_variables(contexts: Iterable[DagContext]) -> Mapping[str, str]:
             if first[0] != str(value):
                 other = first[1].file or first[1].name
                 text = f"gives {name} another value than {other}: one resource runs all files."
-                hint = "Give one `starlake` for all, or make definitions of each and merge them."
+                hint = "Pass one `starlake` for all, or create definitions for each and merge them."
                 problems.append(context.problem("options.sl_env_var", text, hint))
     if problems:
         raise ProjectError(problems)

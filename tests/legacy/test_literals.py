@@ -135,7 +135,7 @@ def test_the_environment_is_said_by_an_enum_or_by_the_name_of_a_template(said: s
                     {"data": {"name": "kpi.a", "typ": "task", "cron": "0 4 * * *"}},
                 ]
             },
-            "load.py:7: dependencies[1].data.cron: found `0 4 * * *`, but dependencies[0] says `0 3 * * *`.",
+            "load.py:7: dependencies[1].data.cron: found `0 4 * * *`, but dependencies[0] has `0 3 * * *`.",
         ),
         ({"jobs": {"a.b": {"options": "x"}}}, "load.py:7: jobs['a.b'].options: found `x`, expected key=value."),
         ({"options": ["x"]}, "load.py:7: options: found a list, expected a dictionary."),

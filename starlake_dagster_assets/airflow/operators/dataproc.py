@@ -46,7 +46,7 @@ _TEXTS = (
 
 @dataclass(frozen=True)
 class Dataproc(Google):
-    """`DataprocSubmitJobOperator`; without `cluster_id` also the operators that make and delete a cluster."""
+    """`DataprocSubmitJobOperator`; without `cluster_id` also the operators that create and delete a cluster."""
 
     has_job_ids: ClassVar[bool] = False
     reserved: ClassVar[tuple[str, ...]] = (

@@ -88,7 +88,7 @@ class OperatorRenderer:
 
         Args:
             name: Of the variable, and of the option.
-            default: Where no option says it; None = the variable must be set.
+            default: Used if no option is set; None = the variable must be set.
             options: Other names of the option.
         """
         known = setting(self.dag.settings, name, *options) or default

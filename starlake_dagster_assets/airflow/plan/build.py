@@ -64,13 +64,13 @@ class Request:
 
     Attributes:
         project: The project.
-        triggers: Who makes each node.
+        triggers: The trigger of each node.
         chosen: Ids of the nodes that get a task; what they read of others becomes an external asset.
         environments: Where commands run.
-        naming: What a translator or definitions say.
+        naming: Keys and metadata by a translator or definitions.
         options: For every DAG.
         split: The property that the nodes of a DAG share in addition to their trigger.
-        granularity: A task a table, or one for all tables of a domain in a DAG.
+        granularity: One task per table, or one for all tables of a domain in a DAG.
         ids: Task ids and URIs like those of starlake-airflow, exactly those, or those of asset keys.
     """
 
@@ -99,7 +99,7 @@ def plan_dags(request: Request) -> Plan:
 
     Raises:
         ProjectError: For names that collide and circles, each by name.
-        CommandError: For names that no command line can say.
+        CommandError: For names that cannot be written on a command line.
     """
     return _Planner(request).plan()
 
@@ -303,7 +303,7 @@ class _Planner:
             sorter.prepare()
         except CycleError as error:
             circle = " -> ".join(reversed(error.args[1]))
-            raise ProjectError([f"{circle}: a circle cannot be said in Airflow. Exclude one of them."]) from error
+            raise ProjectError([f"{circle}: Airflow has no cycles. Exclude one of them."]) from error
         order: list[str] = []
         while sorter.is_active():
             ready = sorted(sorter.get_ready())

@@ -61,7 +61,7 @@ def bundle_names(
         prefix: Begins each name.
         split: What their nodes have in common.
         words: Additional words for a DAG.
-        groups: What a translator says, by node id.
+        groups: The groups of a translator, by node id.
     """
     names: dict[str, None] = {}
     said_of = [words(bundle) for bundle in found]

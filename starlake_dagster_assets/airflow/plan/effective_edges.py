@@ -16,7 +16,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ExportLineage:
-    """A graph and what lies around it.
+    """A graph and the assets around it.
 
     Attributes:
         graph: The nodes of the project.
@@ -39,7 +39,7 @@ class ExportLineage:
         """Returns the assets outside the project that are connected with given nodes only through other such assets.
 
         Args:
-            made: Keys of the nodes that are looked from.
+            made: Keys of the nodes to start from.
         """
         here = set(made)
         read = {key for node, keys in self.outside.items() if self.keys[node] in here for key in keys}

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[\w $-]+")
 def audit_of(project: ProjectSource, environment: EnvironmentName, options: AirflowOptions) -> AuditSchema | None:
     """Returns the audit to query: by the given connection, or by Google's own connection for BigQuery.
 
-    A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be told from others.
+    A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be identified.
 
     Args:
         project: The project.
@@ -47,8 +47,8 @@ def checked(nodes: Iterable[Node], application: Application, *, blocking: bool) 
     """Returns the expectations of nodes that block, or those that do not block.
 
     Args:
-        nodes: What one task makes. A text that blocks one of them blocks all: the rows of one task are asked for.
-        application: Says what an expectation without `failOnError` means.
+        nodes: The nodes of one task. An expectation that blocks one of them blocks all: its rows are queried together.
+        application: Sets the default of `failOnError`.
         blocking: Which.
     """
     named = [item for node in nodes for item in named_expectations(node, application)]

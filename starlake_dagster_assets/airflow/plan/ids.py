@@ -16,7 +16,7 @@ from starlake_dagster_assets.graph.model import Node
 __all__ = ["Ids", "asset_uri", "dag_id", "id_part", "python_names", "task_id", "unique"]
 
 _LONGEST = 240
-"""Airflow refuses ids of 250 characters; prefixes of our own come before some."""
+"""Airflow refuses ids of 250 characters; some get a prefix of ours."""
 _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
 _WORD = re.compile(r"\w")
 

@@ -45,21 +45,21 @@ class AirflowOptions:
 
     Attributes:
         prefix: Begins every DAG id and file name.
-        start_date: Where no `start_date` is said; in the time zone of the project.
-        retries: Where no `retries` is said.
-        retry_delay: Where no `retry_delay` is said: seconds before the first retry, doubled at each further one.
-        max_active_runs: Where no `max_active_runs` is said. Starlake takes no lock: two loads of one table must not run
+        start_date: Default of `start_date`; in the time zone of the project.
+        retries: Default of `retries`.
+        retry_delay: Default of `retry_delay`: seconds before the first retry, doubled at each further one.
+        max_active_runs: Default of `max_active_runs`. Starlake takes no lock: two loads of one table must not run
             at once.
         max_assets: Maximum number of assets per DAG: Airflow's graph page is quadratic in them.
         pool_slots: Deprecated, without effect: the only pool in `pools.json` is that of DuckDB files, with one slot.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
-            `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), where no DAG configuration says them.
+            `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), if no DAG configuration sets them.
         variables_prefix: Begins the names of the Airflow variables that the DAGs read (`starlake_root`,
             `dataproc_region`, …), so that several projects have variables of their own.
         checks: Connection of Airflow to the warehouse, by which tasks query the audit for results of expectations, and
             in a cloud for results of transforms. None = `google_cloud_default` if the audit is in BigQuery and commands
             run on Cloud Run; otherwise no task queries the audit.
-        uri: Of an asset, instead of what `ids` says: `{key}` is its key, percent-encoded, `{name}` the name that
+        uri: Of an asset, instead of that by `ids`: `{key}` is its key, percent-encoded, `{name}` the name that
             starlake-airflow gives to it.
         airlift: Whether each task can be switched to Dagster, by dagster-airlift and `proxied_state/<DAG id>.yaml`.
         airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`: a subclass of
@@ -116,7 +116,7 @@ class Waiting:
 
     Attributes:
         preload: Strategy, interval, timeout.
-        directory: Where the files come in or are staged, as the project says it; "" where it says none.
+        directory: Where the files arrive or are staged, as the project declares it; "" if it does not.
         ack: Path of the ack file, a template of Airflow; "" for other strategies.
         patterns: Regular expressions of Java for the names of the files.
     """
@@ -136,13 +136,13 @@ class TaskSpec:
         kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`; `check` and
             `warn` for the results of expectations; `finish` for the event of a whole DAG, `end` for the result of a run
             whose last tasks do not give it.
-        argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval come on top.
+        argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval are added.
         upstream: Ids of tasks of this DAG.
         inlets: URIs read.
-        outlets: URIs made.
+        outlets: URIs written.
         groups: Task groups around it, outermost first.
         doc: Markdown.
-        owner: Who to ask.
+        owner: The owner in Airflow.
         trigger_rule: Of Airflow; None = all that is upstream succeeded.
         waiting: For `wait`.
         options: `--options` of one transform, in addition to the data interval.
@@ -208,12 +208,12 @@ class DagSpec:
     Attributes:
         id: DAG id, and the name of the file.
         title: One sentence: what it does and when.
-        sources: Files of the project that it was made from.
+        sources: Files of the project that it was exported from.
         schedule: Its schedule; None = started by hand only.
         timezone: Of its dates; IANA name.
         start_date: From when it may run.
         end_date: Until when.
-        catchup: Whether ticks that were missed are made up for.
+        catchup: Whether ticks that were missed are caught up.
         max_active_runs: At the same time.
         tags: For the list of DAGs.
         default_args: Of its tasks.
@@ -271,9 +271,9 @@ class Plan:
         dags: By id, sorted.
         uris: URI by node id.
         places: (DAG id, task id) by node id.
-        external: What no DAG makes and is read, or reads what they make, by URI.
-        pools: Slots of the pools that tasks ask for, by name.
-        notes: What cannot be said in Airflow, by name.
+        external: Assets that no DAG writes, upstream or downstream of the DAGs, by URI.
+        pools: Slots of the pools that tasks use, by name.
+        notes: What cannot be expressed in Airflow, by name.
     """
 
     dags: tuple[DagSpec, ...]

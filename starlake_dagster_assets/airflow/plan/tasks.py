@@ -189,7 +189,7 @@ class TaskBuilder:
         )
 
     def _trigger_rule(self, node: str, here: Sequence[str], bundle: DagNodes) -> str | None:
-        """Returns the trigger rule of a task: a skipped upstream (no file came) stops only what waits for it."""
+        """Returns the trigger rule of a task: a skipped upstream (no file) skips only what waits for it."""
         rule = self.rules.get(node)
         if rule is None or bundle.gated or not is_any(rule):
             return _RULES["clock"]

@@ -27,8 +27,8 @@ def waiting_for(
 ) -> dict[tuple[str, PreLoad], Waiting]:
     """Returns the files that can be waited for, by directory of the domain and pre-load strategy.
 
-    Where commands run elsewhere, their exit code does not tell missing files from a crash: the store itself is looked
-    at, if its files are in one that the provider of the environment knows.
+    Where commands run elsewhere, their exit code is the same for missing files and a crash: the store itself is
+    listed, if its files are in one that the provider of the environment knows.
 
     Args:
         loads: Pre-load strategies of tables, by node id.

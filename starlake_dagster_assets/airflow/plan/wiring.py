@@ -52,7 +52,7 @@ def groups_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> dict[TaskS
 
 
 def wiring(edges: Sequence[Edge], groups: Mapping[TaskSet, str]) -> Iterator[str]:
-    """Yields the statements that make tasks depend on others.
+    """Yields the statements that declare the dependencies of tasks.
 
     Args:
         edges: The dependencies.

@@ -61,7 +61,7 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
 
     Args:
         dag: The DAG.
-        project: What it was made from.
+        project: The project that it is exported from.
         helper: Name of the shared module, in the same folder.
 
     Raises:
@@ -361,7 +361,7 @@ def _moment(moment: datetime, timezone: str) -> str:
 
 
 def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
-    """Returns the documentation of each task; it is last in the file, so that the DAG comes first."""
+    """Returns the documentation of each task; it is last in the file, after the DAG."""
     texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     return "\n\n" + "\n".join(texts) if texts else ""
 

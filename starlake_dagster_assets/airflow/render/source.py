@@ -1,4 +1,4 @@
-"""Python text, laid out as `ruff format` leaves it; values come in through `literal`, templates through `jinja`."""
+"""Python text, laid out as `ruff format` leaves it; values are rendered by `literal`, templates by `jinja`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def document(nodes: Sequence[Node]) -> str:
     """Returns the Markdown of a task; empty if the nodes have only a name.
 
     Args:
-        nodes: What it makes.
+        nodes: The nodes of the task.
     """
     texts = [_document(node) for node in nodes]
     named = [f"**{node.id}**" for node in nodes]
@@ -34,7 +34,7 @@ def title(nodes: Sequence[Node]) -> str:
     """Returns the title of a DAG: its purpose in a few words.
 
     Args:
-        nodes: What it makes, at least one.
+        nodes: The nodes of the DAG, at least one.
     """
     phases: list[str] = []
     for kind, verb in (("table", "Loads"), ("task", "Produces")):

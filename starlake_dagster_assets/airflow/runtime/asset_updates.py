@@ -28,7 +28,7 @@ READ = "sl_read"
 
 _BOUNDS = ("sl_start_date", "sl_end_date")
 _STEPS = (1, 50, 1001)
-"""Numbers of newest events that are asked for, until one of them was read before."""
+"""Numbers of newest events that are queried, until one of them was read before."""
 _OWN_EVENTS = 20
 """Newest events of the task's asset that are searched for one of the same run."""
 
@@ -59,7 +59,7 @@ def run_type(context: Any) -> str:
 def triggering_events(context: Any) -> list[Any]:
     """Returns the events that triggered a run.
 
-    Others are not asked for theirs: in `airflow dags test` of Airflow 2, asking fails after the first task of a run.
+    Other runs are not queried: in `airflow dags test` of Airflow 2, the query fails after the first task of a run.
     """
     kind = run_type(context)
     if kind and not kind.endswith("_triggered"):

@@ -100,7 +100,7 @@ class _CloudLoad:
             return
         record = TryRecord.of(self._attempt, self._areas, resume=True)
         if not record.begun:
-            raise RuntimeError("the result is unknown: the record of this try, which lists its files, is gone.")
+            raise RuntimeError("the result is unknown: the record of this try, which lists its files, was removed.")
         files = self._files(self._areas, record)
         taken = LoadedFiles(record, self._areas, self._spec)
         ending = CommandEnd((), RunResult(0, 0.0), Log(ended=False, understood=False))

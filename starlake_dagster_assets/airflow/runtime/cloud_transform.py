@@ -37,7 +37,7 @@ def end_transform(
             domain, name, CommandEnd((), RunResult(0, 0.0), rows=_audit_rows(hook, table, job))
         )
         if verdict.status == "failed":
-            raise RuntimeError(f"{domain}.{name}: failed: {verdict.reason or f'{table} says so (JOBID {job})'}")
+            raise RuntimeError(f"{domain}.{name}: failed: {verdict.reason or f'see {table} (JOBID {job})'}")
         if verdict.status != "loaded":
             raise RuntimeError(
                 f"{domain}.{name}: unknown: the command ended with exit code 0, and {table} has no row of it (JOBID "

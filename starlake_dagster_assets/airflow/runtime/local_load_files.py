@@ -115,7 +115,7 @@ class WorkerAreas:
         """Moves a file of a table from `ingesting` to `stage` for the next load, and returns its name there.
 
         If `stage` has another file of that name, the older one gets a name that the table's pattern matches as well,
-        and that comes first in alphabetical order if possible. Its time of modification stays.
+        and that is first in alphabetical order if possible. Its time of modification stays.
 
         Args:
             table: The table.

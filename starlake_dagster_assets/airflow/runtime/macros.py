@@ -77,7 +77,7 @@ def _configured(context: Any) -> tuple[str, str] | None:
         raise ValueError(f"sl_start_date is {start!r} and sl_end_date is {end!r}: give both, or neither.")
     moments = [_parsed(text, str(context["dag"].timezone)) for text in (start, end)]
     if moments[0] > moments[1]:
-        raise ValueError(f"sl_start_date {start} comes after sl_end_date {end}.")
+        raise ValueError(f"sl_start_date {start} is after sl_end_date {end}.")
     return _text(moments[0]), _text(moments[1])
 
 

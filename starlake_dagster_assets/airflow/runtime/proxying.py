@@ -198,7 +198,7 @@ def _build(kind: Any, task: Any) -> Any:
 
 
 def _leave_to_dagster(task: Any) -> None:
-    """Makes a task do nothing, because the run of its assets in Dagster does its work."""
+    """Replaces the work of a task by nothing, because the run of its assets in Dagster does it."""
     task._pre_execute_hook, task._post_execute_hook, task.execute = _gate(task), None, _do_nothing  # noqa: SLF001
 
 

@@ -43,7 +43,7 @@ __all__ = ["evaluate_tick"]
 
 _TAG_LENGTH = 500
 _DATES_BEFORE = 2
-"""Earlier dates whose ack files are answered too: of a delivery that came late."""
+"""Earlier dates whose ack files are answered too: of a late delivery."""
 _DATES_AFTER = 1
 """Dates after it: of a writer whose time zone is ahead. Not with a schedule: they are of its next window."""
 _WINDOWS = 30
@@ -83,7 +83,7 @@ class _Tick:
         clock, windows, scan = self.sensor.group.cron_schedule, *self._windows()
         if not windows:
             assert clock is not None
-            return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is still to come.")
+            return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is in the future.")
         for window in windows:
             verdict = self._verdict(window)
             if not isinstance(verdict, NoRunDue):
@@ -207,7 +207,7 @@ class _Tick:
     def _is_catch_up_due(self, window: Window) -> bool:
         """Whether a missed window has files or is to be closed without them, and no table has a load for it.
 
-        The event log is read only for windows with files: there is no load of a window whose files never came. An ack
+        The event log is read only for windows with files: a window without files has no load. An ack
         file that a run of this sensor has answered is deleted.
         """
         sensor, pre_load = self.sensor, self.sensor.group.pre_load
@@ -233,7 +233,7 @@ class _Tick:
 
     @cached_property
     def _covered(self) -> Mapping[str, CoveredIntervals]:
-        """Covered intervals by table; each reads the event log once per tick, when it is asked first."""
+        """Covered intervals by table; each reads the event log once per tick, at the first query."""
         instance, partitions = self.context.instance, self.sensor.partitions
         return {node: CoveredIntervals(instance, [key], partitions) for node, key in self.sensor.keys.items()}
 

@@ -38,9 +38,9 @@ def build_arrival_sensors(
         triggers: Those with a `preload` that waits and the kind `arrival`, or `schedule` with a clock, are taken.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
-        minimum_interval_seconds: Seconds between two looks; by default what each policy says (`poke_interval`).
+        minimum_interval_seconds: Seconds between two ticks; by default that of each policy (`poke_interval`).
         tick_seconds: Seconds for which the answer of a store is waited for; the tick fails after that.
-        jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
+        jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
         tags: Of every run.
 
     Returns:
@@ -136,7 +136,7 @@ def _definition(
 
 
 def _described(group: ArrivalGroup) -> str:
-    what = {"imported": "come in", "pending": "are staged", "ack": "are acknowledged"}[group.pre_load.strategy]
+    what = {"imported": "arrive", "pending": "are staged", "ack": "are acknowledged"}[group.pre_load.strategy]
     when = (
         f" within {group.pre_load.ack_wait_timeout:g} s of {group.cron_schedule.cron}"
         if group.cron_schedule is not None

@@ -28,8 +28,8 @@ def build_freshness_checks(
     An asset has one check: of `error` (severity ERROR), else of `warn` (severity WARN).
 
     Args:
-        translator: Bound to the project; its `get_freshness_policy` says how old an asset may become.
-        nodes: Those that are made.
+        translator: Bound to the project; its `get_freshness_policy` sets how old an asset may become.
+        nodes: Those that are materialized.
         prefix: Prefix of the name of the sensor.
         status: Whether the sensor is on from the start.
 

@@ -39,8 +39,8 @@ def untriggered_upstreams(
     Args:
         project: The project.
         triggers: Of the project.
-        members: Ids of nodes that one trigger makes.
-        made: Ids of all that their job makes.
+        members: Ids of the nodes of one trigger.
+        made: Ids of all nodes of their job.
     """
     found: set[str] = set()
     stack = list(members)
@@ -83,7 +83,7 @@ def split_by_partitions(translator: StarlakeTranslator, triggers: Triggers) -> T
 
 
 def without_translator_conditions(translator: StarlakeTranslator, triggers: Triggers) -> Triggers:
-    """Returns the triggers without the watches of nodes whose `AutomationCondition` comes from the translator.
+    """Returns the triggers without the conditions of nodes whose `AutomationCondition` the translator sets.
 
     Args:
         translator: Bound to the project.

@@ -30,7 +30,7 @@ def build_jobs(
         translator: Defines keys and metadata of the assets.
 
     Returns:
-        Asset jobs by name; their tags say `tags`, `priority_weight` and `max_active_runs` (`job_tags`), and what
+        Asset jobs by name; their tags have `tags`, `priority_weight` and `max_active_runs` (`job_tags`), and what
         retries of their runs repeat (`retry_tags_of`).
     """
     project = project_of(project, "build_jobs")

@@ -72,7 +72,7 @@ def build_lineage_sensors(
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
         timezone: Of data cycles, an IANA name.
-        jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
+        jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
         tags: Of every run.
         deprecated: `settle` and `tick_seconds`, which have no effect any more.
 
@@ -196,7 +196,7 @@ def _sensor(
             metadata={"starlake/watched": ups[:_TEXT_LENGTH], "starlake/makes": makes[:_TEXT_LENGTH]},
         )
         def sensor(context: dg.MultiAssetSensorEvaluationContext) -> Any:
-            context.update_cursor("")  # Dagster asks for it; nothing is remembered
+            context.update_cursor("")  # Dagster requires it; no state is stored
             return tick(context)
 
     return sensor

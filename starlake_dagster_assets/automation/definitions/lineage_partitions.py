@@ -99,7 +99,7 @@ class PartitionTable:
     # ------------------------------------------------------------------------------------------------------ candidates
 
     def _candidates(self) -> list[str]:
-        """Returns the partitions with an update that they may not have read; those without a run for it come first."""
+        """Returns the partitions with an update that they may not have read; those without a run for it are first."""
         since = 0 if self._facts.all_history(self._node) else self.first
         found: list[tuple[bool, str]] = []
         older: list[str] = []

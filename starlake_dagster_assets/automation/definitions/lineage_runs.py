@@ -17,7 +17,7 @@ __all__ = ["JobPlan", "PlannedRun"]
 
 _TAG_LENGTH = 500
 _MOST_RUNS = 25
-"""Runs of one job that one tick asks for; more partitions follow with the next ticks."""
+"""Runs of one job that one tick requests; more partitions follow with the next ticks."""
 _MOST_REASONS = 8
 
 

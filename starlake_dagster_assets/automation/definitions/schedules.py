@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _MOST = 100
-"""Runs that one tick asks for; the next tick goes on where it stopped."""
+"""Runs that one tick requests; the next tick continues where it stopped."""
 _TEXT = 500
 _Window = tuple[datetime, datetime]
 
@@ -49,10 +49,10 @@ class ScheduleGroup:
         name: Of the schedule.
         job: Name of the job.
         cron_schedule: When.
-        nodes: Ids of what a run makes, in topological order.
+        nodes: Ids of the nodes of a run, in topological order.
         partitions: What they are partitioned by; None = unpartitioned.
-        is_whole_job: Whether that is all that the job makes.
-        concurrent: Tables that they read and that other runs make at the same time, without waiting for them.
+        is_whole_job: Whether these are all nodes of the job.
+        concurrent: Tables that they read and that other runs write at the same time, without waiting for them.
     """
 
     name: str
@@ -75,17 +75,17 @@ def build_schedules(
 ) -> list[dg.ScheduleDefinition]:
     """Builds a schedule per clock of a job.
 
-    A tick asks for one run: of the partition whose window has just closed, or of unpartitioned assets with the data
+    A tick requests one run: of the partition whose window has just closed, or of unpartitioned assets with the data
     interval from the tick before to this one in its tags. Partitions of another grid than the clock's, as of a sink,
-    are asked for one by one, those that have closed since the tick before. Outside `start_date` and `end_date` a tick
-    says so and asks for nothing. With `catchup` it asks for the intervals that have no run yet as well.
+    are requested one by one, those that have closed since the tick before. Outside `start_date` and `end_date` a tick
+    is skipped with that reason. With `catchup` it also requests the intervals that have no run yet.
 
     Args:
         project: The project, or the path of its directory.
         triggers: Those of the kind `schedule` and without files to wait for are taken.
         translator: Defines keys and metadata of the assets.
         status: Whether the schedules are on from the start.
-        jobs: The jobs of the triggers by name (`build_jobs`); made here by default.
+        jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
         tags: Of every run.
 
     Returns:
@@ -148,7 +148,7 @@ def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.Partitions
 
 
 def _labels(translator: StarlakeTranslator, clocks: Sequence[CronSchedule]) -> list[str]:
-    """Returns a label per schedule of a job; "" where there is one. Others that come or go change no label."""
+    """Returns a label per schedule of a job; "" where there is one. Adding or removing others changes no label."""
     if len(clocks) == 1:
         return [""]
     presets = {cron: name for name, cron in translator.project.application.schedule_presets.items()}
@@ -285,11 +285,11 @@ def nothing_due(clock: CronSchedule, moment: datetime) -> str:
     at = moment.astimezone(ZoneInfo(clock.timezone)).isoformat()
     if window_before(cron_partitions(clock), moment):
         if clock.catchup:
-            return f"Nothing to make at {at}: each interval that has ended has a run or a materialization."
-        return f"Nothing to make at {at}: no partition has closed since the tick before."
+            return f"Nothing to materialize at {at}: each interval that has ended has a run or a materialization."
+        return f"Nothing to materialize at {at}: no partition has closed since the tick before."
     said = [
         f"{name} is {bound.isoformat()}"
         for name, bound in (("start_date", clock.start), ("end_date", clock.end))
         if bound is not None
     ]
-    return f"Nothing to make at {at}: its data interval is outside of the dates; {', '.join(said)}."
+    return f"Nothing to materialize at {at}: its data interval is outside of the dates; {', '.join(said)}."

@@ -58,7 +58,7 @@ def build_schedule_from_starlake_selection(
         translator: The translator of the assets, if a project is passed and the translator changes asset keys.
 
     Returns:
-        The schedule, for `dg.Definitions(schedules=[…])`; the job comes with it.
+        The schedule, for `dg.Definitions(schedules=[…])`; it includes the job.
 
     Raises:
         SelectionError: When the selection names no table and no task.

@@ -23,10 +23,10 @@ class SensorStates:
         instance: The instance.
         triggers: Of the project.
         keys: Asset key by node.
-        repository: The code location, where it is known; else sensors are on as `status` of the triggers says, and
+        repository: The code location, where it is known; else sensors are on as `status` of the triggers is, and
             those of conditions are on.
         location: Name of the code location.
-        ticking: Name of the sensor whose tick asks; where the instance does not say that it is on, nothing is known of
+        ticking: Name of the sensor whose tick queries; if the instance does not record it as on, nothing is known of
             the others, and they are on. So it is where a person tests a sensor in the UI.
     """
 

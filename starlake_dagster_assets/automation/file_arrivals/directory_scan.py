@@ -21,7 +21,7 @@ class FileSet:
 
     Attributes:
         names: Their names.
-        digest: Of their names, sizes and stamps: another one whenever a file comes, goes or is written.
+        digest: Of their names, sizes and stamps: changes whenever a file arrives, is removed or is written.
         marks: `mark_of` each file.
     """
 
@@ -110,8 +110,8 @@ class FileMatcher:
 
     Args:
         tables: By node id; of one domain.
-        others: All tables of that domain: a file that one of them takes is not said to match no pattern.
-        staged: Whether the stage area is looked at, where `load` asks for no ack file any more.
+        others: All tables of that domain: a file that one of them takes is not reported as without a pattern.
+        staged: Whether the stage area is listed, where `load` requires no ack file any more.
     """
 
     def __init__(self, tables: Mapping[str, Table], others: Sequence[Table] = (), *, staged: bool = False) -> None:

@@ -29,10 +29,10 @@ class Window:
 
     Attributes:
         start: The tick, seconds since 1970.
-        end: When it closes; files that come later are loaded with its interval all the same.
+        end: When it closes; files that arrive later are still loaded with its interval.
         following: The next tick.
         interval: The data interval of its runs: from the tick before to the tick.
-        is_missed: Whether a newer tick has come since (`catchup`).
+        is_missed: Whether there is a newer tick since (`catchup`).
         was_scanned_before_end: Whether the sensor ran before the window closed; if not, files wait for the next one.
     """
 
@@ -80,7 +80,7 @@ class ArrivalRun:
         text = f"run {self.id} ({self.status} for {duration_text(age)})"
         if age < _LONG or self.status == "QUEUED":
             return text
-        return f"{text}: if its process is gone, terminate it, or set `run_monitoring` in dagster.yaml"
+        return f"{text}: if its process has ended, terminate it, or set `run_monitoring` in dagster.yaml"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def unstable_since(
 ) -> dict[str, tuple[str, float]]:
     """Returns digest, and time since which it is unchanged, of each set that write times do not prove complete.
 
-    A set is stable once its youngest file was written `wait` seconds ago. Where the store says no time of writing, or
+    A set is stable once its youngest file was written `wait` seconds ago. Where the store has no time of writing, or
     one in the future, it is stable once it has been the same for as long.
 
     Args:
@@ -192,7 +192,7 @@ def evaluate_arrival(
         return _arrival(name, scan, ready, loadable, window)
     parts = [
         *_tables_of_active_runs(scan, {unit: busy[unit] for unit in stable if unit in busy}),
-        *([f"{_names(scan, stable)} came after the window"] if is_over and stable else []),
+        *([f"{_names(scan, stable)} arrived after the window"] if is_over and stable else []),
         *_changing(scan, changing, wait),
         *_files_of_requested_runs(scan, {unit: requested[unit] for unit in mine if unit in requested}),
         *_observed(scan, scan.sets.keys() - set(mine)),
@@ -239,14 +239,14 @@ def _missing(scan: DirectoryScan, runs: Sequence[ArrivalRun], others: Collection
 def _of_window(scan: DirectoryScan, window: Window, missing: str) -> str:
     opened, following = instant(window.start), instant(window.following)
     if window.is_missed:
-        return f"The window that opened at {opened} was missed and is made up for (catchup)."
+        return f"The window that opened at {opened} was missed and is caught up now (catchup)."
     if scan.at < window.end:
         return f"The window that opened at {opened} closes in {duration_text(window.end - scan.at)}."
     if not window.was_scanned_before_end:
         closed = f"The window that opened at {opened} closed before the first tick of the sensor"
         return f"{closed}; the next one opens at {following}."
     without = f" without {missing}" if missing else ""
-    return f"The window that opened at {opened} closed{without}; files that come before {following} belong to it."
+    return f"The window that opened at {opened} closed{without}; files that arrive before {following} belong to it."
 
 
 def _loaded(runs: Sequence[ArrivalRun], others: Mapping[str, str]) -> str:

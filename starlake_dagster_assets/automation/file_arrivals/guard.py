@@ -1,6 +1,6 @@
 """The guard in a run: before tables are loaded it looks once more whether their files are there.
 
-A run that a person started, or that waited in a queue while the files were taken away, says so and is green; only what
+A run that a person started, or that waited in a queue while the files were removed, reports it and succeeds; only what
 cannot be determined is a failure.
 """
 
@@ -37,11 +37,11 @@ class GuardedRun:
     """The guard of one run, which `RunSettings.not_ready` calls.
 
     Args:
-        pre_load: The policy of a table; its `guard` says who looks: `files`, `cli` or `none`.
+        pre_load: The policy of a table; its `guard` selects the check: `files`, `cli` or `none`.
         source: The project.
         runner: Where `starlake preload` runs, for `guard="cli"`.
         settings: Of the run.
-        tags: Of the run: what the sensor that asked for it has seen.
+        tags: Of the run: what the sensor that requested it has found.
         tables: All tables that the run loads: the run waits once for their unstable files, not once per domain.
         log: Logs a message before the run waits.
     """
@@ -100,7 +100,7 @@ class GuardedRun:
         return (
             f"no file was loaded, and {listed(files.names)} lie in {check.directory} ({option}) as before: Starlake "
             f"takes the files of domain {check.domain.name} from {looks} ({check.domain.location}). "
-            f"Next: make {option} and the `directory` of the domain the same place."
+            f"Next: set {option} and the `directory` of the domain to the same path."
         )
 
     def note_files_elsewhere(self, nodes: Sequence[Node]) -> None:

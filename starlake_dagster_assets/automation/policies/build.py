@@ -113,7 +113,7 @@ class _Builder:
         self.reader = OptionReader(model, self._everywhere)
         self._dags = DagConfigs(model, self.reader)
         self._left_out: dict[PartitionObstacle, list[Node]] = {}
-        """Nodes that are left unpartitioned although the project asks for partitions, by cause."""
+        """Nodes that are left unpartitioned although the project configures partitions, by cause."""
         self._needed: dict[str, list[str]] = {}
         """Upstreams that run first in the job of a node (`run_dependencies_first`)."""
 
@@ -266,7 +266,7 @@ class _Builder:
         """Returns how a node is partitioned, and the column of `partition_write=replace`.
 
         A node whose write strategy does not allow partitions is left unpartitioned, with a warning; where the node
-        itself asks for partitions, it is an error. APPEND is not an error: a second run of a partition fails instead.
+        itself configures partitions, it is an error. APPEND is not an error: a second run of a partition fails instead.
         """
         settings = self._settings[node.id]
         replaces = node.kind == "task" and settings.partition_write == "replace"
@@ -294,7 +294,7 @@ class _Builder:
     def _is_untimed(self, node: Node, *, is_asked: bool) -> bool:
         """Whether no setting or attribute shows that the sink of a node has time partitions.
 
-        A column that is described with another type is told only where the node itself asks for partitions.
+        A column that is described with another type is reported only if the node itself configures partitions.
         """
         if any(tag.lower().startswith("partition=") for tag in node.tags):
             return False

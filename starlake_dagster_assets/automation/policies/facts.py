@@ -1,4 +1,4 @@
-"""Facts of the event log that the evaluation of lineage asks for, without Dagster."""
+"""Facts of the event log that the evaluation of lineage queries, without Dagster."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class UpstreamUpdate:
         time: Seconds since 1970.
         run: Id of its run; empty where it was reported from outside.
         window: Data interval of its partition, where that is one of time.
-        indirect: Whether it belongs to another partition of the target: of an upstream without partitions. It makes no
-            run due alone.
+        indirect: Whether it belongs to another partition of the target: of an upstream without partitions. Alone,
+            it makes no run due.
         excluded_by: Id of the run that materialized the target and left out updates of the upstream, because they are
             outside its data interval; empty where there is none. The storage id is then that of its materialization.
     """

@@ -34,7 +34,7 @@ def union_of_intervals(
     """Returns the interval from the first start to the last end of some updates.
 
     Args:
-        declared: Interval of each update: of its partition or of the run that made it; None where there is none.
+        declared: Interval of each update: of its partition or of the run that wrote it; None where there is none.
         now: An interval that ends later is that of a window which is still open: nothing is known of its end.
         cycle: `data_cycle`: a cron; the interval is then that of the closed cycles which the updates belong to.
         timezone: Time zone of `cycle`, an IANA name.
@@ -76,7 +76,7 @@ def continued(window: Interval, last: datetime, *, appends: bool) -> Interval:
 
     Args:
         window: From the tick before to this one.
-        last: End of the last interval. One that lies between the two ticks before leaves a gap.
+        last: End of the last interval. One between the two ticks before leaves a gap.
         appends: Whether rows of the last interval must not be written again.
     """
     start, end, at = (moment.timestamp() for moment in (*window, last))

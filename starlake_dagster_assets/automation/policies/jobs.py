@@ -36,7 +36,7 @@ class JobGroups:
         dags: The DAG configurations.
         settings: What holds for the job of a node.
         owners: The triggers, upstream first; their jobs are found here.
-        needed: What else the job of a node makes.
+        needed: The other nodes of the job of a node.
         prefix: What all names begin with.
     """
 

@@ -45,7 +45,7 @@ class PreLoad:
         pending_path: `pending_path`: where `pending` looks, instead of the domain's stage area.
         global_ack_file_path: `global_ack_file_path`: the file that `ack` waits for; may name `{domain}`,
             `{SL_DATASETS}` and the date.
-        ack_wait_timeout: `ack_wait_timeout`: seconds after the tick of a schedule in which the files may still come.
+        ack_wait_timeout: `ack_wait_timeout`: seconds after the tick of a schedule in which the files may still arrive.
         poke_interval: `pre_load_poke_interval`: seconds between two looks.
         soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
         stable_for: Seconds that a file must have kept its size and time before it counts.
@@ -77,9 +77,9 @@ class CronSchedule:
     Attributes:
         cron: The expression.
         timezone: IANA name.
-        start: `start_date`: data intervals that begin before are not made; without offset a time of the time zone.
+        start: `start_date`: data intervals that begin before are not requested; without offset a time of the time zone.
         end: `end_date`: nor those that begin after.
-        catchup: `catchup`: intervals that were missed, since the start or the last one made, are made up for.
+        catchup: `catchup`: intervals that were missed, since the start or the last run, are caught up.
     """
 
     cron: str
@@ -120,11 +120,11 @@ class UpstreamCondition:
     Attributes:
         condition: Over the nodes that are watched.
         optional: `optional_dataset_enabled` and tags: watched, but never waited for.
-        slower: Upstreams made less often than the node: their last state counts, they are not waited for.
+        slower: Upstreams updated less often than the node: their last state counts, they are not waited for.
         freshness: `freshness` of upstreams in seconds, by node id; it widens the data cycle (`beyond`).
         gate: `require_fresh_upstreams`: an update that is older than the freshness of its upstream does not count.
         present: Watched nodes that must have been materialized at least once: what reads them would fail without.
-        data_cycle: `data_cycle`: cron of the cycle in which the upstreams must be made together; None = no cycle.
+        data_cycle: `data_cycle`: cron of the cycle in which all upstreams must be materialized; None = no cycle.
         beyond: `beyond_data_cycle_enabled`: a cycle is wider by the `freshness` of an upstream, on both sides.
         min_interval: `min_timedelta_between_runs`: seconds between two runs.
         all_history: `history=all`: partitions are due for updates from before the first run, too.
@@ -196,7 +196,7 @@ class Job:
         file: Name of its DAG file without the suffix, as `filename` renders it; "" where there is none.
         schedule: Name of its schedule, as Starlake has it, where that DAG file has several; else "".
         tags: `tags`.
-        options: `options` as they stand, for what is not said by the fields.
+        options: `options` as they stand, for those without a field here.
         pool: `default_pool`.
         retries: `retries`.
         retry_delay: `retry_delay`, seconds.

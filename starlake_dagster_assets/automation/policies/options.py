@@ -198,7 +198,7 @@ def merged(*said: NodeSettings) -> NodeSettings:
     """Merged settings: the first source that sets an option takes precedence.
 
     Args:
-        said: The nearest first.
+        said: The most specific first.
     """
     values: dict[str, Any] = {}
     for settings in reversed(said):

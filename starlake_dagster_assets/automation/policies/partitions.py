@@ -37,7 +37,7 @@ REASONS: Mapping[PartitionObstacle, str] = MappingProxyType(
         "view": "a view shows the window of the last run only",
         "days": "OVERWRITE_BY_PARTITION by a column of dates replaces whole days, and the partitions are shorter",
         "statements": "own statements, templates and Python scripts do not declare what they replace",
-        "load": "writeStrategy OVERWRITE replaces the whole table with each load, so earlier partitions would be gone",
+        "load": "writeStrategy OVERWRITE replaces the whole table with each load, which deletes earlier partitions",
         "untimed": "the project does not describe the column of sink.partition as a date or timestamp",
     }
 )

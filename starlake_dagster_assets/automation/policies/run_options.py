@@ -25,7 +25,7 @@ __all__ = [
 OPTIONS = "starlake/options"
 """Run tag: variables of the transforms of the run."""
 CONFLICT = "starlake/options_conflict"
-"""Run tag: why the run must fail: its upstreams were made with variables that contradict each other."""
+"""Run tag: why the run must fail: its upstreams were materialized with contradictory variables."""
 
 RunOptions = Mapping[str, Mapping[str, str]]
 """Variables by section: `all`, or the name of a task as `transform --name` takes it."""
@@ -114,8 +114,8 @@ def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, s
     if not wrong:
         return found, ""
     return found, (
-        f"The upstreams were made with options that contradict each other: {'; '.join(wrong)}. "
-        f"Start this run with the tag `{OPTIONS}` that is meant and without `{CONFLICT}`, or make the upstreams again."
+        f"The upstreams were materialized with contradictory options: {'; '.join(wrong)}. "
+        f"Start this run with the tag `{OPTIONS}` that is meant and without `{CONFLICT}`, or rerun the upstreams."
     )
 
 

@@ -226,7 +226,7 @@ class PartitionSettings(SettingsGroup):
     Attributes:
         by: `none` (default): unpartitioned; `cron`: a scheduled node is partitioned by its cron; `sink`: a node is
             partitioned by the partition column of its sink (`partitions`).
-        write: `strategy` (default): a partition is written as `writeStrategy` says; `replace`: its rows are deleted
+        write: `strategy` (default): a partition is written as `writeStrategy` declares; `replace`: its rows are deleted
             and inserted in one transaction, on the embedded engine only (`partition_write`).
         column: The column that `replace` compares with the partition; the first of `sink.partition` by default
             (`partition_column`).

@@ -1,4 +1,4 @@
-"""Settings of tables, tasks and DAG configurations that say when they run, by the names of Starlake's options."""
+"""Settings of when tables, tasks and DAG configurations run, by the names of Starlake's options."""
 
 from __future__ import annotations
 

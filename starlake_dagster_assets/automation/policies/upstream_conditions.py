@@ -36,12 +36,12 @@ def has_expression(settings: NodeSettings) -> bool:
 
 @dataclass(frozen=True)
 class UpstreamConditionBuilder:
-    """Makes the watches of the tasks that follow what they read.
+    """Builds the conditions of the tasks that run after updates of their upstreams.
 
     Attributes:
         project: The models.
         graph: The graph.
-        order: Every table and task that can be made, upstream first.
+        order: Every table and task that can be materialized, upstream first.
         settings: Of every node.
         clocks: The cron of the nodes that have one.
         reader: Takes what is wrong.

@@ -110,7 +110,7 @@ def test_a_run_that_does_not_end_is_named_with_its_age_and_what_to_do(world, inc
     write(incoming, "orders_2.csv")
     reason = here.tick()
     assert f"run {run.run_id} (STARTED for 3 d " in reason
-    assert "): if its process is gone, terminate it, or set `run_monitoring` in dagster.yaml" in reason
+    assert "): if its process has ended, terminate it, or set `run_monitoring` in dagster.yaml" in reason
 
 
 def test_a_run_by_hand_holds_its_tables_too(world, incoming, clock):
@@ -515,7 +515,7 @@ def test_a_tick_of_a_schedule_opens_a_window_for_its_files(world, incoming, cloc
         file.unlink()
     clock.now = SIX + 3600
     reason = here.tick()
-    assert "closed without files of sales.customers; files that come before 2024-05-03 04:00:00 UTC belong" in reason
+    assert "closed without files of sales.customers; files that arrive before 2024-05-03 04:00:00 UTC belong" in reason
     assert f"Loaded in it: orders_1.csv (run {here.instance.get_runs()[1].run_id}) and items_1.csv" in reason
     write(incoming, "customers_late.csv")
     (request,) = here.settled()
@@ -548,7 +548,7 @@ def test_a_cron_opens_one_window_in_the_night_in_which_the_clocks_go_back(world,
             os.utime(file, (0, 0))
         asked = here.tick()
         ends += [one.tags["starlake/data_interval_end"] for one in asked] if isinstance(asked, list) else [asked]
-    assert "came after the window" in ends[0]
+    assert "arrived after the window" in ends[0]
     assert ends[1] == "2024-10-27T02:30:00+01:00"
 
 
@@ -559,7 +559,7 @@ def test_a_window_that_closes_without_files_is_a_skip(world, clock):
     clock.now = SIX + 3600
     assert here.tick().endswith(
         "nothing is there. The window that opened at 2024-05-02 04:00:00 UTC closed without files of sales.customers, "
-        "sales.items and sales.orders; files that come before 2024-05-03 04:00:00 UTC belong to it."
+        "sales.items and sales.orders; files that arrive before 2024-05-03 04:00:00 UTC belong to it."
     )
 
 
@@ -631,7 +631,7 @@ def test_a_window_that_was_over_before_the_sensor_was_there_does_not_fail(world,
     clock.now = SIX + 4 * 3600
     write(incoming, "orders_1.csv")
     reason = here.settled()
-    assert "orders_1.csv came after the window. The window that opened at 2024-05-02 04:00:00 UTC closed " in reason
+    assert "orders_1.csv arrived after the window. The window that opened at 2024-05-02 04:00:00 UTC closed " in reason
     assert "before the first tick of the sensor; the next one opens at 2024-05-03 04:00:00 UTC" in reason
 
 
@@ -678,7 +678,7 @@ def test_an_ack_of_a_window_has_the_date_of_its_tick(world, tmp_path, clock):
 def test_before_the_first_tick_nothing_is_looked_at(world, clock):
     start = datetime(2030, 1, 1, tzinfo=timezone.utc)
     here = world(PreLoad("imported"), cron=CronSchedule("0 6 * * *", "UTC", start=start))
-    assert here.tick() == "The first tick of 0 6 * * * is still to come."
+    assert here.tick() == "The first tick of 0 6 * * * is in the future."
 
 
 class Daily(StarlakeTranslator):
@@ -847,7 +847,7 @@ def test_files_that_never_stop_changing_do_not_hold_newer_windows(world, tmp_pat
     write(days[1], "orders_2.csv")
     reason = here.tick()
     assert reason.count("new or still changing") == 2
-    assert "was missed and is made up for (catchup)" in reason
+    assert "was missed and is caught up now (catchup)" in reason
     clock.wait(30)
     write(days[0], "orders_1.csv", text="more")
     (request,) = here.tick()

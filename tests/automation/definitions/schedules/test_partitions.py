@@ -247,6 +247,6 @@ def test_partitions_of_another_grid_than_the_clocks_are_all_those_that_have_clos
     assert len(hours) == 23, "the day on which an hour is left out"
     assert (hours[0], hours[-1]) == ("2026-03-28-03:00", "2026-03-29-01:00")
     assert it.tick(day, "kpi_monthly_schedule") == (
-        "Nothing to make at 2026-03-29T03:00:00+02:00: no partition has closed since the tick before."
+        "Nothing to materialize at 2026-03-29T03:00:00+02:00: no partition has closed since the tick before."
     )
     assert [one.partition_key for one in it.tick(month, "kpi_monthly_schedule")] == ["2026-03-01"]

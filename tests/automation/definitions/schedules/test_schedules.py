@@ -121,7 +121,7 @@ def test_outside_of_start_and_end_a_tick_says_so(world):
     it = world(scheduled({"load": (SALES, clock)}))
     early = it.tick(at(2026, 3, 1, 5))
     assert early == (
-        "Nothing to make at 2026-03-01T05:00:00+01:00: its data interval is outside of the dates; "
+        "Nothing to materialize at 2026-03-01T05:00:00+01:00: its data interval is outside of the dates; "
         "start_date is 2026-03-01T00:00:00, end_date is 2026-03-31T00:00:00."
     )
     assert len(it.tick(at(2026, 3, 2, 5))) == 1
