@@ -16,7 +16,7 @@ def starlake_scripts() -> dict[str, Script]:
 
 @pytest.fixture
 def starlake_runner(starlake_scripts: dict[str, Script]) -> FakeRunner:
-    """Returns the runner that plays the scripts and records its `commands`."""
+    """Returns the runner that executes the scripts and records its `commands`."""
     return FakeRunner(starlake_scripts)
 
 

@@ -15,7 +15,7 @@ __all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_s
 
 
 def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
-    """Returns a resource whose commands are played by a runner of the test.
+    """Returns a resource whose commands are executed by a runner of the test.
 
     Args:
         runner: The runner; one that lets everything succeed by default.
@@ -33,7 +33,7 @@ def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
     chosen: Runner = runner or FakeRunner()
 
     class Fake(StarlakeResource):
-        """Resource that plays scripts. Dagster rebuilds resources for every run, so the class holds the runner."""
+        """Resource that executes scripts. Dagster rebuilds resources for every run, so the class holds the runner."""
 
         def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
             """Returns the runner of the test."""

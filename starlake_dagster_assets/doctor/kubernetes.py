@@ -90,7 +90,7 @@ def _memory(container: Mapping[str, Any]) -> Finding:
 
 
 def _allowed(environment: KubernetesEnvironment, namespace: str, needed: tuple[str, str, str, str]) -> bool:
-    """Asks the API server whether this process may do something (SelfSubjectAccessReview)."""
+    """Checks at the API server whether this process may do something (SelfSubjectAccessReview)."""
     verb, group, resource, subresource = needed
     attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
     if subresource:

@@ -59,8 +59,8 @@ class StarlakeShell(StarlakeWarehouseResource):
     )
     secrets: list[str] = Field(
         default_factory=list,
-        description="Names of variables whose values are never shown, next to those given by EnvVar and those whose "
-        "names say it.",
+        description="Names of variables whose values are never shown, in addition to those of EnvVar and those "
+        "with the name of a secret.",
     )
     cwd: str | None = Field(default=None, description="Directory of the processes; the project's by default.")
     timeout: float | None = Field(default=None, gt=0, description="Seconds that one command may take.")

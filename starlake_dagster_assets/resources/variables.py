@@ -35,7 +35,7 @@ __all__ = [
 _Config = TypeVar("_Config", bound=dg.Config)
 _READ_BY_DAGSTER = (str, int, bool)
 _LONGEST_WORD = 12
-"""Letters of a text that is shown in the place of a choice: a longer one may be a secret."""
+"""Letters of a text that is shown instead of a choice: a longer one may be a secret."""
 FROM_ENVIRONMENT = "from_environment"
 """The field with the names of variables that Dagster does not read: Dagster builds a resource again from its fields."""
 DESCRIPTION = (
@@ -121,7 +121,7 @@ def invalid_fields(error: ValidationError) -> str:
 
 
 def _found(error: Mapping[str, Any]) -> str:
-    """Returns what was found, as the end of a sentence: a number, a word in the place of a choice, or a type."""
+    """Returns what was found, as the end of a sentence: a number, a word instead of a choice, or a type."""
     value: object = error.get("input")
     if error["type"] == "missing":
         return ""

@@ -63,7 +63,7 @@ def warehouse(monkeypatch):
         ([], "unknown: the command ended with exit code 0, and audit.audit has no row of it .JOBID d.t.run/2"),
         ([(*FIRST, True, "")], "unknown"),
         ([(*MINE, False, "no such column \tat some.Class")], "kpi.sums: failed: no such column$"),
-        ([(*MINE, True, ""), (*MINE, False, None)], "kpi.sums: failed: audit.audit says so"),
+        ([(*MINE, True, ""), (*MINE, False, None)], "kpi.sums: failed: see audit.audit .JOBID d.t.run.2"),
         ([(*MINE[:3], "others", True, "")], "unknown"),
         ([(MINE[0], "LOAD", *MINE[2:], True, "")], "unknown"),
         ([("d.t.run/22", *MINE[1:], True, ""), ("e.t.run/2", *MINE[1:], True, "")], "unknown"),

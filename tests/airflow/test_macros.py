@@ -84,7 +84,7 @@ def test_the_window_of_a_run_is_declared_or_there_is_none(major, given, expected
     [
         ({"sl_start_date": "2026-01-01"}, "give both"),
         ({"sl_end_date": "2026-01-01"}, "give both"),
-        ({"sl_start_date": "2026-01-02", "sl_end_date": "2026-01-01"}, "comes after"),
+        ({"sl_start_date": "2026-01-02", "sl_end_date": "2026-01-01"}, "is after sl_end_date"),
         ({"sl_start_date": "yesterday", "sl_end_date": "2026-01-01"}, "no date"),
     ],
 )

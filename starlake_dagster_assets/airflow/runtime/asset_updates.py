@@ -51,7 +51,7 @@ def skip_task(reason: str) -> NoReturn:
 
 
 def run_type(context: Any) -> str:
-    """Returns the type of a run, as Airflow names it; "" where it has none."""
+    """Returns the type of a run, as Airflow names it; "" if it has none."""
     kind = getattr(context["dag_run"], "run_type", "")
     return str(getattr(kind, "value", kind))
 

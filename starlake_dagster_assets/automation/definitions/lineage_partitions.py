@@ -18,7 +18,7 @@ __all__ = ["PartitionTable", "adjacent"]
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 _MOST = 1000
-"""Partitions of a node that one tick looks at."""
+"""Partitions of a node that one tick evaluates."""
 _CHUNK = 500
 _Windows = dg.TimeWindowPartitionsDefinition
 _Ids = dict[str, tuple[int, bool]]

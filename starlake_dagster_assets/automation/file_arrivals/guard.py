@@ -1,4 +1,4 @@
-"""The guard in a run: before tables are loaded it looks once more whether their files are there.
+"""The guard in a run: before tables are loaded, it checks again whether their files exist.
 
 A run that a person started, or that waited in a queue while the files were removed, reports it and succeeds; only what
 cannot be determined is a failure.

@@ -14,7 +14,7 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class SensorState:
-    """The cursor of an arrival sensor. Without it, files are listed once more before they count.
+    """The cursor of an arrival sensor. Without it, files are listed again before they count.
 
     Attributes:
         since: Time of the first tick, seconds since 1970: windows that closed before are not the sensor's.

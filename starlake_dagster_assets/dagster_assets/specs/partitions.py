@@ -49,8 +49,8 @@ def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, 
         triggers: Of the project.
 
     Raises:
-        ProjectError: Names each node whose cron or time zone Dagster does not know, or whose tag says no kind of
-            partition.
+        ProjectError: Names each node whose cron or time zone Dagster does not know, or whose tag names an unknown
+            kind of partition.
     """
     found: dict[str, dg.TimeWindowPartitionsDefinition] = {}
     problems: list[str] = []

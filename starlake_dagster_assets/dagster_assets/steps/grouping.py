@@ -99,8 +99,8 @@ def _floors(
 ) -> Mapping[str, int]:
     """Counts how often the longest path to each node crosses from one step to another.
 
-    That is: through an asset of the user's own, or from nodes of one kind to those of another. What is left and come
-    back to cannot be one step.
+    That is: through an asset of the user's own, or from nodes of one kind to those of another. Nodes on both sides
+    of a crossing cannot be in one step.
     """
     outside = _outside(around)
     if not outside and len(set(kinds.values())) < 2:

@@ -321,7 +321,7 @@ def _digits(run: str) -> str:
 
 
 def _numeric(parts: _Parts, letter: str, run: str) -> bool:
-    """Fields that are digits and stand in ISO 8601 as they are; True when the run is one of them."""
+    """Fields that are digits and part of ISO 8601 as they are; True when the run is one of them."""
     if letter in "yu" and len(run) <= 4:
         parts.capture("yy" if len(run) == 2 else "y", r"\d{2}" if len(run) == 2 else _YEAR)
     elif letter in "ML" and len(run) <= 2:

@@ -101,7 +101,7 @@ def run_blocking_expectations(
 def evaluate(
     session: Session, project: Project, expectations: Sequence[Expectation], target: Target
 ) -> tuple[ExpectationCheck, ...]:
-    """Runs expectations on a table as it is, until one ends the transaction under way.
+    """Runs expectations on a table as it is, until one ends the open transaction.
 
     Args:
         session: The connection.

@@ -66,7 +66,7 @@ def check_schema(con: duckdb.DuckDBPyConnection, schema: str, location: Location
     if found:
         what = f"the attached file {found[0][0]}" if found[0][0] else "a database of its own"
         raise EngineError(
-            f"{location}: schema {schema!r}: DuckDB also gives that name to {what}, and cannot tell which of them "
+            f"{location}: schema {schema!r}: DuckDB also gives that name to {what}, and cannot decide which of them "
             f"{schema}.<table> means; rename the domain (load.rename, task.domain) or attach under another name"
         )
 

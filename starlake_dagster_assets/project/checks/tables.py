@@ -234,7 +234,7 @@ def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: Pa
             context.report.error(file, (*path, "freshness", key), message, "invalid-duration", hint)
     if len(said) == 2 and said["warn"] >= said["error"]:
         message = f"`{found['warn']}` never warns: the error is reported after `{found['error']}`."
-        hint = "Make `warn` shorter than `error`, or leave it out."
+        hint = "Set `warn` to less than `error`, or leave it out."
         context.report.warning(file, (*path, "freshness", "warn"), message, "freshness-order", hint)
 
 

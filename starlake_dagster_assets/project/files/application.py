@@ -50,7 +50,7 @@ SETTINGS = frozenset(
     | {"SL_AUDIT_DOMAIN", "SL_AUDIT_DATABASE", "SL_AUDIT_SINK_CONNECTION_REF", "SL_DETAILED_LOAD_AUDIT"}
     | {"SL_EXPECTATIONS_ACTIVE", "SL_EXPECTATIONS_FAIL_ON_ERROR"}
 )
-"""The variables of the process that stand in for what `application.sl.yml` does not set."""
+"""The variables of the process that apply if `application.sl.yml` does not set an option."""
 
 
 def resolve_application(

@@ -13,7 +13,7 @@ from starlake_dagster_assets.project.resolve.java_regex import compile_java
 __all__ = ["FileMatching", "PatternMatch", "acknowledged"]
 
 _REMEMBERED = 20_000
-"""Names whose tables are remembered: a sensor looks at the same ones again and again."""
+"""Names whose tables are cached: a sensor lists the same ones repeatedly."""
 
 
 class PatternMatch(NamedTuple):

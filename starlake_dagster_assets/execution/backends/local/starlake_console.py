@@ -36,7 +36,7 @@ _OWN = {"SL_JOB_ID"}
 def supported_by_console(command: Command) -> bool:
     """Whether the console understands a command as a process does.
 
-    It cuts its lines at each blank and knows no quotes; a line that ends in `?` asks for help; what `--options` give is
+    It splits its lines at each blank and knows no quotes; a line that ends in `?` prints help; `--options` are
     empty text inside `{{ }}`; and all its commands share one environment.
     """
     if command.name != "transform" or "--options" in command.args or set(command.env) - _OWN:
@@ -317,7 +317,7 @@ class _Answer:
             except RunnerError as error:
                 return [_error("StarlakeShell", str(error))]
             self.job_id = job_id_of(self._instead, self._command)
-            return [Line(f"WARN StarlakeShell: the console is gone before it took the command ({how}); another way")]
+            return [Line(f"WARN StarlakeShell: the console ended before it took the command ({how}); run as a process")]
         self._result = RunResult(code or 1, seconds)
         return [_error("StarlakeShell", f"the console ended in the middle of the command: {how}")]
 
