@@ -95,18 +95,11 @@ _HOMES = {
     "PreLoadSettings": "automation.policies.setting_groups",
     "ScheduleSettings": "automation.policies.setting_groups",
     "StarlakeAutomation": "automation.policies.starlake_automation",
-    "StarlakeCloudRun": "resources",
-    "StarlakeDataproc": "resources",
-    "StarlakeDuckDB": "resources",
     "StarlakeEventIterator": "dagster_assets.results.iterator",
-    "StarlakeFargate": "resources",
-    "StarlakeKubernetes": "resources",
     "StarlakeMetadata": "dagster_assets.option_groups",
     "StarlakeProject": "starlake_project",
     "StarlakeProjectComponent": "component.project_component",
-    "StarlakeResource": "resources",
     "StarlakeRunConfig": "dagster_assets.steps.run_config",
-    "StarlakeShell": "resources",
     "StarlakeSteps": "dagster_assets.option_groups",
     "StarlakeTranslator": "dagster_assets.specs.translator",
     "StarlakeTranslatorSettings": "dagster_assets.specs.translator_settings",
@@ -118,6 +111,7 @@ _HOMES = {
     "export_airflow": "airflow.export",
     "starlake_assets": "dagster_assets.decorator",
 }
+"""Submodules of the public names; names of `__all__` that are not here are those of `resources`."""
 
 _MOVED = {
     "DataprocCluster": "resources",
@@ -142,7 +136,8 @@ def __getattr__(name: str) -> Any:
         from starlake_dagster_assets._deprecated import moved_name
 
         return moved_name(__name__, _MOVED[name], name)
-    value = lazy(__name__, _HOMES, name)
+    homes = _HOMES if name in _HOMES or name not in __all__ else {name: "resources"}
+    value = lazy(__name__, homes, name)
     globals()[name] = value
     return value
 

@@ -50,6 +50,7 @@ __all__ = [
     "environments_table",
     "execution_environments",
     "origin_of",
+    "resource_modules",
 ]
 
 API_VERSION = 1
@@ -316,6 +317,12 @@ def origin_of(kind: type[Any]) -> ExecutionEnvironment | None:
         if one.origin and registered in bases and (registered is kind or package == module.partition(".")[0]):
             found.append((bases.index(registered), one.name))
     return execution_environments()[min(found)[1]] if found else None
+
+
+def resource_modules() -> Mapping[str, str]:
+    """Returns the module of each resource class of this package, by the name of the class; imports none."""
+    parts = [one.resource.partition(":") for one in _BUILT_IN]
+    return {name: module for module, _, name in parts}
 
 
 def environments_table() -> str:

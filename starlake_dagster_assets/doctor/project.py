@@ -44,7 +44,8 @@ class Finding:
     """Result of one check.
 
     Attributes:
-        level: Whether it is as it should be.
+        level: `ok`: nothing has to be done; `warning`: commands may run, but something is missing or uncertain;
+            `error`: commands fail, and `doctor` ends with exit code 1.
         topic: What was looked at.
         text: What was found.
         advice: What to do; "" where nothing has to be done.

@@ -2,7 +2,7 @@
 
 - `base`: `StarlakeResource`
 - `remote`, `google`: base classes of remote environments
-- `duckdb`, `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one module per environment
+- one module per environment of the registry (`starlake_dagster_assets.environments`)
 - `dataproc_sweeper`: the sensor that deletes lost clusters
 - `warehouse`: access to the warehouse
 - `resource_calls`: calls of the methods that a resource of another package overrides
@@ -40,16 +40,16 @@ __all__ = [
 _HOMES = {
     "DataprocCluster": "dataproc",
     "DataprocServerless": "dataproc",
-    "StarlakeCloudRun": "cloud_run",
-    "StarlakeDataproc": "dataproc",
-    "StarlakeDuckDB": "duckdb",
-    "StarlakeFargate": "fargate",
-    "StarlakeKubernetes": "kubernetes",
     "StarlakeRemoteResource": "remote",
     "StarlakeResource": "base",
-    "StarlakeShell": "shell",
 }
+"""Modules of the names that are no resource of the registry."""
 
 
 def __getattr__(name: str) -> Any:
-    return lazy(__name__, _HOMES, name)
+    homes = _HOMES
+    if name in __all__ and name not in homes:
+        from starlake_dagster_assets.environments import resource_modules
+
+        homes = {kind: module.removeprefix(f"{__name__}.") for kind, module in resource_modules().items()}
+    return lazy(__name__, homes, name)

@@ -138,6 +138,7 @@ def test_values_fit_the_chart(name: str):
         {"runLaunchr": {}},
         {"runLauncher": {"type": "K8sRunLauncher", "config": {"k8sRunLauncher": {"volume": []}}}},
         {"dagsterDaemon": {"runCoordinator": {"type": "QueuedRunCoordinator", "config": {}, "enabled": True}}},
+        {"concurrency": {"enabled": True, "pools": {"default_limit": 1}}},
         {
             "runLauncher": {
                 "type": "K8sRunLauncher",
@@ -151,24 +152,33 @@ def test_wrong_values_are_found(change: dict[str, Any]):
 
 
 def instance_config(values: Any) -> dict[str, Any]:
-    """Returns the dagster.yaml that the chart writes from its values, without storage and run launcher."""
+    """Returns the dagster.yaml that the chart writes from its values, without storage and run launcher.
+
+    The chart adds its defaults to the values, and `max_concurrent_runs: -1` if its section `concurrency` is disabled.
+    """
     daemon = values["dagsterDaemon"]
-    queue = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
+    queue = {"dequeueUseThreads": True, "dequeueNumWorkers": 4}
+    queue |= daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
+    concurrency = values.get("concurrency", {"enabled": False})
+    if not concurrency["enabled"]:
+        queue = {"maxConcurrentRuns": -1, **queue}
+    sections = {name: _snake_keys(concurrency[name]) for name in ("pools", "runs")} if concurrency["enabled"] else {}
     return {
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
-            "config": {_snake(name): value for name, value in queue.items()},
+            "config": _snake_keys(queue),
         },
-        "run_monitoring": {_snake(name): value for name, value in daemon["runMonitoring"].items()},
+        "run_monitoring": _snake_keys(daemon["runMonitoring"]),
         "run_retries": daemon["runRetries"],
         "telemetry": values["telemetry"],
-        **values["additionalInstanceConfig"],
+        **({"concurrency": sections} if sections else {}),
+        **values.get("additionalInstanceConfig", {}),
     }
 
 
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+def _snake_keys(values: dict[str, Any]) -> dict[str, Any]:
+    return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in values.items()}
 
 
 def settings() -> dict[str, dict[str, Any]]:
@@ -190,6 +200,15 @@ def test_an_instance_takes_the_settings(name: str, tmp_path: Path):
         assert [one["key"] for one in queue.tag_concurrency_limits] == ["starlake/max_active_runs_1"]
         assert instance.global_op_concurrency_default_limit == 1
         assert instance.run_monitoring_max_resume_run_attempts == 0
+
+
+def test_limits_outside_of_the_section_of_the_chart_are_refused_by_dagster(tmp_path: Path):
+    values = read("kubernetes/values.yaml")
+    limits = {name: _snake_keys(one) for name, one in values.pop("concurrency").items() if name != "enabled"}
+    config = instance_config({**values, "additionalInstanceConfig": {"concurrency": limits}})
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(dg.DagsterInvalidConfigError, match="max_concurrent_runs"):
+        dg.DagsterInstance.from_config(str(tmp_path))
 
 
 def test_the_chart_has_the_version_of_the_image():

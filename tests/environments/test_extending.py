@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets import environments
+import starlake_dagster_assets
+from starlake_dagster_assets import environments, resources
 from starlake_dagster_assets.environments import ExecutionEnvironment, execution_environments
 from tests.conformance.subject import write_project
 from tests.docs.blocks import ROOT
@@ -177,6 +178,15 @@ def test_the_registry_imports_no_environment():
     code += "print('dagster' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False")
+
+
+def test_the_exported_resources_are_those_of_the_registry():
+    """Static type checkers need the names in `__all__` and in the imports next to it; everything else is derived."""
+    own = {one.resource_class() for one in execution_environments().values() if not one.origin}
+    for package in (starlake_dagster_assets, resources):
+        exported = [getattr(package, name) for name in package.__all__]
+        kinds = {one for one in exported if isinstance(one, type) and issubclass(one, resources.StarlakeResource)}
+        assert kinds - {resources.StarlakeResource, resources.StarlakeRemoteResource} == own
 
 
 @pytest.mark.parametrize("name", execution_environments())

@@ -1,7 +1,7 @@
-"""Starlake commands as Airflow operators: one class per environment of the registry (`environments`).
+"""Starlake commands as Airflow operators.
 
 - `renderer`: the base class, `OperatorRenderer`
-- `shell`, `cloud_run`, `dataproc`, `fargate`, `kubernetes`: one class per execution environment
+- one module per environment of the registry (`starlake_dagster_assets.environments`)
 - `google`: what Dataproc and Cloud Run share
 - `checks`: tasks that query the results of expectations
 - `standard`: operators of Airflow itself

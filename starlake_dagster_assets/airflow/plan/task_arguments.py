@@ -165,7 +165,8 @@ def secret_names(values: Mapping[str, Any]) -> Iterator[str]:
     Args:
         values: Values by name.
     """
-    named = {values["name"]: values["value"]} if values.keys() >= {"name", "value"} else {}  # as Kubernetes names them
+    is_item = values.keys() >= {"name", "value"}  # of a list of variables
+    named = {values["name"]: values["value"]} if is_item else {}
     for name, value in {**values, **named}.items():
         nested = _listed(value)
         if names_secret(str(name)) and any(isinstance(one, str) and one and "{{" not in one for one in nested):

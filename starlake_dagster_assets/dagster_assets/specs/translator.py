@@ -325,8 +325,7 @@ class StarlakeTranslator:
     def get_environment_config(self, node: Node) -> Mapping[str, Any]:
         """Returns settings of the execution environment for a node, over those of the resource and its tags.
 
-        None by default. For Kubernetes, raw configuration in the shape of dagster-k8s. Tables that share them load
-        together.
+        None by default; the page of each environment describes its settings. Tables that share them load together.
         """
         return {}
 
