@@ -65,7 +65,8 @@ class Fault:
         reason: Of the `Status`; that of the code by default.
         times: How many calls.
         after: The call takes effect first; only its answer is lost.
-        plain: The answer is no `Status`, but a text of a proxy.
+        retry_after: Header `Retry-After`; 1 for a throttled call by default.
+        plain: The answer is no `Status`, but the message alone: a text of a proxy, or of a node.
     """
 
     code: int
@@ -74,6 +75,7 @@ class Fault:
     times: int = 1
     after: bool = False
     plain: bool = False
+    retry_after: str = ""
 
 
 @dataclass
@@ -254,9 +256,9 @@ class FakeKubernetes(LocalServer):
             handler.connection.close()
             return
         if fault is not None:
-            told = b"<html>bad gateway" if fault.plain else _status(Refused(fault.code, fault.message, fault.reason))
             code = fault.code
-        _send(handler, code, told)
+            told = fault.message.encode() if fault.plain else _status(Refused(code, fault.message, fault.reason))
+        _send(handler, code, told, fault.retry_after if fault else "")
 
     def _fault(self, operation: str) -> Fault | None:
         waiting = self.faults.get(operation, [])
@@ -530,13 +532,13 @@ def _route(method: str, path: str) -> tuple[str, Sequence[str]]:
     return f"{method} {path}", ()
 
 
-def _send(handler: BaseHTTPRequestHandler, code: int, told: dict[str, Any] | bytes) -> None:
+def _send(handler: BaseHTTPRequestHandler, code: int, told: dict[str, Any] | bytes, retry_after: str = "") -> None:
     content = told if isinstance(told, bytes) else json.dumps(told).encode()
     handler.send_response(code)
     handler.send_header("Content-Type", "text/plain" if isinstance(told, bytes) else "application/json")
     handler.send_header("Content-Length", str(len(content)))
-    if code == 429:
-        handler.send_header("Retry-After", "1")
+    if retry_after or code == 429:
+        handler.send_header("Retry-After", retry_after or "1")
     handler.end_headers()
     handler.wfile.write(content)
 

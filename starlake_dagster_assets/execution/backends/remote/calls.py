@@ -105,10 +105,17 @@ class Calls:
 
     def _repeated(self, call: Callable[[], _T], within: float) -> _T:
         began = self._clock.now()
-        pause = wait_random_exponential(multiplier=1, max=self._policy.longest_pause)
+        longest = self._policy.longest_pause
+        backoff = wait_random_exponential(multiplier=1, max=longest)
 
         def over(state: RetryCallState) -> bool:
             return self.stop.is_set() or self._clock.now() - began >= within
+
+        def pause(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            known = isinstance(error, Exception)
+            requested = classify_error(self._environment, error).retry_after if known else 0
+            return max(backoff(state), min(requested, longest))
 
         def sleep(seconds: float) -> None:
             self._clock.pause(self.stop, seconds)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,7 +101,15 @@ def kubernetes_status(error: BaseException) -> Mapping[str, Any]:
     body = getattr(found, "body", None)
     known = _object(body)
     reason = known.get("reason") or getattr(found, "reason", "") or ""
-    return {**known, "code": code, "reason": str(reason), "message": str(known.get("message") or body or reason)}
+    message = str(known.get("message") or body or reason)
+    return {**known, "code": code, "reason": str(reason), "message": message, "retry_after": _retry_after(found)}
+
+
+def _retry_after(error: BaseException) -> float:
+    """Returns the seconds of the header `Retry-After`; 0 if there is none."""
+    headers: Any = getattr(error, "headers", None)
+    value = str(headers.get("Retry-After") or "") if headers else ""
+    return float(value) if value.isdecimal() else 0
 
 
 def _object(body: str | None) -> Mapping[str, Any]:
@@ -115,7 +124,7 @@ def classify_kubernetes_error(error: Exception) -> ErrorClass:
     """Classifies the error of a call: whether to repeat it, and whether it may have taken effect."""
     status = kubernetes_status(error)
     if status:
-        return _answered(status)
+        return replace(_answered(status), retry_after=status["retry_after"])
     names = [one.__name__ for one in type(error).__mro__]
     if any(name in _UNSENT for name in names):
         return ErrorClass("retry", f"the API server cannot be reached: {error}")

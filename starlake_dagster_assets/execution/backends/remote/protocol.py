@@ -78,10 +78,13 @@ class ErrorClass:
             credentials are expired or have no permission, try again with new ones; `fatal`: it will not work the next
             time either.
         text: The error in words that help.
+        retry_after: Seconds for which the service asks to wait before the next call, such as `Retry-After`; up to
+            `Policy.longest_pause` of them are waited for.
     """
 
     kind: ErrorKind
     text: str
+    retry_after: float = 0
 
 
 @dataclass(frozen=True)

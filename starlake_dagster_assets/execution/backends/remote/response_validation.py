@@ -75,7 +75,10 @@ def classify_error(environment: Environment, error: Exception) -> ErrorClass:
     except Exception as another:  # the implementation may be in another package
         return ErrorClass("fatal", f"{text}. classify_error raised {type(another).__name__}: {another}.")
     if isinstance(found, ErrorClass) and found.kind in _KINDS:
-        return found
+        seconds = cast("object", found.retry_after)
+        if isinstance(seconds, int | float):
+            return found
+        return ErrorClass("fatal", f"{text}. classify_error returned retry_after={seconds!r}; expected seconds.")
     shown = f"the kind {found.kind!r}" if isinstance(found, ErrorClass) else type(found).__name__
     return ErrorClass("fatal", f"{text}. classify_error returned {shown}; expected one of {', '.join(_KINDS)}.")
 

@@ -81,6 +81,7 @@ def test_an_unknown_state_is_neither_success_nor_failure(answer, said):
     [
         (None, "classify_error returned NoneType; expected one of retry, ambiguous, denied, fatal."),
         (ErrorClass("later", "x"), "classify_error returned the kind 'later'; expected one of retry"),
+        (ErrorClass("retry", "x", "7"), "classify_error returned retry_after='7'; expected seconds."),
         (KeyError("code"), "classify_error raised KeyError: 'code'."),
     ],
 )

@@ -319,6 +319,16 @@ def test_a_log_that_is_cut_off_again_and_again(server, scripted, environment):
     assert handle.log_problem == ""
 
 
+def test_a_container_that_waits_has_no_log_yet(server, environment):
+    server.obstacle = "image"
+    one = environment()
+    execution = one.submit(SUBMISSION)
+    assert [one.status(execution).state for _ in range(3)] == ["pending"] * 3
+    one.logs(execution, None)  # the warning about the image
+    assert one.logs(execution, None) == ([], None)
+    assert server.count("GetLog") == 2
+
+
 def test_a_rotated_log_is_no_complete_log(server, scripted, environment):
     scripted.tables({"sales.orders": {"do": "load", "seconds": 0.3}})
     handle = runner(environment()).start(LOAD)
