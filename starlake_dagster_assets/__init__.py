@@ -9,8 +9,8 @@
 - `airlift`: runs of exported Airflow DAGs as materializations
 - `conformance`: tests that an execution environment must pass
 - `testing`, `pytest_plugin`: a scripted runner and fixtures for tests of users
-- `problem_summary`: the log of the problems of a project
-- `atomic_file`, `plural`: two small tools
+- `problem_summary`: logging of the problems of a project
+- `atomic_file`, `plural`: atomic writes of files, and plural forms in messages
 - `_arguments`, `_compat`, `_deprecated`, `_lazy`: arguments of users, capabilities of Dagster, former names, lazy
   imports
 

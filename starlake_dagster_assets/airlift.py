@@ -221,7 +221,7 @@ def _with_window(
 
 
 def _partition_keys(partitions: Any, window: Interval | None) -> list[str]:
-    """Returns the keys of the time partitions that have a window together; none if they do not."""
+    """Returns the partition keys that together cover a window exactly; empty if none do."""
     if window is None or not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         return []
     key = dg.AssetKey("any")

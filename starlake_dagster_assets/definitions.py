@@ -172,7 +172,7 @@ def _triggers(project: ProjectSource, automation: StarlakeAutomation | Triggers 
 
 
 def _validated(external: str) -> External:
-    """Returns the argument `external`.
+    """Validates the argument `external`.
 
     Raises:
         ValueError: When the value is unknown.

@@ -82,7 +82,7 @@ def closest_match(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> st
         cutoff: Minimum similarity, 0 to 1: the higher, the fewer words are close.
 
     Returns:
-        The closest word regardless of case, or None when nothing is close.
+        The closest word regardless of case, or None if nothing is close.
     """
     by_lower = {item.lower(): item for item in known}
     found = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=cutoff)

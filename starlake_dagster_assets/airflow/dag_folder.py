@@ -189,7 +189,7 @@ class DagFolder:
             return file.readline().rstrip("\n") in _MARKERS
 
     def read(self, name: str) -> str | None:
-        """Returns the text of a file; None where there is none."""
+        """Returns the text of a file; None if there is none."""
         try:
             return (self._path / name).read_bytes().decode("utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):

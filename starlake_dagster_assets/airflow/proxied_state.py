@@ -34,7 +34,7 @@ def proxied_states(
 
     Args:
         dags: The DAGs of the export.
-        read: Returns the text of a file of the folder; None where there is none.
+        read: Returns the text of a file of the folder; None if there is none.
 
     Raises:
         ProjectError: An existing file is not of this format.
@@ -61,7 +61,7 @@ def removed_switches(removed: Sequence[str], read: Callable[[str], str | None]) 
 
     Args:
         removed: Names of all files that are removed.
-        read: Returns the text of a file of the folder; None where there is none.
+        read: Returns the text of a file of the folder; None if there is none.
 
     Raises:
         ProjectError: A file is not of this format.

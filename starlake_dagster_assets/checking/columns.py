@@ -59,7 +59,7 @@ class _Unknown:
     Attributes:
         name: In lower case.
         spelled: As in the SQL.
-        start: Its offset in the SQL, None where it is not known.
+        start: Its offset in the SQL, None if it is not known.
         known_columns: The columns of the tables in its scope.
     """
 
@@ -134,7 +134,7 @@ class _Checker:
         return node_id is not None and self._complete.get(node_id, False)
 
     def _sources(self, node_id: str) -> list[str] | None:
-        """Returns the nodes that the columns of a node depend on; None where its columns cannot be known."""
+        """Returns the nodes that the columns of a node depend on; None if its columns cannot be known."""
         node = self._graph.nodes.get(node_id)
         if node is None:
             return None
@@ -226,7 +226,7 @@ def _is_odd(scope: Any) -> bool:
 
 
 def _candidates(query: QualifiedQuery, scope: Any, column: Any, columns: dict[str, list[str]]) -> list[str] | None:
-    """Returns the columns that a name can refer to; None where they are not all known."""
+    """Returns the columns that a name can refer to; None if they are not all known."""
     found: list[str] = []
     current = scope
     while current is not None:

@@ -17,7 +17,7 @@ _ROOTS = ("table", "task", "load", "transform", "application", "dag")
 """Keys that hold everything of a file; keys of problems may be relative to them."""
 
 Position = tuple[str, int | None, int | None]
-"""(file, line, column), 1-based; None where they are not known."""
+"""(file, line, column), 1-based; None if they are not known."""
 
 
 class Positions:

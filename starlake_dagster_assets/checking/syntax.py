@@ -81,7 +81,7 @@ def _error(task: Task, dialect: str, reason: str, positions: Positions, word: st
 
 
 def _duckdb_error(sql: str) -> str | None:
-    """Returns the error of DuckDB for a text: "" where it parses, None where DuckDB is not installed."""
+    """Returns the error of DuckDB for a text: "" where it parses, None if DuckDB is not installed."""
     try:
         import duckdb
     except ImportError:

@@ -263,7 +263,7 @@ def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
 
 
 def with_options(command: Command, options: Mapping[str, str]) -> Command:
-    """Returns the command with more `--options`, such as the project's own variables; its own options win.
+    """Returns the command with more `--options`, such as the project's own variables; existing options take precedence.
 
     Raises:
         CommandError: When an option cannot be written on the command line.

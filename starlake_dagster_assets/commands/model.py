@@ -96,7 +96,7 @@ class TableStarted:
 
 @dataclass(frozen=True)
 class FileLoaded:
-    """`ingestion-summary -> …`: one file landed. Counts are None where the loader does not know them (-1)."""
+    """`ingestion-summary -> …`: one file landed. Counts are None if the loader does not know them (-1)."""
 
     domain: str
     table: str
@@ -108,7 +108,7 @@ class FileLoaded:
 
 @dataclass(frozen=True)
 class TableLoaded:
-    """Every file announced for the table has its summary; counts are sums, None when any is unknown.
+    """A table whose announced files all have a summary; counts are totals, None if one is unknown.
 
     `archived` is true where the program reported each file as archived, or as deleted in a project without an archive.
     It does so after it has evaluated the expectations.
@@ -182,7 +182,7 @@ class AuditRow:
     message: str
     step: str
     moment: datetime | None = field(default=None, compare=False)
-    """TIMESTAMP, which engines truncate to a second; None where it is not known."""
+    """TIMESTAMP, which engines truncate to a second; None if it is not known."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class PartitionInfo:
     Attributes:
         keys: All keys; several only where they are time windows.
         dimensions: Key by dimension, where the partitions have several dimensions.
-        window: Start and end of the time that they cover; None where they are not time windows.
+        window: Start and end of the time that they cover; None if they are not time windows.
     """
 
     keys: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class PartitionInfo:
 
     @property
     def key(self) -> str | None:
-        """The key; None where there are several."""
+        """The key; None if there are several."""
         return self.keys[0] if len(self.keys) == 1 else None
 
     @property

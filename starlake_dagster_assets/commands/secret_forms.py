@@ -25,7 +25,7 @@ class _Forms:
 
     Attributes:
         texts: Longest first.
-        in_url: Matches it with any of its special characters percent-encoded; None where it has none.
+        in_url: Matches it with any of its special characters percent-encoded; None if it has none.
         codes: Pieces of base64 texts that contain the secret; the text around a piece belongs to it.
     """
 

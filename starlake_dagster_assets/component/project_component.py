@@ -283,7 +283,7 @@ class ComponentTranslator(StarlakeTranslator):
         return self._component.get_asset_spec(node)
 
     def translated(self, node: Node) -> dg.AssetSpec:
-        """Returns the spec that the project gives, with the attributes of `translation`."""
+        """Applies `translation` to the asset spec of the project."""
         spec = super().get_asset_spec(node)
         translation = self._component.translation
         return translation(spec, node) if translation is not None else spec

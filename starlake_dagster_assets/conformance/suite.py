@@ -308,7 +308,7 @@ class EnvironmentConformance:
     # --------------------------------------------------------------------------------------------------- errors
 
     def test_classified_errors(self, conformance: Case) -> None:
-        """Tests that `classify_error` classifies every error, never raises, and takes a bug for fatal."""
+        """Tests that `classify_error` classifies every error, never raises, and classifies a bug as fatal."""
         classify = conformance.environment.classify_error
         for error in (ValueError("x"), OSError("x"), TimeoutError("x"), KeyError("x")):
             error_class = cast("object", classify(error))

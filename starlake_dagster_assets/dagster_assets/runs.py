@@ -68,12 +68,12 @@ def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
 
 
 def declared_interval(tags: Mapping[str, str]) -> Interval | None:
-    """Reads the data interval from the tags of a run; None where they have none."""
+    """Reads the data interval from the tags of a run; None if they have none."""
     return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
 
 
 def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:
-    """Reads the data interval from the metadata of a materialization; None where it has none."""
+    """Reads the data interval from the metadata of a materialization; None if it has none."""
     return parse_interval(_text(metadata, DATA_INTERVAL))
 
 

@@ -120,7 +120,7 @@ def selected_assets(
 
 
 def _assets(given: Any) -> list[dg.AssetsDefinition] | None:
-    """Returns the assets that were passed; None where a project was passed."""
+    """Returns the assets that were passed; None if a project was passed."""
     if isinstance(given, dg.Definitions):
         given = list(given.assets or ())
     elif isinstance(given, dg.AssetsDefinition):

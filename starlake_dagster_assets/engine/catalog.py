@@ -18,7 +18,7 @@ Columns = Sequence[tuple[str, str]]
 
 
 def column_types(con: duckdb.DuckDBPyConnection, name: str) -> Columns | None:
-    """Returns name and DuckDB type of each column of a table or view, in order; None where it does not exist.
+    """Returns name and DuckDB type of each column of a table or view, in order; None if it does not exist.
 
     A view whose query is not valid any more has no columns that can be read: None as well.
 
@@ -47,7 +47,7 @@ def describe_relation(
         catalog: SQL that gives the name of the catalog.
 
     Returns:
-        `BASE TABLE`, `VIEW`, or None where there is nothing of that name; no columns where they cannot be read.
+        `BASE TABLE`, `VIEW`, or None if there is nothing of that name; no columns where they cannot be read.
     """
     columns = column_types(con, name)
     if columns is not None and _has_rowid(con, name, columns):

@@ -178,7 +178,7 @@ class CommandExecutor:
         return self._read_optional(lambda: reader.last_load(table.domain_name, table.name)) or ()
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` of a command, None where they cannot be read.
+        """Returns the rows of `audit.expectations` of a command, None if they cannot be read.
 
         A command that has ended is queried once, not for each table.
         """

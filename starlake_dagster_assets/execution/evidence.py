@@ -33,7 +33,7 @@ class Log:
         ended: An end marker of the program was read.
         walked: The program reported the end of its walk through the tables.
         understood: Some line was of a known form.
-        found: Bytes by name of the files that the program found in `stage`; None where it did not list them.
+        found: Bytes by name of the files that the program found in `stage`; None if it did not list them.
         lossless: No line can be lost on its way, as in the output of a local process.
         broken: The program reported an error before it began with any table.
         parallel: A table was announced before the summary of another one, which may be lost.
@@ -103,9 +103,9 @@ class Verdict:
     Attributes:
         status: `unknown` where there is no evidence.
         files: The files of the load.
-        input: Rows read; None where unknown.
-        accepted: Rows accepted; None where unknown.
-        rejected: Rows rejected; None where unknown.
+        input: Rows read; None if unknown.
+        accepted: Rows accepted; None if unknown.
+        rejected: Rows rejected; None if unknown.
         reason: Cause of every status but `loaded`.
         evidence: Evidence of the status.
         warnings: Problems of a table that was loaded.
@@ -131,9 +131,9 @@ class CommandEnd:
 
     Attributes:
         events: All its events.
-        result: Its exit, None when it could not be started.
+        result: Its exit, None if it could not be started.
         log: Properties of its log.
-        rows: Its rows of `audit.audit`; None where they cannot be read, or are not written.
+        rows: Its rows of `audit.audit`; None if they cannot be read, or are not written.
         files: Files of its tables by (domain, table); a table is missing where its files cannot be listed.
         log_problem: Reason why its log may lack lines; "" if it is not known.
         sequential: The load processes one table after the other (`sparkScheduling.maxJobs` is 1).
@@ -149,7 +149,7 @@ class CommandEnd:
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code; None when the command could not be started, was cancelled or lost."""
+        """Exit code; None if the command could not be started, was cancelled or lost."""
         return self.result.exit_code if self.result is not None else None
 
     @property

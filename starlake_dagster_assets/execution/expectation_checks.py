@@ -41,7 +41,7 @@ class CheckResult:
     Attributes:
         expectation: Which.
         passed: Whether it held.
-        count: What it counted; None where nothing was.
+        count: What it counted; None if nothing was.
         sql: Its query.
         exception: The error of the query.
         reason: Why it did not pass.
@@ -90,7 +90,7 @@ def check_results(
     Args:
         node: The table or task.
         named: Its expectations.
-        rows: The rows of its command, oldest first: the newest row of an expectation counts. None where the audit
+        rows: The rows of its command, oldest first: the newest row of an expectation counts. None if the audit
             cannot be read.
     """
     if rows is None:
@@ -105,7 +105,7 @@ def check_results(
 def evaluate_now(
     node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader
 ) -> tuple[CheckResult, ...] | None:
-    """Returns a result per expectation, evaluated on the table as it is; None where that is not possible."""
+    """Returns a result per expectation, evaluated on the table as it is; None if that is not possible."""
     items = [Expectation(expect=item.expect) for item in named]
     rows = reader.evaluate(*node.target, items)
     return None if rows is None else check_results(node, named, rows)

@@ -60,7 +60,7 @@ class DirectoryListing:
     """Names of the files in a directory.
 
     Attributes:
-        place: The directory.
+        directory: The directory.
         names: Of its files, sorted.
         exists: False where there is no such directory (yet).
     """
@@ -71,7 +71,7 @@ class DirectoryListing:
     marks: Callable[[Sequence[str]], Mapping[str, str]]
     """By name of some of its files: `mark_of` each; one that was removed in the meantime is left out."""
     modified: Callable[[Sequence[str]], float | None] = never_modified
-    """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
+    """Modification time of the youngest of some files, in seconds since 1970; None if the store has none."""
 
 
 class Store:
@@ -99,7 +99,7 @@ class Store:
         return self._call(place, lambda: _local_listing(local) if local else self._remote_listing(place))
 
     def file(self, path: str) -> File | None:
-        """Returns a file; None where it does not exist.
+        """Returns a file; None if it does not exist.
 
         Args:
             path: Absolute path or URL.

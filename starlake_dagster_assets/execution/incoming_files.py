@@ -15,7 +15,7 @@ class IncomingFiles:
     """Listings of the incoming directory of one domain before and after `stage`.
 
     Args:
-        reader: Lists it; None where it cannot be listed.
+        reader: Lists it; None if it cannot be listed.
         domain: `load.name`.
     """
 

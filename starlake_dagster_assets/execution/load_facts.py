@@ -27,7 +27,7 @@ TABLE_EVENTS = (TableStarted, TableLoaded, TableFailed)
 
 
 class ItemsByTable(Generic[_T]):
-    """Items by the name of a table in any case, so that a load of thousands is not searched once per table."""
+    """Case-insensitive index by table name."""
 
     def __init__(self) -> None:
         self._found: dict[str, list[_T]] = {}
@@ -53,7 +53,7 @@ class LoadFacts:
     two_steps: bool
     """Whether loads leave a TRANSFORM row as well, as the native loader's do."""
     newest: datetime | None
-    """Time of the newest audit row of a load that processes one table after the other; None where it is not known."""
+    """Time of the newest audit row of a load that processes one table after the other; None if it is not known."""
 
     traced: bool
     """Whether an error in the log belongs to the table that was announced before it: no announcement is missing."""
@@ -108,7 +108,7 @@ class TableFacts:
 
     @cached_property
     def listed(self) -> frozenset[str] | None:
-        """Files in the list of the program that are its own; None where they are unknown."""
+        """Files in the list of the program that are its own; None if they are unknown."""
         if self.log.found is None or not self.one.pattern:
             return None
         matches = compile_java(self.one.pattern).fullmatch
@@ -117,7 +117,7 @@ class TableFacts:
 
     @cached_property
     def resolved(self) -> frozenset[str] | None:
-        """Files that the load took for it; None where they are not known."""
+        """Files that the load took for it; None if they are not known."""
         if self.is_announced:
             return frozenset(self.announced)
         if self.listed is not None:

@@ -40,11 +40,11 @@ class AreaReader(Protocol):
     """Lists the areas of a project: the part of `execution.backends.protocol.FileReader` that changes nothing."""
 
     def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files of a domain by name; None where they cannot be listed."""
+        """Returns the marks of the files of a domain by name; None if they cannot be listed."""
         ...
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        """Returns the marks of the given files that are in `archive`; None if that cannot be read."""
         ...
 
 
@@ -52,7 +52,7 @@ class LoadFiles:
     """Listings of the areas of one domain before and after a load.
 
     Args:
-        reader: Lists the areas; None where they cannot be listed.
+        reader: Lists the areas; None if they cannot be listed.
         tables: The tables of the load, of one domain.
         domain: All tables of the domain, whose patterns may match the same files.
         archives: Whether the project archives loaded files (`application.archive`).

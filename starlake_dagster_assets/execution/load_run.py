@@ -183,7 +183,7 @@ class _Load:
         files: Of these tables and others of the domain, as they were before it.
         not_staged: By node id, why files of a table stay in incoming.
         resumed: Whether an earlier attempt has started it.
-        incoming: The files before `stage`; None where nothing was staged.
+        incoming: The files before `stage`; None if nothing was staged.
     """
 
     def __init__(

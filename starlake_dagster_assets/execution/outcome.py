@@ -82,7 +82,7 @@ class Outcome:
             `unknown` (no evidence).
         reason: Why, for all but `materialized`.
         files: The files loaded.
-        input: Rows read; None where unknown, as for a task.
+        input: Rows read; None if unknown, as for a task.
         accepted: Rows accepted.
         rejected: Rows refused.
         rejects: A few of the messages of refused rows.
@@ -91,7 +91,7 @@ class Outcome:
         checks: Results of its expectations.
         is_final: False while its command still runs: a `FinalOutcome` follows.
         command: The command as typed.
-        exit_code: Of the command; None where it has not ended, was cancelled or lost.
+        exit_code: Of the command; None if it has not ended, was cancelled or lost.
         evidence: Evidence of the status.
         warnings: What a person must know of a table that was materialized.
         landed: Rows of other files that are in a table whose load failed.
@@ -124,7 +124,7 @@ class FailedCommand:
         nodes: Its tables.
         reason: Exit code and first error.
         command: The command as typed.
-        exit_code: None where it was lost.
+        exit_code: None if it was lost.
     """
 
     nodes: tuple[Node, ...]
@@ -181,7 +181,7 @@ class RunSettings:
         intervals: Data intervals of transforms by node id, where they differ from that of the run.
         partition: The partitions that the run is for; their keys are variables of the transforms.
         environment: Environment variables of the transform of a node.
-        refused: By node id, why a task is not run now; it fails with that reason.
+        invalid_tasks: By node id, why a task is not run now; it fails with that reason.
         secrets: Values that are redacted.
         again: An earlier attempt of the same run did not end well.
         previous_loads: By node id, loads of previous attempts that did not end well.

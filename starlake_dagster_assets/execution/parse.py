@@ -90,7 +90,7 @@ class OutputParser:
         self.broken = False
         """Whether the program reported an error before it began with any table."""
         self.found: Mapping[str, int] | None = None
-        """Bytes by name of the files that the program found in the stage area; None where it did not list them."""
+        """Bytes by name of the files that the program found in the stage area; None if it did not list them."""
 
     @property
     def errors(self) -> tuple[str, ...]:

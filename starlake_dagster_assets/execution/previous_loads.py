@@ -45,7 +45,7 @@ def resolve_nothing(
         node: The table.
         state: Of the run.
         files: Of the load.
-        incoming: Of its domain before `stage`; None where nothing was staged.
+        incoming: Of its domain before `stage`; None if nothing was staged.
     """
     assert node.table is not None
     previous = state.settings.previous_loads.get(node.id, PreviousLoad())

@@ -177,7 +177,7 @@ def _verdict(facts: TableFacts) -> Verdict:
 
 
 def _failed_in_audit(facts: TableFacts) -> Verdict | None:
-    """Returns a failure reported by an audit row, over the log: the engine can ignore a failed final write."""
+    """Returns a failure in the audit; it takes precedence over the log: engines can ignore a failed final write."""
     rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
     if not rejected:
         return None

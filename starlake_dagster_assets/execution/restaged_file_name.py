@@ -22,7 +22,7 @@ def returned_name(name: str, present: Collection[str], pattern: str, others: Seq
         others: Patterns of the other tables of the domain.
 
     Returns:
-        None where the pattern leaves no other name.
+        None if the pattern leaves no other name.
     """
     if name not in present:
         return name

@@ -45,7 +45,7 @@ class TableState:
 
     @property
     def counts(self) -> tuple[int | None, int | None, int | None]:
-        """Rows in, accepted, rejected over all files; None where any was unknown."""
+        """Rows in, accepted, rejected over all files; None if any was unknown."""
         return self._counts[0], self._counts[1], self._counts[2]
 
     @property

@@ -97,7 +97,7 @@ class ColumnLineage:
         return found
 
     def query(self, node_id: str) -> QualifiedQuery | None:
-        """Returns the query of a task, with its columns bound to its tables; None where its SQL cannot be parsed.
+        """Returns the query of a task, with its columns bound to its tables; None if its SQL cannot be parsed.
 
         Args:
             node_id: Any node's id.

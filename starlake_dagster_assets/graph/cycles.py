@@ -11,7 +11,7 @@ _MAX_PER_COMPONENT = 25
 
 
 def find_cycles(successors: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """Cycles that together cover every edge that is on one, each listed once.
+    """Returns cycles that cover all cyclic edges, each listed once.
 
     Args:
         successors: For every node the nodes after it, in a stable order.

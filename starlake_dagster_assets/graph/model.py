@@ -120,7 +120,7 @@ class Graph:
         return MappingProxyType({node: tuple(sorted(ids)) for node, ids in found.items()})
 
     def node_of(self, task: Task) -> Node | None:
-        """Returns the node of a task of the project; None where a collision of names keeps it out."""
+        """Returns the node of a task of the project; None if a collision of names keeps it out."""
         return self.by_raw.get(("task", task.raw))
 
     @cached_property

@@ -21,7 +21,7 @@ class NameResolution:
     """Result of a look-up of a table name.
 
     Attributes:
-        node: The id of a known node, None when no node has that name.
+        node: The id of a known node, None if no node has that name.
         unknown: (schema, table) of a table that the project does not know, when `node` is None; None for a name that
             is no asset, such as the warehouse's own catalog.
         candidates: All ids that an unqualified name could mean, when there are several.

@@ -150,7 +150,7 @@ class _Index:
                 self._ids[name.lower()].add(node.id)
 
     def atom(self, atom: str) -> set[str]:
-        """Returns the ids that one word of an expression names, without the neighbours."""
+        """Returns the ids that one word of an expression names, without upstreams and downstreams."""
         method, colon, value = atom.partition(":")
         if not colon:
             return self._named(atom)

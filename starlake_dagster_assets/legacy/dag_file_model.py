@@ -36,7 +36,7 @@ class DagTable:
 
     @property
     def raw(self) -> str:
-        """The name for the command line."""
+        """Table name as passed to `starlake`."""
         return f"{self.domain}.{self.name}"
 
     @property

@@ -66,7 +66,7 @@ class _Computed:
 
 
 def _read(file: Path) -> DagContext | None:
-    """Reads a DAG file; returns None where the file is no DAG file."""
+    """Reads a DAG file; returns None if the file is no DAG file."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
@@ -112,7 +112,7 @@ def _variables(tree: ast.Module) -> tuple[_Values, dict[str, int]]:
 
 
 class _Values(dict[str, Any]):
-    """Values by name; None where there is none."""
+    """Values by name; None if there is none."""
 
     def __missing__(self, name: str) -> None:
         return None

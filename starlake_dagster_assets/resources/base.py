@@ -364,7 +364,7 @@ def _validate_required(cls: type[StarlakeResource], fields: Mapping[str, Any]) -
 
 
 def _check_options(cls: type[Any], options: object) -> None:
-    """Refuses variables that no command can carry; those from the environment are known in a run only."""
+    """Rejects options that cannot be passed as `--options`; `EnvVar`s are checked at run time."""
     if isinstance(options, Mapping):
         given = cast("Mapping[object, object]", options)
         texts = {name: value for name, value in given.items() if type(name) is type(value) is str}

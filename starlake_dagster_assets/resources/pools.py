@@ -20,7 +20,7 @@ def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | No
             project's own file; if the project has none, its name has the name of the variable.
 
     Returns:
-        None where the project writes no DuckDB file. Of several files the first, by the names of their connections.
+        None if the project writes no DuckDB file. Of several files the first, by the names of their connections.
     """
     own = duckdb_file_names(project.model)
     if isinstance(database, dg.EnvVar):  # the file is known when a run starts

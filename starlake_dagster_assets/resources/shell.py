@@ -85,7 +85,7 @@ class StarlakeShell(StarlakeWarehouseResource):
 
     @classmethod
     def configure_at_launch(cls, **kwargs: Any) -> Any:
-        """Returns the resource with the fields given here; run config has the others.
+        """Returns a resource whose other fields are set in run config.
 
         Args:
             kwargs: Fields, as for the resource itself.

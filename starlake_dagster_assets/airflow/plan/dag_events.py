@@ -33,7 +33,7 @@ class DagEvents:
         return {f"the DAG {uri}": uri for uri in self._uris.values()}
 
     def of(self, bundle: DagNodes) -> str | None:
-        """Returns the URI of the event of a DAG; None where nothing follows it as a whole."""
+        """Returns the URI of the event of a DAG; None if nothing follows it as a whole."""
         return self._uris.get(self._numbers[id(bundle)])
 
     def schedule(self, bundle: DagNodes, uris: Mapping[str, str]) -> AssetRule:

@@ -20,7 +20,7 @@ class FileGrouping:
 
 
 Start = CronSchedule | FileGrouping | AssetRule | None
-"""Trigger of a DAG: a clock, files or assets; None where it is only started by hand."""
+"""Trigger of a DAG: a clock, files or assets; None if it is only started by hand."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class DagNodes:
 def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
     """Reduces a condition to exported nodes: `&` does not wait for optional or slower ones, `|` counts them.
 
-    Returns None where no node of the condition has a task.
+    Returns None if no node of the condition has a task.
 
     Args:
         condition: Condition of the watch of a node.
@@ -60,7 +60,7 @@ def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) 
 
 
 def without_covered(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
-    """Returns an `|` condition without the nodes that others of it follow: Airflow would run a task for each of them.
+    """Returns an `|` condition without members that are upstream of another member: Airflow would run a task for each.
 
     Args:
         condition: Condition of the watch of a node.

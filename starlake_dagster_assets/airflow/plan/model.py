@@ -150,7 +150,7 @@ class TaskSpec:
         checks: For `check` and `warn`: id of the task whose expectations they are.
         expectations: For them: which, as the project has them.
         idle: For them: the task may have found no file for a table, and left no result of it.
-        audited: For `transform`: schema and name of the table whose row in the audit decides the result; None where the
+        audited: For `transform`: schema and name of the table whose row in the audit decides the result; None if the
             command itself decides.
         follows: Condition on the updates of other assets under which it runs; None = no such condition.
         own: URI of the asset by whose events it knows what it has read, if it has such a condition.
@@ -220,7 +220,7 @@ class DagSpec:
         tasks: In an order in which they could run.
         settings: Options of the environment.
         variables_prefix: Prefix of the names of Airflow variables.
-        audit: The audit that its tasks query; None where they query none.
+        audit: The audit that its tasks query; None if they query none.
         environment: Where its commands run.
         prefix_groups: Whether ids of tasks begin with those of their groups.
         embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
@@ -270,7 +270,7 @@ class Plan:
     Attributes:
         dags: By id, sorted.
         uris: URI by node id.
-        places: (DAG id, task id) by node id.
+        node_tasks: (DAG id, task id) by node id.
         external: Assets that no DAG writes, upstream or downstream of the DAGs, by URI.
         pools: Slots of the pools that tasks use, by name.
         notes: What cannot be expressed in Airflow, by name.

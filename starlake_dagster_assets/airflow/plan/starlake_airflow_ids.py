@@ -35,7 +35,7 @@ def starlake_airflow_name(text: str) -> str:
 
 
 def starlake_airflow_dag_ids(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:
-    """Returns the ids of DAGs; tables and tasks without a DAG configuration keep theirs.
+    """Returns the DAG ids; DAGs without a DAG configuration keep the id in `names`.
 
     Args:
         members: The tables and tasks of each DAG, and its job.

@@ -30,7 +30,7 @@ _EXIT_CODE_ONLY = "\nResult: exit code only. Airflow reads neither the log nor t
 
 @dataclass(frozen=True)
 class TaskBuilder:
-    """Builder of the tasks of bundles.
+    """Builds the tasks of the nodes of a DAG.
 
     Attributes:
         graph: The graph.
@@ -43,7 +43,7 @@ class TaskBuilder:
         options: `--options` of a transform, by node id.
         rules: The condition on updates of other nodes under which each node runs.
         present: Nodes that must have been materialized once before a node runs, by node id.
-        application: The meaning of an expectation without `failOnError`; None where no task can query the audit.
+        application: The meaning of an expectation without `failOnError`; None if no task can query the audit.
         logs_unread: Whether commands run in a cloud, where no task reads their log.
         arguments: Arguments of the operators, by node id.
     """
@@ -86,7 +86,7 @@ class TaskBuilder:
 
         Args:
             bundle: The nodes of the DAG.
-            finished: URI of the event of the whole DAG; None where no other DAG follows it.
+            finished: URI of the event of the whole DAG; None if no other DAG follows it.
         """
         nodes = [self.graph.nodes[node] for node in bundle.nodes]
         domains: dict[str, list[Node]] = {}

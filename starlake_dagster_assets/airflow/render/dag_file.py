@@ -265,7 +265,7 @@ def _cluster(around: Any) -> list[str]:
 def _cluster_edges(
     dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]
 ) -> list[Edge]:
-    """Returns the dependencies of the tasks that wait before a cluster, and of the first and last tasks on it."""
+    """Returns the edges from waiting tasks to cluster setup, and from setup and to teardown."""
     work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.runs_no_command(task)}
     waits = [task for task in dag.tasks if renderer.runs_no_command(task)]
     waited = {up for task in waits for up in task.upstream}
@@ -336,7 +336,7 @@ def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
 
 
 def _condition(rule: AssetRule, indent: int) -> str:
-    """Returns a condition on assets, broken before its operators if it is long."""
+    """Returns a condition on assets, wrapped before `&` and `|` if it is long."""
     flat = _rule(rule, " ")
     if indent + len(flat) < 88:
         return flat

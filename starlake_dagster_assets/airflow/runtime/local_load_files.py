@@ -44,7 +44,7 @@ class RecordFile(Protocol):
     """The file of a record, on a disk or in an object store."""
 
     def read(self) -> str | None:
-        """Returns the text; None where there is no file."""
+        """Returns the text; None if there is no file."""
         ...
 
     def write(self, text: str) -> None:
@@ -65,7 +65,7 @@ class LoadAreas(AreaReader, Protocol):
         ...
 
     def put_back(self, table: WorkerTable, name: str, tables: Sequence[WorkerTable]) -> str | None:
-        """Moves a file from `ingesting` to `stage`, and returns its name there; None where it stays."""
+        """Moves a file from `ingesting` to `stage`, and returns its name there; None if it stays."""
         ...
 
     def record(self, name: str) -> RecordFile:
@@ -96,7 +96,7 @@ class WorkerAreas:
         return LocalRecord(home / ".starlake_tries" / name)
 
     def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files of a domain by name; None where the area cannot be listed."""
+        """Returns the marks of the files of a domain by name; None if the area cannot be listed."""
         path = self.paths.get(area)
         if path is None or not (path.parent if area == "ingesting" else path).is_dir():
             return None
@@ -105,7 +105,7 @@ class WorkerAreas:
         return {name: _mark(folder / name) for name in names if (folder / name).is_file()}
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where the project keeps no archive."""
+        """Returns the marks of the given files that are in `archive`; None if the project keeps no archive."""
         if "archive" not in self.paths:
             return None
         folder = self.paths["archive"] / domain
@@ -123,7 +123,7 @@ class WorkerAreas:
             tables: All tables of the domain.
 
         Returns:
-            None where the file stays: it is not in `ingesting`, or there is no other name for it.
+            None if the file stays: it is not in `ingesting`, or there is no other name for it.
         """
         if "ingesting" not in self.paths or "stage" not in self.paths:
             return None
@@ -159,7 +159,7 @@ class LocalRecord:
     path: Path
 
     def read(self) -> str | None:
-        """Returns the text; None where there is no file."""
+        """Returns the text; None if there is no file."""
         try:
             return self.path.read_text(encoding="utf-8")
         except (OSError, ValueError):
@@ -238,7 +238,7 @@ class TryRecord:
     """Record of the tries of a task instance, which the next try reads.
 
     Attributes:
-        file: The file; None where nothing is recorded.
+        file: The file; None if nothing is recorded.
         number: Number of this try, from 1.
         known: Whether the record of earlier tries was found; true on the first try.
         again: Whether this try follows one that did not end with exit code 0 or 99.

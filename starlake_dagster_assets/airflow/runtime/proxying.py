@@ -209,4 +209,4 @@ def _gate(task: Any) -> Callable[[Any], None] | None:
 
 
 def _do_nothing(context: Any) -> None:
-    """Stands in for the `execute` of a task whose work Dagster does."""
+    """No-op `execute` for tasks that Dagster runs."""

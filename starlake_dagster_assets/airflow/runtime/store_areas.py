@@ -42,7 +42,7 @@ class StoreAreas:
         return dict(_objects(f"{self.urls[area]}/{domain}/"))
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where the project keeps no archive."""
+        """Returns the marks of the given files that are in `archive`; None if the project keeps no archive."""
         if not self.archives:
             return None
         folder = f"{self.urls['archive']}/{domain}/"
@@ -60,7 +60,7 @@ class StoreAreas:
 
 @dataclass(frozen=True)
 class StoreRecord:
-    """The file of a record in an object store.
+    """Record of the tries of a task, stored as an object.
 
     Attributes:
         url: Its URL.
@@ -69,7 +69,7 @@ class StoreRecord:
     url: str
 
     def read(self) -> str | None:
-        """Returns the text; None where there is no file."""
+        """Returns the text; None if there is no file."""
         scheme, bucket, key = _split_url(self.url)
         hook = _hook(scheme)
         if scheme == "gs":
@@ -114,7 +114,7 @@ class RecordedAreas:
         return self.listing[area]
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where the project keeps no archive."""
+        """Returns the marks of the given files that are in `archive`; None if the project keeps no archive."""
         if "archive" in self.used:
             return self.areas.archived(domain, names)
         self.used.add("archive")
@@ -122,7 +122,7 @@ class RecordedAreas:
 
 
 def store_areas(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> StoreAreas | None:
-    """Returns the areas that are in Cloud Storage or S3; None where they are elsewhere.
+    """Returns the areas that are in Cloud Storage or S3; None if they are elsewhere.
 
     Args:
         manifest: The manifest of the export.

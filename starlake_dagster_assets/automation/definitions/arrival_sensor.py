@@ -28,7 +28,7 @@ class ArrivalGroup:
         domain: The domain.
         tables: By node id, in the order of the domain.
         pre_load: The policy.
-        cron_schedule: The schedule whose ticks open windows; None where files are waited for at any time.
+        cron_schedule: The schedule whose ticks open windows; None if files are waited for at any time.
     """
 
     name: str

@@ -56,7 +56,7 @@ class ConditionScope:
         self._last: tuple[Any, EventLogFacts, Evaluator] | None = None
 
     def of(self, node: str) -> dg.AutomationCondition[Any] | None:
-        """Returns the condition of a node; None where its trigger is another one."""
+        """Returns the condition of a node; None if its trigger is another one."""
         trigger = self._triggers.triggers.get(node)
         is_condition = (
             trigger is not None and trigger.triggered_by == "condition" and trigger.upstream_condition is not None

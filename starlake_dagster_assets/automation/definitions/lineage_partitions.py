@@ -86,7 +86,7 @@ class PartitionTable:
         return {ids[number]: record for number, record in self._records(self._key, ids).items()}
 
     def is_materialized_since_planned(self, partition: str) -> bool:
-        """Whether the newest plan for a partition was followed by a materialization."""
+        """Whether the partition was materialized after its last `ASSET_MATERIALIZATION_PLANNED` event."""
         return partition in self.planned and self.newest_by_partition.get(partition, 0) > self.planned[partition]
 
     def read_by(self, partition: str, node: str) -> Collection[str]:

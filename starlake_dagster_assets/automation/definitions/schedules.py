@@ -142,7 +142,7 @@ def _concurrent(
 
 
 def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:
-    """Returns the partitions definition of the partitioned nodes of a job; None where there is none."""
+    """Returns the partitions definition of the partitioned nodes of a job; None if there is none."""
     specs = (translator.spec(translator.graph.nodes[node]) for node in sorted(nodes))
     return next((spec.partitions_def for spec in specs if spec.partitions_def is not None), None)
 

@@ -114,7 +114,7 @@ def build_schedule_from_starlake_selection(
 
 
 def _partitions_of_job(context: dg.ScheduleEvaluationContext, job_name: str) -> dg.PartitionsDefinition[Any] | None:
-    """Returns the partitions definition of the job in the code location; None where there is no code location."""
+    """Returns the partitions definition of the job in the code location; None if there is no code location."""
     try:
         repository = context.repository_def
     except dg.DagsterInvariantViolationError:  # a context without a code location, as in a unit test

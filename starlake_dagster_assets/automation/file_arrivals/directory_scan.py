@@ -48,7 +48,7 @@ class DirectoryScan:
 
     Attributes:
         at: When, in seconds since 1970, by our own clock.
-        place: The directory.
+        directory: The directory.
         tables: Node ids of the tables that are watched.
         sets: By table: what Starlake would take of it now; with strategy `ack`, by path: the ack files.
         loadable: With strategy `ack`: the tables that have files, or all of them where none has.
@@ -76,7 +76,7 @@ class DirectoryScan:
     files: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
     """With strategy `ack`: what Starlake would take, by table."""
     modified: Callable[[Sequence[str]], float | None] = field(default=never_modified, compare=False, repr=False)
-    """Modification time of the youngest of some files, in seconds since 1970; None where the store has none."""
+    """Modification time of the youngest of some files, in seconds since 1970; None if the store has none."""
 
     @property
     def waited_for(self) -> str:

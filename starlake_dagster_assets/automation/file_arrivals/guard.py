@@ -1,4 +1,4 @@
-"""The guard in a run: before tables are loaded, it checks again whether their files exist.
+"""Checks again, in a run and before tables are loaded, that their files exist.
 
 A run that a person started, or that waited in a queue while the files were removed, reports it and succeeds; only what
 cannot be determined is a failure.
@@ -34,7 +34,7 @@ def _discard(text: str) -> None:
 
 
 class GuardedRun:
-    """The guard of one run, which `RunSettings.not_ready` calls.
+    """Pre-load check of one run, passed as `RunSettings.not_ready`.
 
     Args:
         pre_load: The policy of a table; its `guard` selects the check: `files`, `cli` or `none`.

@@ -1,4 +1,4 @@
-"""Triggers and jobs of a project, from its settings: exactly one trigger per table and task."""
+"""Triggers and jobs of a project, from its settings: at most one trigger per table and task."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class _Builder:
         return (_FOLLOWS if follows else "none"), None, preload
 
     def _preload(self, node: Node, settings: NodeSettings) -> PreLoad | None:
-        """Returns the pre-load policy of a table; None where it waits for nothing."""
+        """Returns the pre-load policy of a table; None if it waits for nothing."""
         if settings.pre_load_strategy in (None, "none"):
             return None
         said = {

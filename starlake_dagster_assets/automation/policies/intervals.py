@@ -34,13 +34,13 @@ def union_of_intervals(
     """Returns the interval from the first start to the last end of some updates.
 
     Args:
-        declared: Interval of each update: of its partition or of the run that wrote it; None where there is none.
+        declared: Interval of each update: of its partition or of the run that wrote it; None if there is none.
         now: An interval that ends later is that of a window which is still open: nothing is known of its end.
         cycle: `data_cycle`: a cron; the interval is then that of the closed cycles which the updates belong to.
         timezone: Time zone of `cycle`, an IANA name.
 
     Returns:
-        None where one of the updates has no interval or that of an open window, and where there is no update: the SQL
+        None if one of the updates has no interval or that of an open window, and if there is no update: the SQL
         then computes everything.
     """
     intervals = list(declared)
@@ -89,7 +89,7 @@ def covers(intervals: Iterable[Interval], declared: Interval | None, now: dateti
 
     Args:
         intervals: Intervals of the runs.
-        declared: Interval of the update; None where it has none.
+        declared: Interval of the update; None if it has none.
         now: Time of the last run; nothing after it is covered.
     """
     if declared is None:

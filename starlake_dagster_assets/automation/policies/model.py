@@ -192,7 +192,7 @@ class Job:
         name: Letters, digits and underscores; unique.
         nodes: Ids in topological order, upstreams that run first included (`run_dependencies_first`).
         description: `comment` of the DAG configuration.
-        dag: Name of the DAG configuration; None where there is none.
+        dag: Name of the DAG configuration; None if there is none.
         file: Name of its DAG file without the suffix, as `filename` renders it; "" where there is none.
         schedule: Name of its schedule, as Starlake has it, where that DAG file has several; else "".
         tags: `tags`.

@@ -58,7 +58,7 @@ _MOST_NAMES = 10
 
 
 def find_partition_obstacle(node: Node, *, short: bool, replaced: bool) -> PartitionObstacle | None:
-    """Finds why a node cannot be materialized partition by partition; None where it can.
+    """Finds why a node cannot be materialized partition by partition; None if it can.
 
     Args:
         node: A table or task.

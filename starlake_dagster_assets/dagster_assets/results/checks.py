@@ -63,7 +63,7 @@ def rejected_result(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> dg.
 
 
 def _described(check: CheckResult) -> str | None:
-    """Returns the result of an expectation in words; None where it passed."""
+    """Returns the result of an expectation in words; None if it passed."""
     if check.passed or not check.count or check.exception:
         return check.reason or None
     if check.count > 0 and counts_rows(check.sql, ""):
@@ -86,7 +86,7 @@ def drift_result(
         engine: What stores the table: types are compared on `duckdb` only.
 
     Returns:
-        The result; None when the table does not exist.
+        The result; None if the table does not exist.
     """
     if node.table is None or not there:
         return None

@@ -318,7 +318,7 @@ class Results:
         return found
 
     def _columns_of(self, node: Node) -> Sequence[tuple[str, str]] | None:
-        """Returns the columns of the warehouse, read once per step; `()` for no table, None where they are unknown."""
+        """Returns the columns of the warehouse, read once per step; `()` for no table, None if they are unknown."""
         reader = self._reader
         if reader is not None and node.id not in self._columns:
             found = self._read_optional(lambda: reader.columns(*node.target))

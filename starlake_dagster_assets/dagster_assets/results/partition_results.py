@@ -35,7 +35,7 @@ _STATUS = "starlake/status"
 
 @dataclass(frozen=True)
 class _RowsByPartition:
-    """Row counts by partition, and of rows without a partition by the value of their column."""
+    """Row counts by partition; rows outside all partitions are counted by column value."""
 
     partitions: Mapping[str, int]
     unassigned: _Counts
@@ -165,7 +165,7 @@ class LoadPartitions:
         yield from self._observed(key, list(asked) if self._windows is not None else [], "nothing", reason)
 
     def rows(self, node: Node, column: str) -> Mapping[str, int] | None:
-        """Counts the present rows of a table by partition; None where they cannot be counted.
+        """Counts the present rows of a table by partition; None if they cannot be counted.
 
         Args:
             node: A task.
@@ -197,7 +197,7 @@ class LoadPartitions:
     # ------------------------------------------------------------------------------------------- by rows
 
     def _rows_of_load(self, outcome: Outcome) -> _RowsByPartition | None:
-        """Returns the rows by partition that a load wrote; None where they cannot be counted."""
+        """Returns the rows by partition that a load wrote; None if they cannot be counted."""
         counts = self._counted(outcome)
         if counts is None:
             return None

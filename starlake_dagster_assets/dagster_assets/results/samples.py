@@ -20,7 +20,7 @@ class Samples:
     """Reads and shows them.
 
     Args:
-        reader: Reads the warehouse; None where nothing can.
+        reader: Reads the warehouse; None if nothing can.
         private: Which columns are not shown.
         project: The project's models.
         limit: How many rows a check, at most; 0 shows none.
@@ -40,8 +40,8 @@ class Samples:
             check: What became of the expectation.
 
         Returns:
-            None where it held, where its query does not identify the failing rows, where row level security filters
-            them, and where the failure rolled them back. In a project with private columns also None where the query
+            None if it held, if its query does not identify the failing rows, if row level security filters
+            them, and where the failure rolled them back. In a project with private columns also None if the query
             reads other tables, or computes with a column that may not be shown.
         """
         reader = self._reader

@@ -30,7 +30,7 @@ def unrecorded_step_output(context: dg.AssetExecutionContext, name: str, run: st
     Args:
         context: Of the step.
         name: Of the output, of an asset or a check.
-        run: The run that materialized the asset; None where it is left as it was.
+        run: The run that materialized the asset; None if it is left as it was.
     """
     from dagster._core.execution.plan.objects import TypeCheckData
     from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle

@@ -207,7 +207,7 @@ def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
 
 
 def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
-    """Returns the length of a partition of the sink; None where it is not known to be one of time."""
+    """Returns the length of a partition of the sink; None if it is not known to be one of time."""
     for tag in node.tags:
         if tag.lower().startswith(_TAG):
             said = tag.lower().removeprefix(_TAG)

@@ -147,7 +147,7 @@ class StarlakeTranslator:
         return known
 
     def _reference(self, node: Node) -> dg.AssetSpec | None:
-        """Returns the key alone of an external node that is not defined here; None where the whole spec is needed."""
+        """Returns the key alone of an external node that is not defined here; None if the whole spec is needed."""
         if self._external == "specs" or node.kind != "external":
             return None
         if type(self).get_asset_spec is not StarlakeTranslator.get_asset_spec:

@@ -104,7 +104,7 @@ def duplicate_append_message(task: str, interval: Interval | None, before: tuple
 
     Args:
         task: Node id.
-        interval: Of the run; None where it has none.
+        interval: Of the run; None if it has none.
         before: Of `AppendedRows.overlapping`.
     """
     update, covered = before

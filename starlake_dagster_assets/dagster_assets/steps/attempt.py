@@ -149,7 +149,7 @@ class _EventLogExecutions:
             yield told
 
     def _runs(self) -> Iterator[str]:
-        """This run where it is tried again, and the runs that it repeats."""
+        """Yields this run on a step retry, then the runs that it re-executes."""
         if not self._first:
             yield self._run.run_id
         seen = {self._run.run_id}

@@ -29,12 +29,12 @@ class StarlakeCommandResult:
 
     Attributes:
         argv: The command and its arguments, redacted.
-        exit_code: Of the program; None where it did not start, was cancelled, or its end is unknown.
+        exit_code: Of the program; None if it did not start, was cancelled, or its end is unknown.
         job_id: `SL_JOB_ID`, which its rows in the audit tables carry.
         seconds: Its duration.
         lines: Its output, redacted.
         events: Loaded and failed tables that the output names.
-        audit_rows: Its rows of `audit.audit`; None where the environment cannot read the warehouse.
+        audit_rows: Its rows of `audit.audit`; None if the environment cannot read the warehouse.
         error: The first error of the program; empty when it succeeded.
     """
 

@@ -38,7 +38,7 @@ class Update:
         storage_id: In the event log; grows from one event to the next.
         timestamp: Seconds since 1970.
         run_id: Empty for one that was reported from outside.
-        partition: Partition key; None where it has none.
+        partition: Partition key; None if it has none.
         metadata: Of the materialization.
     """
 
@@ -131,11 +131,11 @@ def updates_since(
     Args:
         instance: The event log.
         key: Of the upstream.
-        consumption: Of the newest materialization of the asset that reads it; None where it has none.
+        consumption: Of the newest materialization of the asset that reads it; None if it has none.
         most: Number of materializations that are read.
 
     Returns:
-        None where there are more.
+        None if there are more.
     """
     name = key.to_user_string()
     after = consumption.pointers.get(name) if consumption is not None else 0

@@ -19,15 +19,15 @@ def interval_of_load(
     last: datetime,
     directory: Callable[[datetime], str],
 ) -> tuple[datetime | None, datetime]:
-    """Returns the interval of the files that a load takes; its start is None where their oldest tick is unknown.
+    """Returns the interval of the files that a load takes; its start is None if their oldest tick is unknown.
 
     A load takes all files in the directory of its tick. If the directory does not name the date, it also has files of
     ticks without a load, and of ticks since the run was requested.
 
     Args:
         window: Interval of the run.
-        clock: Schedule of the table; None where it has none.
-        covered: End of the interval that earlier loads have covered, where that of this load begins; None where it is
+        clock: Schedule of the table; None if it has none.
+        covered: End of the interval that earlier loads have covered, where that of this load begins; None if it is
             unknown.
         last: The newest tick that has passed.
         directory: Returns the directory of the files of a tick.

@@ -47,7 +47,7 @@ def validate_partitions(
         nodes: Of the step.
         definition: Their partitions.
         trigger: Of a node.
-        options: Variables of transforms that the user passes; None where they are known in a run only.
+        options: Variables of transforms that the user passes; None if they are known in a run only.
 
     Raises:
         ProjectError: Names each node that cannot, and why.

@@ -131,7 +131,7 @@ def partitioned(context: dg.AssetExecutionContext) -> bool:
 
 
 def _failed_parent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun | None:
-    """Returns the run that a run repeats from its failure; None where it repeats none, or selected steps."""
+    """Returns the run that a run repeats from its failure; None if it repeats none, or selected steps."""
     if run.parent_run_id is None or _STEP_SELECTION in run.tags:
         return None
     parent = instance.get_run_by_id(run.parent_run_id)

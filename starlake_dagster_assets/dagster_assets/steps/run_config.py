@@ -51,7 +51,7 @@ class LaunchSettings:
     Attributes:
         full_refresh: Whether to empty the tables of APPEND transforms first.
         options: Variables of the transforms.
-        scheduled_date: An ISO date as text; None where none was set.
+        scheduled_date: An ISO date as text; None if none was set.
     """
 
     full_refresh: bool = False
@@ -64,7 +64,7 @@ class LaunchSettings:
         return cls(config.full_refresh, dict(config.options), config.scheduled_date)
 
     def scheduled_moment(self, timezone: str) -> datetime | None:
-        """Returns the scheduled date with its time zone; None where none was set.
+        """Returns the scheduled date with its time zone; None if none was set.
 
         Args:
             timezone: The time zone of a text without an offset.

@@ -87,7 +87,7 @@ class StepIntervals:
         cron has changed, or next to another schedule, it begins where the last interval of the task has ended.
 
         Args:
-            window: Interval of the run; None where it has none.
+            window: Interval of the run; None if it has none.
         """
         tasks = {key: node for key, node in self._nodes.items() if node.task is not None}
         if window is None:

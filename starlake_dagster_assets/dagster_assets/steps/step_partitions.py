@@ -33,7 +33,7 @@ __all__ = [
 
 
 def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | None:
-    """Returns the partitions that a step runs for; None where it runs for none.
+    """Returns the partitions that a step runs for; None if it runs for none.
 
     Raises:
         dg.Failure: The run is of several partitions that are not time windows: SQL takes one key.
@@ -68,7 +68,7 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
 def window_of_step(
     context: dg.AssetExecutionContext, partition: PartitionInfo | None
 ) -> tuple[datetime, datetime] | None:
-    """Returns the data interval: of the partitions, else the one in the tags of the run; None where there is none."""
+    """Returns the data interval: of the partitions, else the one in the tags of the run; None if there is none."""
     if partition is not None and partition.window is not None:
         return partition.window
     return declared_interval(context.run.tags)

@@ -127,7 +127,7 @@ class StepUpdates:
         return self._newest_record(key, self._context.partition_key)
 
     def _newest_record(self, key: dg.AssetKey, partition: str) -> Any:
-        """Returns the record of the newest materialization of a partition of an asset; None where there is none."""
+        """Returns the record of the newest materialization of a partition of an asset; None if there is none."""
         filters = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
         records = self._instance.fetch_materializations(filters, limit=1).records
         return records[0] if records else None
@@ -142,7 +142,7 @@ class StepUpdates:
         return _is_unread(consumption, up, self.newest.get(up))
 
     def unread(self, key: dg.AssetKey, up: dg.AssetKey) -> Sequence[Update] | None:
-        """Returns the updates of an upstream that a task has not read; None where there are more than 1000."""
+        """Returns the updates of an upstream that a task has not read; None if there are more than 1000."""
         if (key, up) not in self._new:
             consumption, is_new = self.consumption(key), self._is_new(self.consumption(key), up)
             self._new[key, up] = updates_since(self._instance, up, consumption, _MOST_UPDATES) if is_new else ()
@@ -185,7 +185,7 @@ class StepUpdates:
         return sorted(up for up in self._context.assets_def.asset_deps.get(key, ()) if up != key)
 
     def consumption(self, key: dg.AssetKey) -> Consumption | None:
-        """Returns the consumption of the newest materialization of an asset; None where it has none."""
+        """Returns the consumption of the newest materialization of an asset; None if it has none."""
         record = self.newest.get(key)
         if record is None:
             return None

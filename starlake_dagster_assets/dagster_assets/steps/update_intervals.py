@@ -22,7 +22,7 @@ __all__ = ["interval_of_update", "intervals_of_updates"]
 def interval_of_update(
     update: Update, partitions: Any, tags: Mapping[str, str] | None, *, of: Literal["rows", "ticks"] = "rows"
 ) -> Interval | None:
-    """Returns the data interval that an update declares; None where it declares none.
+    """Returns the data interval that an update declares; None if it declares none.
 
     The metadata `starlake/data_interval` takes precedence, then the time partition, then the tags of the run of an
     update without a partition. An interval without a start in the metadata means that the oldest rows may be
@@ -30,8 +30,8 @@ def interval_of_update(
 
     Args:
         update: The materialization.
-        partitions: Definition of the partitions of its asset; None where it has none.
-        tags: Of its run; None where it has none.
+        partitions: Definition of the partitions of its asset; None if it has none.
+        tags: Of its run; None if it has none.
         of: `rows`: the time of the rows, from the oldest one on. Where rows decided about the partition, the partition
             alone declares it. `ticks`: the ticks of a schedule that the run covers, of which neither such a partition
             nor rows of an unknown time count.

@@ -141,7 +141,7 @@ def read(command: str, argv: Sequence[str]) -> Arguments:
     """Reads the arguments of a command.
 
     Raises:
-        UsageError: An option is unknown, lacks its value, has a wrong one, or is not done by the embedded engine.
+        UsageError: An option is unknown, lacks its value, has a wrong one, or is not supported by the embedded engine.
     """
     specs = {option.name: option for option in COMMANDS[command].options}
     aliases = _ALIASES.get(command, {})
@@ -194,7 +194,7 @@ class _Reader:
 
     def _done(self, option: Option) -> bool:
         if not option.done:
-            self._errors.append(f"Error: --{option.name} is not done by the embedded engine")
+            self._errors.append(f"Error: --{option.name} is not supported by the embedded engine")
         return option.done
 
     def _store(self, option: Option, value: str) -> None:

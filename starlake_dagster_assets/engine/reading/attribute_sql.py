@@ -65,7 +65,7 @@ class AttributeSql:
         value: Its typed value.
         error: The reason of a refusal, or NULL.
         accepted: SQL of the computed value → a condition that holds where `error` is NULL, cheaper to evaluate; None
-            where there is none.
+            if there is none.
     """
 
     value: str

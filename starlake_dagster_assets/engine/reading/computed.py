@@ -43,7 +43,7 @@ def computed_select(
         paths: SQL of a row's file.
 
     Returns:
-        The SELECT, or None when nothing is computed.
+        The SELECT, or None if nothing is computed.
 
     Raises:
         EngineError: When an expression cannot be bound; names the attribute.

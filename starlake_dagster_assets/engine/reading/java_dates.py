@@ -97,7 +97,7 @@ class DatePattern:
         regex: RE2 syntax, matches the whole text.
         named: Whether the text has names of months or days.
         zoned: Whether the text contains its zone or offset.
-        iso: Replacement (`\1`…) that rewrites a match to a local moment of ISO 8601; None where it is computed.
+        iso: Replacement (`\1`…) that rewrites a match to a local moment of ISO 8601; None if it is computed.
         groups: Number of the group of each field.
     """
 

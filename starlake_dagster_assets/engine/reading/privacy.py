@@ -56,7 +56,7 @@ def has_privacy(table: Table) -> bool:
 
 
 def shown_error(error: Exception, table: Table) -> str:
-    """Returns the text of an error, without what DuckDB quotes of a file whose table has private attributes."""
+    """Returns an error message; drops file contents quoted by DuckDB if the table has private attributes."""
     if not isinstance(error, (duckdb.Error, UnicodeDecodeError)) or not has_privacy(table):
         return error_text(error)
     column = _COLUMN.search(str(error))
@@ -83,7 +83,7 @@ def apply_privacy(
         where: The attribute, for messages.
 
     Returns:
-        SQL of the new text, or None when the key changes nothing.
+        SQL of the new text, or None if the key changes nothing.
 
     Raises:
         EngineError: When the key or what it stands for is not known here.

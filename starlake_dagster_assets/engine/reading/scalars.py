@@ -300,7 +300,7 @@ def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: boo
 
 
 def _as_target(moment: str, ddl: str, zone: str | None) -> str:
-    """Returns a local moment as the column's type, in the type's zone, by default UTC."""
+    """Converts a local timestamp to the column's type, in the type's zone, by default UTC."""
     if zone and zone.upper() not in {"UTC", "Z"} and ddl.upper() != "DATE":
         instant = f"(({moment}) AT TIME ZONE {literal(zone)})"
         return instant if _with_zone(ddl) else f"CAST({instant} AT TIME ZONE 'UTC' AS {ddl})"

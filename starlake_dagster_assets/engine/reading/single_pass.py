@@ -84,8 +84,8 @@ def stream_incoming(
         file: The file.
 
     Yields:
-        The rows; None where they have to be read first: of an archive of several files, of a table with computed
-        columns or a filter, and where DuckDB cannot be trusted with the file or its records not be counted beforehand.
+        The rows; None if they have to be read first: of an archive of several files, of a table with computed
+        columns or a filter, and if DuckDB cannot be trusted with the file or its records not be counted beforehand.
 
     Raises:
         EngineError: As `read_incoming`.

@@ -172,7 +172,7 @@ class Auditor:
             moment: When it began at the earliest (UTC, naive, whole seconds).
 
         Returns:
-            COUNT, COUNTACCEPTED, COUNTREJECTED; None when there is no such row.
+            COUNT, COUNTACCEPTED, COUNTREJECTED; None if there is no such row.
         """
         if not self._exists("audit"):
             return None

@@ -52,7 +52,7 @@ class Entry:
     Attributes:
         files: The files.
         marker: The table that commits with their rows; None for files that the real engine left behind.
-        stamps: Size and time of each file before it was first read; None where they are not known.
+        stamps: Size and time of each file before it was first read; None if they are not known.
     """
 
     files: tuple[Path, ...]

@@ -1,4 +1,4 @@
-"""Creates the table of a task before its first run, empty: for presql that names it, and for SQL that reads it."""
+"""Creates a task's empty table before its first run, so that presql and self-references work."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
 
 
 def _reject_file(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
-    """Records the rejected rows of a file that is rejected because of them."""
+    """Records the rejected rows when they reject the whole file."""
     counts = _counts(incoming)
     job.entry.check_unchanged()
     _log_audit_limit(job, incoming)
@@ -238,7 +238,7 @@ def _columns(job: LoadJob) -> Sequence[Column]:
 
 
 def _partitions(job: LoadJob, relation: str, columns: Sequence[Column]) -> Mapping[str | None, int] | None:
-    """Counts the rows of a relation by the table's partition column; None where the table has none."""
+    """Counts the rows of a relation by the table's partition column; None if the table has none."""
     partition = job.table.metadata.sink.partition
     found = next((one for one in columns if partition and one.name.lower() == partition[0].lower()), None)
     return count_by_partition(job.session.con, relation, found.name, found.type) if found is not None else None

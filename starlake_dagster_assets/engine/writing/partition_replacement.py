@@ -33,7 +33,7 @@ class Replacement:
 
 
 def replacement_of(environ: Mapping[str, str]) -> Replacement | None:
-    """Reads the partition to replace from the environment variable `SL_PARTITION_REPLACE`; None where it is not set.
+    """Reads the partition to replace from the environment variable `SL_PARTITION_REPLACE`; None if it is not set.
 
     Raises:
         EngineError: The variable is not JSON of that form.

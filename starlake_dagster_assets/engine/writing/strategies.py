@@ -74,7 +74,7 @@ def validate_strategy(
     Args:
         strategy: The strategy that the project configures.
         partition: `sink.partition`.
-        columns: Final names of the incoming columns, None when they are not known yet.
+        columns: Final names of the incoming columns, None if they are not known yet.
         custom: Names of the project's own templates.
 
     Raises:

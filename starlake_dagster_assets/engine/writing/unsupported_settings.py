@@ -38,7 +38,7 @@ def check_load_sink(table: Table, connection: Connection) -> None:
 
 
 def check_task_sink(task: Task, connection: Connection) -> None:
-    """Refuses the sinks of a task that are no DuckDB table or view and no csv file.
+    """Raises an error if a task's sink is neither a DuckDB table or view nor a CSV file.
 
     Raises:
         EngineError: `sink.materializedView`, `sink.format`, `sink.sharding` or an option of an export declares

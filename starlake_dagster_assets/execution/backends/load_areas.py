@@ -42,7 +42,7 @@ class StoredFiles:
     failure: str = ""
 
     def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files of a domain by name; None where they cannot be listed."""
+        """Returns the marks of the files of a domain by name; None if they cannot be listed."""
         if area == "incoming":
             return self._list_incoming(domain)
         if self.failure:
@@ -57,7 +57,7 @@ class StoredFiles:
             return None
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        """Returns the marks of the given files that are in `archive`; None if that cannot be read."""
         path = self._path("archive", domain)
         if self.failure:
             return None
@@ -130,7 +130,7 @@ def remote_files(project: Project, *, root: str | None, datasets: str | None) ->
         datasets: `SL_DATASETS` there, or as this process sees it.
 
     Returns:
-        None where this process does not see them: the program works on a disk of its own.
+        None if this process does not see them: the program works on a disk of its own.
     """
     here = project.application.datasets
     if not datasets and "://" in here and not here.startswith("file:"):

@@ -82,7 +82,7 @@ class FileReader(Protocol):
     """Reason why they cannot be listed; empty while they can."""
 
     def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
-        """Returns the marks of the files of a domain by name; None where they cannot be listed.
+        """Returns the marks of the files of a domain by name; None if they cannot be listed.
 
         `incoming` is the directory that `stage` takes the files of the domain from.
         A mark begins with the size in bytes and a NUL character. It changes whenever the file is written.
@@ -90,7 +90,7 @@ class FileReader(Protocol):
         ...
 
     def archived(self, domain: str, names: Collection[str]) -> Mapping[str, str] | None:
-        """Returns the marks of those of some files that are in `archive`; None where that cannot be read."""
+        """Returns the marks of the given files that are in `archive`; None if that cannot be read."""
         ...
 
     def put_back(self, table: Table, names: Collection[str]) -> Mapping[str, ReturnedFile]:
@@ -146,7 +146,7 @@ class Runner(Protocol):
         ...
 
     def warehouse_reader(self) -> WarehouseReader | None:
-        """Returns the reader of the project's warehouse, or None where the environment has none."""
+        """Returns the reader of the project's warehouse, or None if the environment has none."""
         ...
 
 

@@ -42,7 +42,7 @@ class BigQueryReader(WarehouseReader):
     # ---------------------------------------------------------------------------------------------- audit tables
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where there is no such table yet."""
+        """Returns the rows of `audit.audit` with a JOBID, oldest first; None if there is no such table yet."""
         rows = self._audited("audit", "JOBID = @job ORDER BY `TIMESTAMP`", {"job": job_id})
         return None if rows is None else [audit_row(row) for row in rows]
 
@@ -59,7 +59,7 @@ class BigQueryReader(WarehouseReader):
         return [str(row["ERROR"]) for row in self._audited("rejected", where, given) or ()]
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None where there is no audit yet."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None if there is no audit yet."""
         mine, given = "STEP = 'LOAD' AND DOMAIN = @domain AND SCHEMA = @table", {"domain": domain, "table": table}
         newest = self._audited("audit", f"{mine} ORDER BY `TIMESTAMP` DESC LIMIT 1", given)
         if not newest:
@@ -68,7 +68,7 @@ class BigQueryReader(WarehouseReader):
         return [audit_row(row) for row in self._audited("audit", f"{mine} AND JOBID = @job", whole) or ()]
 
     def _audited(self, table: str, rest: str, given: Mapping[str, str]) -> list[Mapping[str, Any]] | None:
-        """Rows of an audit table by upper-case column names; None where it does not exist."""
+        """Rows of an audit table by upper-case column names; None if it does not exist."""
         from google.api_core.exceptions import NotFound
 
         names = {"audit": AUDIT, "expectations": EXPECTATIONS}.get(table, ("ERROR",))
@@ -88,7 +88,7 @@ class BigQueryReader(WarehouseReader):
         return [(str(one.name), str(one.field_type)) for one in found.schema] if found is not None else []
 
     def row_count(self, schema: str, table: str) -> int | None:
-        """Returns the number of rows of a table or view; None when it does not exist."""
+        """Returns the number of rows of a table or view; None if it does not exist."""
         found = self._table(schema, table)
         if found is None:
             return None
@@ -119,7 +119,7 @@ class BigQueryReader(WarehouseReader):
         return Sample(counted, columns, as_texts(row.values() for row in rows), wanted.renamed, wanted.tables)
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is; None when it does not exist."""
+        """Evaluates expectations on a table as it is; None if it does not exist."""
         name = self._name(schema, table)
         if self._table(schema, table) is None:
             return None

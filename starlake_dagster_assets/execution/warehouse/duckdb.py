@@ -61,13 +61,13 @@ class DuckDBReader(WarehouseReader):
         """Rows of the newest command by audit table; a table that does not exist is missing."""
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where there is no such table yet."""
+        """Returns the rows of `audit.audit` with a JOBID, oldest first; None if there is no such table yet."""
         self._job, self._left = job_id, self._read(job_id)
         rows = self._left.get("audit")
         return None if rows is None else [AuditRow(*row) for row in rows]
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None where there is no such table."""
+        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None if there is no such table."""
         rows = self._of(job_id).get("expectations")
         return None if rows is None else [ExpectationRow(*row) for row in rows]
 
@@ -77,7 +77,7 @@ class DuckDBReader(WarehouseReader):
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
     def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Returns the rows by partition that the embedded engine wrote in a job; None where it did not count them."""
+        """Returns the rows by partition that the embedded engine wrote in a job; None if it did not count them."""
         rows = [row for row in self._of(job_id).get("partitions", ()) if row[:2] == (domain, table)]
         found: dict[str | None, int] = {}
         for _, _, partition, count in rows:
@@ -186,7 +186,7 @@ class DuckDBReader(WarehouseReader):
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None where there is no audit yet."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None if there is no audit yet."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
 
         audit = Target(self._project.application.audit.domain, "audit")
@@ -273,7 +273,7 @@ def duckdb_reader(project: Project) -> DuckDBReader | None:
         project: The project.
 
     Returns:
-        None where the project has no such file, or duckdb is not installed.
+        None if the project has no such file, or duckdb is not installed.
     """
     if not writes_duckdb_file(project):
         return None

@@ -29,7 +29,7 @@ def client_of(resource: Any) -> Callable[[], Any]:
 
 
 def connect_by(resource: Any) -> Callable[[], Any] | None:
-    """Returns a function that returns a new connection of a resource; None where the resource gives none."""
+    """Returns a function that returns a new connection of a resource; None if the resource gives none."""
     get_connection = getattr(resource, "get_connection", None)
     if not callable(get_connection):
         return None

@@ -35,7 +35,7 @@ def sum_by_value(rows: Iterable[Sequence[Any]], offset: str = "") -> Mapping[str
 
 
 def _text(value: Any) -> str | None:
-    """Returns a value as text: dates in ISO 8601, moments cut to a quarter of an hour, booleans as SQL writes them."""
+    """Returns a value as text: dates in ISO 8601, timestamps truncated to 15 minutes, booleans as SQL writes them."""
     if value is None:
         return None
     if isinstance(value, datetime):

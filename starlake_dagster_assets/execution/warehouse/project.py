@@ -53,7 +53,7 @@ def warehouse_reader(project: Project, access: WarehouseAccess | None = None) ->
         RunnerError: When a URL is given for a connection that the project does not have.
 
     Returns:
-        None where no connection that the project uses can be read here.
+        None if no connection that the project uses can be read here.
     """
     chosen = access or WarehouseAccess()
     for name in chosen.urls.keys() - project.application.connections.keys():

@@ -27,11 +27,11 @@ class WarehouseReader(ABC):
 
     @abstractmethod
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where there is no such table to read."""
+        """Returns the rows of `audit.audit` with a JOBID, oldest first; None if there is no such table to read."""
 
     @abstractmethod
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None where they cannot be read."""
+        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None if they cannot be read."""
 
     @abstractmethod
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]] | None:
@@ -39,7 +39,7 @@ class WarehouseReader(ABC):
 
     @abstractmethod
     def row_count(self, schema: str, table: str) -> int | None:
-        """Returns the number of rows of a table or view; None where it does not exist or is unknown."""
+        """Returns the number of rows of a table or view; None if it does not exist or is unknown."""
 
     def rejected(self, job_id: str, domain: str, table: str, limit: int) -> Sequence[str]:
         """Returns at most `limit` texts (ERROR) of `audit.rejected` with that JOBID, DOMAIN and SCHEMA."""
@@ -50,11 +50,11 @@ class WarehouseReader(ABC):
         return None
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is; returns a row for each, None where that is not possible."""
+        """Evaluates expectations on a table as it is; returns a row for each, None if that is not possible."""
         return None
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """Returns at most `limit` rows that the query of an expectation counts now; None where they are unknown."""
+        """Returns at most `limit` rows that the query of an expectation counts now; None if they are unknown."""
         return None
 
     def rows(self, schema: str, table: str, limit: int) -> Sequence[Sequence[str]]:
@@ -62,7 +62,7 @@ class WarehouseReader(ABC):
         return ()
 
     def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Returns the rows by partition that a load wrote, by raw names; None where the load did not count them."""
+        """Returns the rows by partition that a load wrote, by raw names; None if the load did not count them."""
         return None
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:

@@ -16,7 +16,7 @@ class RoutingReader(WarehouseReader):
     """Reader that queries the audit's connection for audit rows, and the table's own connection for a table.
 
     Args:
-        audit: Of the audit; None where it cannot be read.
+        audit: Of the audit; None if it cannot be read.
         tables: By final schema and table in lower case; other tables are queried by `default`.
         default: Of tables that the project does not write.
     """

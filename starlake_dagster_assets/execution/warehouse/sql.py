@@ -64,12 +64,12 @@ class SqlReader(WarehouseReader):
     # ---------------------------------------------------------------------------------------------- audit tables
 
     def audit(self, job_id: str) -> Sequence[AuditRow] | None:
-        """Returns the rows of `audit.audit` with a JOBID, oldest first; None where there is no such table yet."""
+        """Returns the rows of `audit.audit` with a JOBID, oldest first; None if there is no such table yet."""
         rows = self._audited("audit", AUDIT, {"JOBID": job_id})
         return None if rows is None else [audit_row(row) for row in rows]
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None where there is no such table.
+        """Returns the rows of `audit.expectations` with a JOBID, oldest first; None if there is no such table.
 
         Rows of one second, as engines truncate their time, are in no known order: those that failed are last.
         """
@@ -88,7 +88,7 @@ class SqlReader(WarehouseReader):
         return [str(row["ERROR"]) for row in rows]
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None where there is no audit yet."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; None if there is no audit yet."""
         mine = {"STEP": "LOAD", "DOMAIN": domain, "SCHEMA": table}
         newest = self._audited("audit", AUDIT, mine, 1, newest=True)
         if not newest:
@@ -105,7 +105,7 @@ class SqlReader(WarehouseReader):
         *,
         newest: bool = False,
     ) -> list[Mapping[str, Any]] | None:
-        """Rows of an audit table by upper-case column names; None where it does not exist. Columns may be missing."""
+        """Rows of an audit table by upper-case column names; None if it does not exist. Columns may be missing."""
         import sqlalchemy as sa
 
         with self._open() as con:
@@ -132,7 +132,7 @@ class SqlReader(WarehouseReader):
             return [(column.name, self._type(column.type)) for column in found.columns] if found is not None else []
 
     def row_count(self, schema: str, table: str) -> int | None:
-        """Returns the number of rows of a table or view; None where it does not exist."""
+        """Returns the number of rows of a table or view; None if it does not exist."""
         import sqlalchemy as sa
 
         with self._open() as con:
@@ -167,7 +167,7 @@ class SqlReader(WarehouseReader):
         )
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is; None where it does not exist."""
+        """Evaluates expectations on a table as it is; None if it does not exist."""
         with self._open() as con:
             found = self._table(con, schema, table)
             if found is None:
@@ -271,7 +271,7 @@ class SqlReader(WarehouseReader):
             raise WarehouseError(f"connection {self._connection.name!r}: {self._text(error)}") from None
 
     def _connected(self) -> SqlConnection:
-        """Returns a connection; a server that did not answer is not tried again at once for every table."""
+        """Returns a connection; a server that recently did not answer is skipped for a while."""
         if self._down is not None and time.monotonic() - self._down[0] < _PAUSE_SECONDS:
             raise WarehouseError(self._down[1])
         try:

@@ -58,7 +58,7 @@ _ORACLE = re.compile(
 
 
 def driver_of(connection: Connection) -> Driver | None:
-    """Returns the driver of a connection; None where no SQL reader knows it, such as files written by Spark."""
+    """Returns the driver of a connection; None if no SQL reader knows it, such as files written by Spark."""
     engine = connection.engine
     if connection.type.lower() == "databricks" or _engine(connection) in _DATABRICKS:
         return DRIVERS["databricks"] if _databricks_options(connection.options) else None

@@ -72,7 +72,7 @@ class Manifest:
 
     @property
     def names(self) -> Collection[str] | None:
-        """The variables that the files mention; None where that is not known."""
+        """The variables that the files mention; None if that is not known."""
         return None if self._known is None else self._known[1]
 
     def project(self, key: str, context: Mapping[str, str]) -> Snapshot | None:

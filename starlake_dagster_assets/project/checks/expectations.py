@@ -31,7 +31,7 @@ def macro_call(expect: str) -> str:
 
 
 def called_macro(expect: str) -> str | None:
-    """Returns the name of the macro that an expectation calls; None where it is SQL of its own."""
+    """Returns the name of the macro that an expectation calls; None if it is SQL of its own."""
     call = _CALLED.match(macro_call(expect))
     return call[1] if call else None
 

@@ -61,7 +61,7 @@ class EnvFiles:
 
 @dataclass(frozen=True)
 class Variables:
-    """All variables.
+    """Variables of a project, merged by precedence.
 
     Attributes:
         values: What templates are rendered with.
@@ -141,7 +141,7 @@ def resolve_variables(
     options: Mapping[str, str],
     now: datetime,
 ) -> Variables:
-    """Applies the steps 1 to 5 of the order; step 6 (`force`) needs the application.
+    """Merges the variables of all sources except `force` (step 6), which needs the application.
 
     Args:
         root: The project's root: `SL_ROOT`, regardless of the process environment.

@@ -50,7 +50,7 @@ class Parsed:
     """Content of one file, validated.
 
     Attributes:
-        data: What it sets, by Python names; None when it is broken. For SQL: its three sections and its source.
+        data: What it sets, by Python names; None if it is broken. For SQL: its three sections and its source.
         line: 1-based line of its root key.
         items: Objects inside it (tables or tasks of a `_config`), each with its own line.
         problems: What is wrong with it.

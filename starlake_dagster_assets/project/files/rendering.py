@@ -39,7 +39,7 @@ class RenderError(Exception):
 
     Args:
         message: What is wrong.
-        line: 1-based line of the template, None where it is not known.
+        line: 1-based line of the template, None if it is not known.
         hint: Next step; "" where there is none.
         code: Code of the `Problem`.
     """

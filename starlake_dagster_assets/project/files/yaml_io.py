@@ -31,7 +31,7 @@ class YamlError(Exception):
 
     Args:
         message: What is wrong.
-        line: 1-based line, None where it is not known.
+        line: 1-based line, None if it is not known.
     """
 
     def __init__(self, message: str, line: int | None) -> None:
@@ -94,7 +94,7 @@ def key_line(text: str, path: Sequence[str | int]) -> int | None:
         path: Keys and list indices from the top of the document.
 
     Returns:
-        The 1-based line of the deepest part of the path that exists; None when the text is not YAML.
+        The 1-based line of the deepest part of the path that exists; None if the text is not YAML.
     """
     try:
         node = _compose(text)

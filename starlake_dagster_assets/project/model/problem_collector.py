@@ -16,7 +16,7 @@ class ProblemReport:
     """Collector of problems.
 
     Args:
-        line: Gives the 1-based line of a key path of a file, None where it is not known.
+        line: Gives the 1-based line of a key path of a file, None if it is not known.
     """
 
     def __init__(self, line: Callable[[str, KeyPath], int | None]) -> None:

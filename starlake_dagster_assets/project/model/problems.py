@@ -20,8 +20,8 @@ class Problem(BaseModel):
 
     Attributes:
         file: Posix path relative to the project root.
-        line: 1-based line, None where it is not known.
-        column: 1-based column of the line, for SQL; None where it is not known.
+        line: 1-based line, None if it is not known.
+        column: 1-based column of the line, for SQL; None if it is not known.
         key: Dotted path of the YAML key (`table.attributes.0.type`), "" where there is none.
         message: What was found and what was expected.
         hint: The next step; "" if the message is enough.

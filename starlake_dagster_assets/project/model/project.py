@@ -89,7 +89,7 @@ class WriteTarget(Frozen):
     """Name of the connection it is written to: `sink.connectionRef`, else the default for loads, the one that runs the
     SQL for transforms."""
     cron: str | None = None
-    """The schedule as a cron expression, presets resolved; None when unscheduled."""
+    """The schedule as a cron expression, presets resolved; None if unscheduled."""
     location: Location
     """The YAML file if there is one, else the SQL or Python file."""
     digest: str

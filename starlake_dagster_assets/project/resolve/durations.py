@@ -21,7 +21,7 @@ def duration(text: str) -> timedelta | None:
             own `validate` as well.
 
     Returns:
-        The duration, at least a minute; None when the text is not a duration.
+        The duration, at least a minute; None if the text is not a duration.
     """
     match = _TEXT.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:

@@ -18,7 +18,7 @@ def apply_refs(rules: Sequence[RefRule], parts: Sequence[str]) -> tuple[str, str
         parts: One to three parts: [[database,] domain,] table.
 
     Returns:
-        (database, domain, table), "" for parts that the rule empties; None when no rule matches.
+        (database, domain, table), "" for parts that the rule empties; None if no rule matches.
     """
     for rule in rules:
         patterns = declared_parts(rule.input)

@@ -22,7 +22,7 @@ class Analysis:
     Attributes:
         references: The names it reads.
         parity: Names that the engine's expressions find.
-        error: Why it cannot be parsed, None when it can.
+        error: Why it cannot be parsed, None if it can.
     """
 
     references: tuple[str, ...]

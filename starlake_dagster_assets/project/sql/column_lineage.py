@@ -29,7 +29,7 @@ class OutputColumn:
     Attributes:
         name: As spelled by its alias or by its table.
         sources: The columns that its value is computed from; filters and join conditions do not count.
-        type: The type written in a cast, or that of the one source it is a copy of; None when not known.
+        type: The type written in a cast, or that of the one source it is a copy of; None if not known.
         is_traced: Whether `sources` are all columns that its value is computed from; a constant has none.
     """
 
@@ -105,7 +105,7 @@ def qualified_query(
         fields: The fields of the columns that are structures, for `structure.*`.
 
     Returns:
-        None where the SQL cannot be parsed. Nothing is raised.
+        None if the SQL cannot be parsed. Nothing is raised.
     """
     try:
         query = _last_query(parse_statements(sql, dialect))

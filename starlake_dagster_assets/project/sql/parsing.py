@@ -29,7 +29,7 @@ class SqlError(Exception):
         message: Position and reason.
         reason: The reason alone; the message by default.
         word: The word at which the parser stopped, "" where it is not known.
-        line: 1-based line of the SQL, None where it is not known.
+        line: 1-based line of the SQL, None if it is not known.
         column: 1-based column of the last character of the word.
     """
 

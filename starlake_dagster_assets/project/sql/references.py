@@ -52,7 +52,7 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
         dialect: The dialect of its connection; "" when unknown.
 
     Returns:
-        The names, and why the text cannot be parsed, None when it can. Nothing is raised.
+        The names, and why the text cannot be parsed, None if it can. Nothing is raised.
     """
     from starlake_dagster_assets.project.sql.tables import tables_read
 
@@ -71,7 +71,7 @@ def parse_error(sql: str, dialect: str) -> str | None:
         dialect: The dialect of its connection; "" when unknown.
 
     Returns:
-        One line with the place and the reason, None when it parses. Nothing is raised.
+        One line with the place and the reason, None if it parses. Nothing is raised.
     """
     try:
         parse_statements(sql, dialect)

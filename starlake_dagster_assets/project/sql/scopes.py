@@ -22,9 +22,9 @@ class Output:
 
     Attributes:
         name: Its name in the qualified tree, lower case.
-        spelled: As the user spelled it, None when it only stands behind a `*`.
+        spelled: As the user spelled it, None if it only stands behind a `*`.
         sources: (table, column) by the names of the qualified tree; `UNKNOWN` among them where some cannot be traced.
-        type: The type of a cast, in the SQL's dialect, lower case; None where there is none.
+        type: The type of a cast, in the SQL's dialect, lower case; None if there is none.
         is_copy: Whether the value is that of its one source, unchanged.
     """
 

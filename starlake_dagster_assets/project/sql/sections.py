@@ -147,7 +147,7 @@ def never_closed(sql: str, dialect: str = "") -> str | None:
         dialect: The sqlglot dialect.
 
     Returns:
-        What it is and its line, None when all are closed.
+        What it is and its line, None if all are closed.
     """
     plain = _tokens(dialect).sub(lambda match: "\n" * match[0].count("\n"), sql)
     opened: list[int] = []

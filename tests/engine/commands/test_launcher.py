@@ -65,7 +65,7 @@ def test_preload_waits_for_an_ack_and_consumes_it(bench: Any) -> None:
         (["import"], "Unknown command import"),
         (["laod"], "did you mean load?"),
         (["load", "--domain", "x"], "Unknown option --domain; did you mean --domains?"),
-        (["load", "--inPlace"], "--inPlace is not done by the embedded engine"),
+        (["load", "--inPlace"], "--inPlace is not supported by the embedded engine"),
         (["load", "shop"], "Unknown argument 'shop'"),
         (["load", "--options", ""], "Option --options failed when given ''"),
         (["transform"], "Missing option --name"),

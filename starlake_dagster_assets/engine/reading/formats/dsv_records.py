@@ -101,7 +101,7 @@ def plain_line(dialect: DsvDialect, width: int) -> Callable[[str], Record | None
         width: Fields a record has.
 
     Returns:
-        A function of a line: a record whose `text` has the fields in double quotes with commas between, or None when
+        A function of a line: a record whose `text` has the fields in double quotes with commas between, or None if
         the line is not that simple. None if no line can be split this way.
     """
     if width < 2 or dialect.comment or len(dialect.separator) != 1 or dialect.separator in _SPACES + '"':

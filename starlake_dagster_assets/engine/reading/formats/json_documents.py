@@ -16,7 +16,7 @@ _DECODER = json.JSONDecoder()
 
 
 class _Window:
-    """A stretch of a stream, from the first character that is not yet used."""
+    """Buffered part of a stream, from the first unconsumed character."""
 
     def __init__(self, pieces: Iterable[str]) -> None:
         self._pieces = iter(pieces)

@@ -79,7 +79,7 @@ def _may_have_long_numbers(path: Path) -> bool:
 
 
 def _protected(line: bytes, mark: bytes) -> bytes:
-    """Returns a line with protected numbers: no JSON string goes on in the next line."""
+    """Marks long numbers outside of strings; assumes that no string spans lines."""
     parts: list[bytes] = []
     end, outside, quotes = 0, 0, 0
     strings = [text.span() for text in _STRING.finditer(line)] if b"\\" in line else None

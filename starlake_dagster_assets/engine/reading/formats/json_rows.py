@@ -44,7 +44,7 @@ def json_cells(table: Table) -> dict[str, Cell]:
 
 
 def json_table(rows: str, document: str, reason: str, table: Table) -> str:
-    """Returns a table expression with the attributes: scalars as lists of texts and kinds, in one parse per document.
+    """Returns SQL that extracts all scalar attributes, as texts and JSON types, and parses each document once.
 
     Args:
         rows: A table expression.

@@ -28,7 +28,7 @@ def duckdb_lines(path: Path, keep_blank: bool, *, headed: bool = False) -> tuple
         headed: Whether the first line is left out.
 
     Returns:
-        The table expression and the number of lines, or None when the file is not clean.
+        The table expression and the number of lines, or None if the file is not clean.
     """
     scan = scan_text(path, frozenset({b"\x01"}))
     if not scan.clean or scan.found:

@@ -90,7 +90,7 @@ class DagsterShellProgram:
                 os.write(self._control, b"x")
 
     def wait(self, timeout: float) -> int | None:
-        """Its exit code, or None when it still runs after so many seconds."""
+        """Returns the exit code; None after the timeout, in seconds."""
         self._thread.join(timeout)
         return None if self._thread.is_alive() else self._code
 

@@ -34,7 +34,7 @@ class Program(Protocol):
         ...
 
     def wait(self, timeout: float) -> int | None:
-        """Its exit code, negative for a signal; None when it still runs after so many seconds."""
+        """Returns the exit code, negative for a signal; None after the timeout, in seconds."""
         ...
 
     def kill(self) -> None:
@@ -122,7 +122,7 @@ class SupervisedProgram:
             self._control = None
 
     def wait(self, timeout: float) -> int | None:
-        """Its exit code, or None when it still runs after so many seconds."""
+        """Returns the exit code; None after the timeout, in seconds."""
         with suppress(subprocess.TimeoutExpired):
             return self._process.wait(timeout)
         return None

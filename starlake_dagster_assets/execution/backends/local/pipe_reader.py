@@ -92,7 +92,7 @@ class PipeReader:
             yield from self._drain(number)
 
     def close(self) -> None:
-        """Watches no longer."""
+        """Closes the selector."""
         self._selector.close()
 
     def _drain(self, number: int) -> Iterator[Line]:

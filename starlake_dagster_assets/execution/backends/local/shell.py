@@ -46,7 +46,7 @@ class ShellRunner:
         secrets: Values that are never shown.
         launcher: The way to start a process.
         stage_command: `import` for Starlake before `stage` had its name.
-        reader: Reads the warehouse; None where nothing can.
+        reader: Reads the warehouse; None if nothing can.
         files: Lists the files of loads, and brings back those that were not loaded.
     """
 
@@ -155,7 +155,7 @@ class ShellHandle:
                 yield line
 
     def wait(self) -> RunResult:
-        """Blocks until the command has ended; its exit code is None when it was cancelled or took too long."""
+        """Blocks until the command has ended; its exit code is None if it was cancelled or took too long."""
         while self._result is None:
             self._step()
         return self._result
@@ -246,7 +246,7 @@ def find_program(name: str, environ: Mapping[str, str]) -> str:
 
 
 def validate_platform() -> None:
-    """Raises where a tree of processes cannot be ended for sure.
+    """Raises an error if the platform cannot reliably kill a process tree.
 
     Raises:
         RunnerError: On Windows.

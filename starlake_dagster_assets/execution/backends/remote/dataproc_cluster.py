@@ -144,7 +144,7 @@ class ManagedCluster:
         name: Its name.
         run_id: Of the run, as a label has it.
         deployment: Identity of the Dagster deployment that created it, as a label value; "" if unknown.
-        expires: Time in seconds since 1970 after which nothing needs it; None where it is not known.
+        expires: Time in seconds since 1970 after which nothing needs it; None if it is not known.
     """
 
     name: str

@@ -40,10 +40,10 @@ class RemoteRunner:
         environment: The service.
         attempt: The attempt that requests the commands.
         policy: How executions are watched.
-        reader: Reads the warehouse; None where nothing can.
+        reader: Reads the warehouse; None if nothing can.
         options: Variables of every command, below its own `--options`.
         clock: Time.
-        files: Lists the files of loads; None where this process does not see them.
+        files: Lists the files of loads; None if this process does not see them.
     """
 
     environment: Environment
