@@ -2,8 +2,9 @@
 
 - `base`: `StarlakeResource`
 - `remote`, `google`: base classes of remote environments
-- one module per environment of the registry (`starlake_dagster_assets.environments`)
-- `dataproc_sweeper`: the sensor that deletes lost clusters
+- `duckdb`, `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one per environment of the registry
+  (`starlake_dagster_assets.environments`)
+- `dataproc_sweeper`: the sensor that deletes orphaned clusters
 - `warehouse`: access to the warehouse
 - `resource_calls`: calls of the methods that a resource of another package overrides
 - `variables`: fields with `dg.EnvVar`

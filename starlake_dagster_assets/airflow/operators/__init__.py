@@ -1,7 +1,8 @@
 """Starlake commands as Airflow operators.
 
 - `renderer`: the base class, `OperatorRenderer`
-- one module per environment of the registry (`starlake_dagster_assets.environments`)
+- `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one per environment of the registry
+  (`starlake_dagster_assets.environments`)
 - `google`: what Dataproc and Cloud Run share
 - `checks`: tasks that query the results of expectations
 - `standard`: operators of Airflow itself
