@@ -78,6 +78,7 @@ def test_a_node_that_answers_without_the_log_is_asked_again(server, scripted, en
     assert (handle.wait().exit_code, handle.log_problem) == (0, "")
     assert sum("Ingest resolved" in line for line in lines) == 1
     assert not [line for line in lines if line.startswith(text[:10])]
+    assert sum(f"the node does not give the log: {text.strip()}" in line for line in lines) == 1
 
 
 def test_the_pause_that_the_server_asks_for(server, environment):
