@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -118,6 +118,20 @@ class Graph:
         for edge in self.edges:
             found[edge.source].append(edge.target)
         return MappingProxyType({node: tuple(sorted(ids)) for node, ids in found.items()})
+
+    def upstream_first(self) -> Iterator[Node]:
+        """Yields every node after those that it reads, without recursion; nodes of a cycle are in any order."""
+        done: set[str] = set()
+        for start in self.nodes:
+            stack = [(start, False)]
+            while stack:
+                node, ready = stack.pop()
+                if ready:
+                    yield self.nodes[node]
+                elif node not in done:
+                    done.add(node)
+                    stack.append((node, True))
+                    stack.extend((up, False) for up in self.upstream[node] if up not in done)
 
     def node_of(self, task: Task) -> Node | None:
         """Returns the node of a task of the project; None if a collision of names keeps it out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, default_args, pool_of
@@ -20,7 +19,9 @@ from starlake_dagster_assets.airflow.plan.grouping import (
     FileGrouping,
     Start,
     bundles,
+    connected_components,
     reduced,
+    topological_order,
     without_covered,
 )
 from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
@@ -49,7 +50,6 @@ from starlake_dagster_assets.automation.policies.model import CronSchedule, Job,
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
-from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.model import Graph, Node
 
@@ -294,22 +294,12 @@ class _Planner:
 
     def _order(self) -> list[str]:
         """Returns the nodes in topological order, by what they read and what they wait for."""
-        sorter: TopologicalSorter[str] = TopologicalSorter()
+        before: dict[str, list[str]] = {}
         for node in self._nodes:
             rule = self._rules.get(node)
-            before = [up for up in self._graph.upstream[node] if up in self._nodes]
-            sorter.add(node, *before, *(rule.names if rule else ()))
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            circle = " -> ".join(reversed(error.args[1]))
-            raise ProjectError([f"{circle}: Airflow has no cycles. Exclude one of them."]) from error
-        order: list[str] = []
-        while sorter.is_active():
-            ready = sorted(sorter.get_ready())
-            order += ready
-            sorter.done(*ready)
-        return order
+            read = [up for up in self._graph.upstream[node] if up in self._nodes]
+            before[node] = [*read, *(rule.names if rule else ())]
+        return topological_order(before)
 
     # --------------------------------------------------------------------------------------------- scopes
 
@@ -347,16 +337,7 @@ class _Planner:
 
     @cached_property
     def _components(self) -> Mapping[str, str]:
-        """The first node of the connected component of each node, in the graph of exported nodes."""
-        found: dict[str, str] = {}
-        for start in self._nodes:
-            stack = [start]
-            while stack:
-                one = stack.pop()
-                if one in self._nodes and one not in found:
-                    found[one] = start
-                    stack += [*self._graph.upstream[one], *self._graph.downstream[one]]
-        return found
+        return connected_components(self._graph, self._nodes)
 
     def _job_file(self, node: str) -> str | None:
         """Returns the file of the DAG configuration of a node, without its suffix."""

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
 from starlake_dagster_assets.airflow.plan.model import AssetRule
 from starlake_dagster_assets.automation.policies.expression import joined
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, CronSchedule, PreLoad, Upstream
+from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.model import Graph
 
-__all__ = ["DagNodes", "FileGrouping", "Start", "bundles", "is_any", "reduced", "without_covered"]
+__all__ = [
+    "DagNodes",
+    "FileGrouping",
+    "Start",
+    "bundles",
+    "connected_components",
+    "is_any",
+    "reduced",
+    "topological_order",
+    "without_covered",
+]
 
 
 @dataclass(frozen=True)
@@ -178,3 +191,39 @@ def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str
     if not once:
         return None
     return once[0] if len(once) == 1 else AssetRule("&" if every else "|", once)
+
+
+def topological_order(before: Mapping[str, Iterable[str]]) -> list[str]:
+    """Returns ids in topological order, sorted where the order is free.
+
+    Args:
+        before: By id, the ids that come before it.
+
+    Raises:
+        ProjectError: For a cycle.
+    """
+    sorter = TopologicalSorter(before)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise ProjectError([f"{circle}: Airflow has no cycles. Exclude one of them."]) from error
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return order
+
+
+def connected_components(graph: Graph, ids: Collection[str]) -> Mapping[str, str]:
+    """Returns the first node of the connected component of each node, in the graph of some nodes."""
+    found: dict[str, str] = {}
+    for start in ids:
+        stack = [start]
+        while stack:
+            one = stack.pop()
+            if one in ids and one not in found:
+                found[one] = start
+                stack += [*graph.upstream[one], *graph.downstream[one]]
+    return found

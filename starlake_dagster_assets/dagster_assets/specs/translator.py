@@ -165,7 +165,7 @@ class StarlakeTranslator:
             ProjectError: When two nodes would become the same asset.
         """
         with quiet():
-            found = {node.id: self.spec(node) for node in _upstream_first(self.graph) if self._has_asset(node)}
+            found = {node.id: self.spec(node) for node in self.graph.upstream_first() if self._has_asset(node)}
         collisions(found, self.graph.nodes)
         return found
 
@@ -380,21 +380,6 @@ def bound_translator(
         return StarlakeTranslator().bound_to(project, triggers)
     given = instance_of(translator, StarlakeTranslator, function, "translator", "StarlakeTranslator()")
     return given.bound_to(project, triggers)
-
-
-def _upstream_first(graph: Graph) -> Iterable[Node]:
-    """Yields every node after those that it reads, without recursion; nodes of a cycle are in any order."""
-    done: set[str] = set()
-    for start in graph.nodes:
-        stack = [(start, False)]
-        while stack:
-            node, ready = stack.pop()
-            if ready:
-                yield graph.nodes[node]
-            elif node not in done:
-                done.add(node)
-                stack.append((node, True))
-                stack.extend((up, False) for up in graph.upstream[node] if up not in done)
 
 
 def _kind_rank(kind: str) -> tuple[int, str]:
