@@ -3,7 +3,7 @@
 - `starlake_project`: `StarlakeProject`, the object that users create
 - `definitions`: `build_definitions`, a whole project in one call
 - `environments`: the registry of execution environments, and the protocol of your own
-- `_registration`: rules for the fields of a registered environment
+- `_environment_registration`: rules for the fields of a registered environment
 - `errors`: the errors that a user can meet
 - `exported_definitions`: the asset graph of Dagster definitions, for the Airflow export
 - `airlift`: runs of exported Airflow DAGs as materializations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     )
     from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
     from starlake_dagster_assets.component.project_component import StarlakeProjectComponent as StarlakeProjectComponent
+    from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.dagster_assets.decorator import build_starlake_assets, starlake_assets
-    from starlake_dagster_assets.dagster_assets.option_groups import StarlakeMetadata, StarlakeSteps
     from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEventIterator
     from starlake_dagster_assets.dagster_assets.selection import build_starlake_asset_selection
     from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator

@@ -1,6 +1,6 @@
 """Replaces files atomically, so that no reader sees a partial file.
 
-The worker of exported Airflow DAGs imports nothing of this package and has its own code for this: `local_load_files`.
+The worker of exported Airflow DAGs imports nothing of this package and has its own code for this: `local_try_record`.
 """
 
 from __future__ import annotations

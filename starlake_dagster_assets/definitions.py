@@ -10,15 +10,15 @@ from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import in_process_executor
 from starlake_dagster_assets.automation.definitions.build import build_automation
 from starlake_dagster_assets.automation.definitions.conditions import with_bound_conditions
-from starlake_dagster_assets.automation.definitions.freshness import build_freshness_checks
+from starlake_dagster_assets.automation.definitions.freshness_checks import build_freshness_checks
 from starlake_dagster_assets.automation.definitions.incoming_file_assets import build_incoming_files
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, grouped
 from starlake_dagster_assets.dagster_assets.decorator import Selection, assets_of, external_specs
-from starlake_dagster_assets.dagster_assets.node_resources import named_environments, resource_of
-from starlake_dagster_assets.dagster_assets.option_groups import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.dagster_assets.resource_assignment import named_environments, resource_of
 from starlake_dagster_assets.dagster_assets.results.unit_test_checks import build_unit_test_checks
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator, bound_translator
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 
 CORPUS = Path(__file__).parent / "corpus"
 Step = dict[str, Any]

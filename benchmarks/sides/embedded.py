@@ -11,7 +11,7 @@ import duckdb
 
 from benchmarks.generator import APPLICATION
 from benchmarks.measure import Meter
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 
 COLUMNS = (
     ("id", "long", "BIGINT", "i"),

@@ -15,7 +15,7 @@ from benchmarks.sides import projects
 from starlake_dagster_assets import StarlakeResource, StarlakeSteps, build_definitions
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.dagster_assets.decorator import materialize
-from starlake_dagster_assets.engine.reading.ddl import target_columns
+from starlake_dagster_assets.engine.reading.column_types import target_columns
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 
 

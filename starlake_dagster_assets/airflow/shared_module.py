@@ -37,7 +37,7 @@ _MODULES = (
     "airflow/runtime/update_gate",
     "airflow/runtime/proxying",
     "airflow/runtime/load_spec",
-    "airflow/runtime/local_load_files",
+    "airflow/runtime/local_try_record",
     "airflow/runtime/loaded_files",
     "airflow/runtime/store_areas",
     "airflow/runtime/cloud_load",

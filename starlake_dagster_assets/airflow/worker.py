@@ -15,7 +15,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
-from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, areas_of, log_line
+from starlake_dagster_assets.airflow.runtime.local_try_record import TryRecord, areas_of, log_line
 from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResult
 from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles

@@ -30,7 +30,7 @@ def unsupported_by_embedded_engine(
     if engine == "starlake":
         return
     try:
-        from starlake_dagster_assets.engine.commands.launcher import engine_options
+        from starlake_dagster_assets.engine.commands.program import engine_options
     except ImportError:  # without the extra `duckdb` there is no embedded engine
         return
     checks = _Checks(project, engine_options(os.environ))
@@ -58,7 +58,7 @@ class _Checks:
 
         self._project = project
         self._options = options
-        from starlake_dagster_assets.engine.reading.patterns import Patterns
+        from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 
         self._con = duckdb.connect(config={"threads": 1})
         self._patterns = Patterns(self._con)

@@ -34,7 +34,7 @@ def embedded(context: typer.Context) -> None:
     Reads `SL_ROOT`, `SL_ENV`, `SL_LOADER` and the other variables of the real program from the environment.
     """
     from starlake_dagster_assets.engine.commands.console import console
-    from starlake_dagster_assets.engine.commands.launcher import engine_options, execute_command
+    from starlake_dagster_assets.engine.commands.program import engine_options, execute_command
 
     argv = list(context.args)
     environ = dict(os.environ)

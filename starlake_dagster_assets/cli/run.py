@@ -79,8 +79,8 @@ def run(
     exit code is 1.
     """
     from starlake_dagster_assets.commands.project_source import secrets_of
-    from starlake_dagster_assets.execution.execute import execute, ordered
     from starlake_dagster_assets.execution.outcome import RunSettings
+    from starlake_dagster_assets.execution.run_selection import execute, ordered
     from starlake_dagster_assets.graph.select import select as select_nodes
     from starlake_dagster_assets.resources.resource_calls import call_resource
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, create_model
 from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.automation.policies.setting_groups import FLAT_NAMES
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
-from starlake_dagster_assets.dagster_assets.option_groups import (
+from starlake_dagster_assets.dagster_assets.build_options import (
     FORMER_METADATA,
     FORMER_STEPS,
     StarlakeMetadata,

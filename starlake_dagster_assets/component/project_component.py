@@ -33,8 +33,8 @@ from starlake_dagster_assets.component.attributes import (
     resolve_steps,
     steps_type,
 )
+from starlake_dagster_assets.dagster_assets.build_options import FORMER_METADATA, StarlakeMetadata, StarlakeSteps
 from starlake_dagster_assets.dagster_assets.decorator import default_name, materialize
-from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA, StarlakeMetadata, StarlakeSteps
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split

@@ -1,10 +1,10 @@
 """The asset graph of a project as Dagster assets: specs, steps and results.
 
 - `decorator`: `@starlake_assets` and `build_starlake_assets`
-- `option_groups`: `StarlakeMetadata` and `StarlakeSteps`
+- `build_options`: `StarlakeMetadata` and `StarlakeSteps`
 - `selection`: asset selections by names of the project
 - `binding`: from a running step to its project
 - `direct`: calls of a step as a function
-- `node_resources`: the resource of each node
+- `resource_assignment`: the resource of each node
 - `runs`: runs of a Dagster instance
 """

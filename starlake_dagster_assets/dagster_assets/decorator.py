@@ -10,8 +10,8 @@ from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.binding import Binding, bind
-from starlake_dagster_assets.dagster_assets.node_resources import resource_keys
-from starlake_dagster_assets.dagster_assets.option_groups import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.dagster_assets.resource_assignment import resource_keys
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
@@ -21,9 +21,9 @@ from starlake_dagster_assets.dagster_assets.steps.partition_checks import runs_o
 from starlake_dagster_assets.dagster_assets.steps.run_config import StarlakeRunConfig
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.execution.outcome import TaskOptions
+from starlake_dagster_assets.graph.acyclic_groups import topological
 from starlake_dagster_assets.graph.select import quoted
 from starlake_dagster_assets.graph.select import select as select_nodes
-from starlake_dagster_assets.graph.step_plan import topological
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = [

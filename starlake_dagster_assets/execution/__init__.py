@@ -1,6 +1,6 @@
 """Runs loads and transforms and determines their results.
 
-- `execute`: runs tables and tasks in order
+- `run_selection`: runs tables and tasks in order
 - `load_run`, `transform_run`: the loads and the transforms of a run
 - `run_state`: the state of a run
 - `command_executor`: one command at a time
@@ -10,7 +10,7 @@
 - `reconcile`: results of tables and tasks, from facts
 - `load_facts`, `evidence`, `audit_rows`, `load_files`: the facts of a load
 - `expected_load`, `row_loss`, `unapplied_settings`: properties of a table that decide about its load
-- `previous_loads`, `stage_failures`, `incoming_files`: tables without a new file
+- `unfinished_loads`, `stage_failures`, `incoming_files`: tables without a new file
 - `restaged_file_name`: names of files that return to `stage`
 - `expectation_checks`, `expectation_results`, `failing_row_queries`: expectations, their results, and the rows behind
   them

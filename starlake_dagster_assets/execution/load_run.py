@@ -16,7 +16,6 @@ from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, NotReady, Outcome
-from starlake_dagster_assets.execution.previous_loads import find_overwritten_files, resolve_nothing
 from starlake_dagster_assets.execution.read_budget import ReadBudget
 from starlake_dagster_assets.execution.reconcile import (
     all_loaded,
@@ -27,8 +26,9 @@ from starlake_dagster_assets.execution.reconcile import (
 )
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.stage_failures import staging_failures
+from starlake_dagster_assets.execution.unfinished_loads import find_overwritten_files, resolve_nothing
+from starlake_dagster_assets.graph.acyclic_groups import argv_chunks
 from starlake_dagster_assets.graph.model import Node
-from starlake_dagster_assets.graph.step_plan import argv_chunks
 from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["LoadRun"]

@@ -5,7 +5,7 @@
 - `name_resolution`: from names in SQL to nodes
 - `find`: a node by a name of the user
 - `select`: the selection grammar
-- `step_plan`: groups without cycles
+- `acyclic_groups`: groups without cycles
 - `cycles`: cycles of a graph
 - `columns`, `privacy`: column lineage, and columns that must not be shown
 - `display_names`: names without Dagster objects

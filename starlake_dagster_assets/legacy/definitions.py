@@ -12,7 +12,7 @@ from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
-from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA, StarlakeMetadata
+from starlake_dagster_assets.dagster_assets.build_options import FORMER_METADATA, StarlakeMetadata
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 
 __all__ = ["StarlakeGoogleResource"]

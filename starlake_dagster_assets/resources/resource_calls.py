@@ -12,8 +12,8 @@ from starlake_dagster_assets.errors import PLUGIN_ADVICE, PluginError
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.outcome import ResultPolicies
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess
 
 __all__ = ["call_resource"]
 

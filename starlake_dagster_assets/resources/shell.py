@@ -20,7 +20,7 @@ from starlake_dagster_assets.execution.backends.local.shell_env import (
 )
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.warehouse.connections import writes_duckdb_file
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess
 from starlake_dagster_assets.resources.pools import duckdb_pool
 from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource

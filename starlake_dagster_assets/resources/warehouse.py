@@ -7,9 +7,9 @@ from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.warehouse.login import is_supported
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.execution.warehouse.resource_login import is_supported
 from starlake_dagster_assets.resources.base import StarlakeResource
 from starlake_dagster_assets.resources.resource_calls import call_resource
 

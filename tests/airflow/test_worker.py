@@ -12,7 +12,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, export_airflow
 from starlake_dagster_assets.airflow.render.dag_file import MARKER
 from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
-from starlake_dagster_assets.airflow.runtime.local_load_files import WorkerAreas
+from starlake_dagster_assets.airflow.runtime.local_try_record import WorkerAreas
 from starlake_dagster_assets.airflow.shared_module import helper
 from starlake_dagster_assets.airflow.worker import FAILED, NOTHING
 from tests.fakes.script import Scripted

@@ -25,7 +25,7 @@ from starlake_dagster_assets import (
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.setting_groups import FLAT_NAMES
 from starlake_dagster_assets.automation.policies.settings import FORMER_NAMES, NodeSettings
-from starlake_dagster_assets.dagster_assets.option_groups import FORMER_METADATA, FORMER_STEPS
+from starlake_dagster_assets.dagster_assets.build_options import FORMER_METADATA, FORMER_STEPS
 from starlake_dagster_assets.errors import ProjectError
 
 

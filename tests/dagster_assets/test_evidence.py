@@ -8,8 +8,8 @@ import pytest
 from starlake_dagster_assets import StarlakeProject, StarlakeSteps, build_definitions
 from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import RunSettings
+from starlake_dagster_assets.execution.run_selection import execute
 from starlake_dagster_assets.resources import StarlakeResource
 
 AT = "26/01/01 00:00:00 "

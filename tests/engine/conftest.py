@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 
 APPLICATION = """
 version: 1

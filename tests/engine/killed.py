@@ -9,7 +9,7 @@ from importlib import import_module
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 
 ENGINE = "starlake_dagster_assets.engine"
 

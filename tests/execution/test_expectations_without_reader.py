@@ -6,8 +6,8 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, Script, loaded_lines
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
+from starlake_dagster_assets.execution.run_selection import execute
 
 TABLE = """version: 1
 table:

@@ -14,8 +14,8 @@ from starlake_dagster_assets.commands.model import AuditRow, Command
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.evidence import Evidence
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
+from starlake_dagster_assets.execution.run_selection import execute
 
 INFO = "26/01/01 00:00:00 INFO"
 ERROR = "26/01/01 00:00:00 ERROR"

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.errors import SelectionError
+from starlake_dagster_assets.graph.acyclic_groups import StepGroup, argv_chunks, plan, topological
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
-from starlake_dagster_assets.graph.step_plan import StepGroup, argv_chunks, plan, topological
 
 
 def has_cycle(successors: dict[str, set[str]]) -> bool:

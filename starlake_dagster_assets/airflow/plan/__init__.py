@@ -2,10 +2,10 @@
 
 - `model`: the content of a DAG file
 - `build`: from graph and triggers to DAGs
-- `effective_edges`: edges as a translator or definitions change them
+- `translated_edges`: edges as a translator or definitions change them
 - `grouping`: which nodes share a DAG
 - `tasks`: the tasks of a DAG
-- `task_arguments`: arguments of single tasks, from tags and a hook
+- `operator_arguments`: arguments of single tasks, from tags and a hook
 - `expectations`: expectations as tasks
 - `waiting`: the files that a DAG waits for
 - `wiring`: dependencies between tasks

@@ -12,7 +12,6 @@ from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
 from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, bundle_names, name_of_cron
-from starlake_dagster_assets.airflow.plan.effective_edges import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
 from starlake_dagster_assets.airflow.plan.grouping import (
     DagNodes,
@@ -38,12 +37,13 @@ from starlake_dagster_assets.airflow.plan.model import (
     Split,
     TaskSpec,
 )
+from starlake_dagster_assets.airflow.plan.operator_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import (
     starlake_airflow_dag_ids,
     with_starlake_airflow_ids,
 )
-from starlake_dagster_assets.airflow.plan.task_arguments import arguments_of
 from starlake_dagster_assets.airflow.plan.tasks import TaskBuilder, no_duplicates
+from starlake_dagster_assets.airflow.plan.translated_edges import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
 from starlake_dagster_assets.airflow.render.task_documentation import source_files, tags_of_dag, title
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers

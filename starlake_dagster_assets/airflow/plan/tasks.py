@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.plan.expectations import checked
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes, is_any
 from starlake_dagster_assets.airflow.plan.ids import id_part
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, TaskSpec, Waiting
-from starlake_dagster_assets.airflow.plan.task_arguments import shared_arguments
+from starlake_dagster_assets.airflow.plan.operator_arguments import shared_arguments
 from starlake_dagster_assets.airflow.render.task_documentation import document
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.commands import build

@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.operators.renderer import DATE
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
-from starlake_dagster_assets.airflow.plan.task_arguments import with_imports
+from starlake_dagster_assets.airflow.plan.operator_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import Edge, edges_of, groups_of, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from starlake_dagster_assets.airflow.plan.task_arguments import TAG
+from starlake_dagster_assets.airflow.plan.operator_arguments import TAG
 from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.owners import OWN_TAGS

@@ -12,7 +12,7 @@ from typing import Any
 from starlake_dagster_assets.airflow.runtime.asset_updates import skip_task
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
-from starlake_dagster_assets.airflow.runtime.local_load_files import TryRecord, log_line
+from starlake_dagster_assets.airflow.runtime.local_try_record import TryRecord, log_line
 from starlake_dagster_assets.airflow.runtime.macros import attempt, emit_load_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecordedAreas, StoreAreas, store_areas
 from starlake_dagster_assets.commands.model import RunResult

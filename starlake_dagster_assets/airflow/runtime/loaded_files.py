@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, WorkerTable
-from starlake_dagster_assets.airflow.runtime.local_load_files import LoadAreas, TableFilesByTry, TryRecord
+from starlake_dagster_assets.airflow.runtime.local_try_record import LoadAreas, TableFilesByTry, TryRecord
 from starlake_dagster_assets.commands.model import Event, TableFailed
 from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Verdict
 from starlake_dagster_assets.execution.load_files import LoadFiles

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
-from starlake_dagster_assets.airflow.runtime.local_load_files import RecordFile, area_urls
+from starlake_dagster_assets.airflow.runtime.local_try_record import RecordFile, area_urls
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["STORES", "StoreAreas", "files_in_store", "store_areas"]

@@ -14,7 +14,7 @@
 - `arrival_windows`: windows that the ticks of a schedule open
 - `covered_intervals`: data intervals that need no run
 - `incoming_file_assets`: incoming files as observed assets
-- `freshness`: freshness checks for an older Dagster
+- `freshness_checks`: freshness checks for an older Dagster
 - `sensor_status`: which sensors are on
-- `run_tags`: tags of jobs that the run queue reads
+- `run_queue_tags`: tags of jobs that the run queue reads
 """

@@ -15,7 +15,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store
-from starlake_dagster_assets.graph.step_plan import topological
+from starlake_dagster_assets.graph.acyclic_groups import topological
 
 __all__ = ["arrival_groups", "build_arrival_sensors"]
 

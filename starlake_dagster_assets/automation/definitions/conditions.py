@@ -18,7 +18,7 @@ from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.automation.definitions.job_assets import asset_key
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
-from starlake_dagster_assets.automation.definitions.run_tags import job_tags
+from starlake_dagster_assets.automation.definitions.run_queue_tags import job_tags
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.facts import LineageTarget

@@ -20,7 +20,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.runs import TRIGGER
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.step_plan import topological
+from starlake_dagster_assets.graph.acyclic_groups import topological
 
 __all__ = ["LineageScope", "build_lineage_sensors", "lineage_scopes"]
 

@@ -26,7 +26,7 @@ from starlake_dagster_assets.dagster_assets.specs.partitions import (
     windows_between,
 )
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.step_plan import topological
+from starlake_dagster_assets.graph.acyclic_groups import topological
 
 __all__ = [
     "ScheduleGroup",

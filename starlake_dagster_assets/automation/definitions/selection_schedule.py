@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.definitions.run_tags import retry_tags_of
+from starlake_dagster_assets.automation.definitions.run_queue_tags import retry_tags_of
 from starlake_dagster_assets.automation.definitions.schedules import ScheduleGroup, tick_requests
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.automation.policies.skip_reasons import listed

@@ -3,14 +3,14 @@
 - `model`: triggers, jobs and their settings
 - `settings`, `setting_groups`, `starlake_automation`: the settings of a node, in groups, and of a project
 - `options`: settings from DAG configurations and tags
-- `dags`: the DAG configuration of a node
+- `dag_configs`: the DAG configuration of a node
 - `build`: from a project to its triggers and jobs
 - `jobs`: which nodes share a job
 - `upstream_conditions`: the upstreams that each task watches
 - `expression`: `a & (b | c)` as a condition
 - `facts`: the facts that an evaluation reads
 - `evaluate`: whether a node needs a run
-- `intervals`, `interval_checks`: the data interval of a run, and warnings about it
+- `intervals`, `append_interval_checks`: the data interval of a run, and warnings about it
 - `partitions`: whether a node can be partitioned
 - `run_options`: variables that runs pass on
 - `crons`: periods and ticks of cron expressions

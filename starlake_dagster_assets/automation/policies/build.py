@@ -9,8 +9,8 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.policies.dags import DagConfigs
-from starlake_dagster_assets.automation.policies.interval_checks import appends_without_interval
+from starlake_dagster_assets.automation.policies.append_interval_checks import appends_without_interval
+from starlake_dagster_assets.automation.policies.dag_configs import DagConfigs
 from starlake_dagster_assets.automation.policies.jobs import JobGroups
 from starlake_dagster_assets.automation.policies.model import (
     CronSchedule,
@@ -36,9 +36,9 @@ from starlake_dagster_assets.automation.policies.settings import NodeSettings, v
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.automation.policies.upstream_conditions import UpstreamConditionBuilder, has_expression
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.graph.acyclic_groups import topological
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.select import format_names
-from starlake_dagster_assets.graph.step_plan import topological
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.project.model.project import Project
 

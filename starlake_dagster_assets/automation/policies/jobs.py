@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-from starlake_dagster_assets.automation.policies.dags import DagConfigs, ascii_name
+from starlake_dagster_assets.automation.policies.dag_configs import DagConfigs, ascii_name
 from starlake_dagster_assets.automation.policies.model import Job, Trigger
 from starlake_dagster_assets.automation.policies.settings import NodeSettings
 from starlake_dagster_assets.graph.model import Graph, Node

@@ -10,5 +10,5 @@
 - `samples`: rows behind a failed check
 - `step_failures`: failures of a step
 - `step_outputs`: outputs without a materialization
-- `compute_log`: the location of the complete output
+- `compute_log_location`: the location of the complete output
 """

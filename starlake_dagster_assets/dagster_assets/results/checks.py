@@ -131,7 +131,7 @@ def _drift(
 
 def _checks_of_table(table: Table, project: Project, engine: str) -> dict[str, tuple[str, str]]:
     if engine == "duckdb":
-        from starlake_dagster_assets.engine.reading.ddl import target_columns
+        from starlake_dagster_assets.engine.reading.column_types import target_columns
 
         return {column.name.lower(): (column.name, column.type) for column in target_columns(table, project)}
     kept = [attribute for attribute in table.attributes if not attribute.ignore]

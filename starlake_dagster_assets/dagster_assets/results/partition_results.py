@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets._compat import unrecorded_output
-from starlake_dagster_assets.automation.policies.interval_checks import reads_interval
+from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.intervals import Interval
 from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
 from starlake_dagster_assets.commands.partitions import PartitionInfo, added_rows

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.results.compute_log import compute_log
+from starlake_dagster_assets.dagster_assets.results.compute_log_location import compute_log
 from starlake_dagster_assets.execution.errors_in_log import headline
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, ResultPolicies
 from starlake_dagster_assets.plural import first_of

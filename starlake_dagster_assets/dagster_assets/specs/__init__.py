@@ -8,5 +8,5 @@
 - `freshness`, `retries`: freshness and retry policies
 - `preview_rows`: rows as Markdown
 - `wording`: descriptions in words
-- `export_naming`: the names of a translator without Dagster
+- `dagster_free_translator`: the names of a translator without Dagster
 """

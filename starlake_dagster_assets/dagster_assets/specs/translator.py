@@ -175,7 +175,7 @@ class StarlakeTranslator:
         Raises:
             ProjectError: When two nodes would become the same asset.
         """
-        from starlake_dagster_assets.dagster_assets.specs.export_naming import naming_of
+        from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import naming_of
 
         bound = self.bound_to(source)
         return naming_of(bound.graph, dict(bound.specs()), airflow=bound.airflow_arguments())

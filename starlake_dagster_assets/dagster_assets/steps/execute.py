@@ -41,8 +41,8 @@ from starlake_dagster_assets.dagster_assets.steps.step_progress import RunCall, 
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
+from starlake_dagster_assets.execution.run_selection import execute
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["run_step"]

@@ -10,7 +10,7 @@ import dagster as dg
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.step_plan import plan
+from starlake_dagster_assets.graph.acyclic_groups import plan
 
 __all__ = ["FEW", "Split", "Step", "steps_of"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
+from starlake_dagster_assets.automation.policies.append_interval_checks import appends, reads_interval
 from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.interval_checks import appends, reads_interval
 from starlake_dagster_assets.automation.policies.intervals import (
     Interval,
     continued,

@@ -1,6 +1,6 @@
 """The commands of the Starlake program, run by the embedded engine.
 
-- `launcher`: the command line
+- `program`: the command line
 - `grammar`: options of each command
 - `stage`, `preload`, `load`, `transform`, `console`: one module per command
 - `load_results`: results of a load so far

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.engine.command_output import Emit
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 from starlake_dagster_assets.engine.session import EngineOptions
 
 __all__ = ["console"]

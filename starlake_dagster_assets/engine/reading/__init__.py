@@ -5,9 +5,9 @@
 - `archives`: compressed files
 - `evaluated_rows`: records with their values and reasons
 - `attribute_sql`: attributes as SQL
-- `scalars`, `java_dates`, `patterns`, `trimming`: values of the types
+- `scalars`, `java_dates`, `type_patterns`, `trimming`: values of the types
 - `computed`, `privacy`: computed columns, and privacy keys
-- `ddl`: column types
+- `column_types`: column types
 - `accepted_rows`: the result of a reading
 - `scratch`, `workspace`: temporary tables and directories
 """

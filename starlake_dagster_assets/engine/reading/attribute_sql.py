@@ -12,11 +12,11 @@ from typing import Literal
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
-from starlake_dagster_assets.engine.reading.ddl import column_type, type_of
-from starlake_dagster_assets.engine.reading.patterns import Patterns
+from starlake_dagster_assets.engine.reading.column_types import column_type, type_of
 from starlake_dagster_assets.engine.reading.privacy import apply_privacy, is_private, is_sql
 from starlake_dagster_assets.engine.reading.scalars import Scalar, scalar
 from starlake_dagster_assets.engine.reading.trimming import trimmed
+from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 from starlake_dagster_assets.project.model.project import Attribute, Project, Table
 
 __all__ = ["AttributeSql", "Cell", "RowCompiler"]

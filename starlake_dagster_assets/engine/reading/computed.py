@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
-from starlake_dagster_assets.engine.reading.ddl import column_type
+from starlake_dagster_assets.engine.reading.column_types import column_type
 from starlake_dagster_assets.engine.reading.privacy import is_sql, sql_of
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Attribute, Project, Table

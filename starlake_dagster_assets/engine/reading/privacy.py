@@ -10,7 +10,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.patterns import python_function
+from starlake_dagster_assets.engine.reading.type_patterns import python_function
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Attribute, Table
 

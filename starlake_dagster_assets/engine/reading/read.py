@@ -15,13 +15,13 @@ from starlake_dagster_assets.engine.quoting import identifier, literal
 from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 from starlake_dagster_assets.engine.reading.archives import plain_files
 from starlake_dagster_assets.engine.reading.attribute_sql import Cell, RowCompiler
+from starlake_dagster_assets.engine.reading.column_types import column_type, duplicate_names, target_columns
 from starlake_dagster_assets.engine.reading.computed import computed_select, rows_with_failing_expression
-from starlake_dagster_assets.engine.reading.ddl import column_type, duplicate_names, target_columns
 from starlake_dagster_assets.engine.reading.evaluated_rows import EvaluatedRows, evaluate_rows
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, check_format, sources
-from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.privacy import BAD_VALUES, shown_error
 from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
+from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 from starlake_dagster_assets.engine.reading.workspace import workspace
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project, Table

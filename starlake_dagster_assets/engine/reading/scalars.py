@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.ddl import scalar_ddl
+from starlake_dagster_assets.engine.reading.column_types import scalar_ddl
 from starlake_dagster_assets.engine.reading.java_dates import DatePattern, date_patterns
-from starlake_dagster_assets.engine.reading.patterns import Patterns
 from starlake_dagster_assets.engine.reading.trimming import trim_both
+from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import TypeDef
 

@@ -12,8 +12,8 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows, Column
 from starlake_dagster_assets.engine.reading.archives import plain_files
+from starlake_dagster_assets.engine.reading.column_types import column_type, target_columns
 from starlake_dagster_assets.engine.reading.computed import is_computed
-from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
 from starlake_dagster_assets.engine.reading.evaluated_rows import EvaluatedRows, evaluate_rows
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, sources
 from starlake_dagster_assets.engine.reading.read import check_readable

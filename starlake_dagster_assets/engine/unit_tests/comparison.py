@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier
-from starlake_dagster_assets.engine.reading.patterns import python_function
+from starlake_dagster_assets.engine.reading.type_patterns import python_function
 from starlake_dagster_assets.engine.unit_tests.files import Rows
 from starlake_dagster_assets.engine.unit_tests.values import canonical_json, is_exact, is_nested_or_union, nested_text
 from starlake_dagster_assets.engine.writing.first_run import described

@@ -20,7 +20,7 @@ from starlake_dagster_assets.engine.commands.load import LoadRequest, run_load_c
 from starlake_dagster_assets.engine.commands.transform import TransformRequest, run_transform
 from starlake_dagster_assets.engine.quoting import qualified
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
-from starlake_dagster_assets.engine.reading.ddl import column_type, target_columns
+from starlake_dagster_assets.engine.reading.column_types import column_type, target_columns
 from starlake_dagster_assets.engine.reading.workspace import remove_leftovers, temporary_directory
 from starlake_dagster_assets.engine.session import EngineOptions, Session, open_session
 from starlake_dagster_assets.engine.unit_tests.comparison import Difference, compare, insert_texts

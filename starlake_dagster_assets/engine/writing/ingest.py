@@ -13,7 +13,7 @@ from starlake_dagster_assets.commands.partitions import added_rows
 from starlake_dagster_assets.engine.command_output import printable
 from starlake_dagster_assets.engine.error_text import with_file_names
 from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows, Column
-from starlake_dagster_assets.engine.reading.ddl import target_columns
+from starlake_dagster_assets.engine.reading.column_types import target_columns
 from starlake_dagster_assets.engine.reading.privacy import shown_error
 from starlake_dagster_assets.engine.reading.read import read_incoming
 from starlake_dagster_assets.engine.reading.scratch import count, discard

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from starlake_dagster_assets.engine.command_output import CommandOutput
-from starlake_dagster_assets.engine.reading.ddl import target_columns
-from starlake_dagster_assets.engine.reading.patterns import Patterns
+from starlake_dagster_assets.engine.reading.column_types import target_columns
 from starlake_dagster_assets.engine.reading.read import check_readable
+from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
 from starlake_dagster_assets.engine.writing.file_moves import Entry

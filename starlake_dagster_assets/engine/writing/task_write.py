@@ -12,7 +12,7 @@ import duckdb
 from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.error_text import error_text
 from starlake_dagster_assets.engine.reading.accepted_rows import Column
-from starlake_dagster_assets.engine.reading.ddl import column_type
+from starlake_dagster_assets.engine.reading.column_types import column_type
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor, AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import (

@@ -7,6 +7,6 @@
 - `yaml_io`: YAML with line numbers
 - `migration`: files of older versions
 - `key_validation`, `validation`: validation of keys, and its messages
-- `schema`, `schema_application`, `schema_values`: keys and types of values
+- `schema`, `application_keys`, `schema_values`: keys and types of values
 - `application`: `application.sl.yml` with settings and defaults
 """

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from starlake_dagster_assets.errors import closest_match
+from starlake_dagster_assets.project.files.application_keys import ApplicationFile
 from starlake_dagster_assets.project.files.discovery import SourceFile
 from starlake_dagster_assets.project.files.migration import ROOT_KEYS, migrate, unwrap_tables
 from starlake_dagster_assets.project.files.rendering import source_line
@@ -22,7 +23,6 @@ from starlake_dagster_assets.project.files.schema import (
     TransformFile,
     TypesFile,
 )
-from starlake_dagster_assets.project.files.schema_application import ApplicationFile
 from starlake_dagster_assets.project.files.validation import Issue, check_shape
 from starlake_dagster_assets.project.files.yaml_io import Document, key_line
 from starlake_dagster_assets.project.model.problems import Problem

@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.policies.build import build_triggers, re
 from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.graph.step_plan import topological
+from starlake_dagster_assets.graph.acyclic_groups import topological
 from starlake_dagster_assets.project.model.project import Attribute, Freshness, Sink, WriteStrategy
 from tests.automation.conftest import dag, made, project, table, task, trigger
 

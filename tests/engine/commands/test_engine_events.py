@@ -19,7 +19,7 @@ from starlake_dagster_assets.commands.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.engine.commands.launcher import engine_options, execute_command
+from starlake_dagster_assets.engine.commands.program import engine_options, execute_command
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.backends.protocol import ReportingHandle
 from starlake_dagster_assets.execution.engine_events import ReportedEvents

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 from tests.engine.reading.factory import written
 
 APPLICATION = (

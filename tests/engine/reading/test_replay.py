@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 from starlake_dagster_assets.engine.writing.replay import replay_path, write_replay
 from starlake_dagster_assets.project.model.project import Position, Project, Table
 from tests.engine.reading.factory import Read, attribute, project, table, written

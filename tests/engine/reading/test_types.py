@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.reading.ddl import column_type
+from starlake_dagster_assets.engine.reading.column_types import column_type
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import TypeDef
 from tests.engine.reading.factory import NUMBER, Read, attribute, packaged_types, project, table, written

@@ -14,7 +14,7 @@ from starlake_dagster_assets.engine.quoting import Value, value
 
 LOAD = """
 import sys
-from starlake_dagster_assets.engine.commands.launcher import execute_command
+from starlake_dagster_assets.engine.commands.program import execute_command
 code = execute_command(["load"], {"SL_ROOT": sys.argv[1]}, lambda line: print(line.text))
 heavy = sorted({"pandas", "pyarrow"} & sys.modules.keys())
 sys.exit(code or (f"imported: {heavy}" if heavy else 0))

@@ -11,7 +11,7 @@ from starlake_dagster_assets.errors import RunnerError, WarehouseError
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.warehouse.bigquery import BigQueryReader
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.project.model.project import Expectation
 from starlake_dagster_assets.resources import StarlakeCloudRun
 from tests.fakes.bigquery import FakeBigQuery

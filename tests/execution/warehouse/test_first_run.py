@@ -10,9 +10,9 @@ import pytest
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.execution.evidence import Evidence
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader
 from tests.fakes.scripted_starlake import CREATE_AUDIT
 
 APPLICATION = """version: 1

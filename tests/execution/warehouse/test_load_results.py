@@ -13,10 +13,10 @@ from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import WarehouseError
 from starlake_dagster_assets.execution.backends.fake import FakeHandle, Script, loaded_lines
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.warehouse.project import warehouse_reader
+from starlake_dagster_assets.execution.run_selection import execute
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.warehouse.reader_factory import warehouse_reader
 from starlake_dagster_assets.execution.warehouse.sql import SqlReader
 from tests.execution.warehouse.bench import AUDIT, WarehouseBench
 

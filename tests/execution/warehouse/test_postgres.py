@@ -9,7 +9,7 @@ import pytest
 
 from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.errors import WarehouseError
-from starlake_dagster_assets.execution.warehouse.project import WarehouseAccess, warehouse_reader
+from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.project.model.project import Expectation
 from tests.execution.warehouse.bench import AUDIT, WarehouseBench
 

@@ -122,7 +122,7 @@ class EmbeddedRunner:
 
     def engine_options(self, env: Mapping[str, str]) -> EngineOptions:
         """Settings of the engine for a command with that environment."""
-        from starlake_dagster_assets.engine.commands.launcher import engine_options
+        from starlake_dagster_assets.engine.commands.program import engine_options
 
         chosen = engine_options({**os.environ, **env})
         return replace(
@@ -203,7 +203,7 @@ class EmbeddedHandle:
             self._connections[:] = [connection]
 
     def _run(self, argv: Sequence[str], environ: Mapping[str, str], options: EngineOptions) -> None:
-        from starlake_dagster_assets.engine.commands.launcher import execute_command
+        from starlake_dagster_assets.engine.commands.program import execute_command
 
         started = time.monotonic()
         code: int | None = None

@@ -15,7 +15,7 @@ from starlake_dagster_assets import (
     build_definitions,
 )
 from starlake_dagster_assets._compat import TimeWindow, has_freshness_policies, quiet
-from starlake_dagster_assets.automation.definitions.run_tags import job_tags
+from starlake_dagster_assets.automation.definitions.run_queue_tags import job_tags
 from starlake_dagster_assets.automation.policies.build import restricted
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job
 from starlake_dagster_assets.dagster_assets.specs.freshness import NEVER

@@ -10,8 +10,8 @@ import pytest
 
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings
+from starlake_dagster_assets.execution.run_selection import execute
 from tests.fakes.script import descendants
 
 REAL = os.environ.get("SL_STARLAKE_PATH")

@@ -11,8 +11,8 @@ from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRun
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota, ReadQuotaError
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
+from starlake_dagster_assets.execution.run_selection import execute
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project
 from tests.fakes.cloud_run import FakeCloudRun

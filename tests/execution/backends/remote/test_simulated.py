@@ -13,8 +13,8 @@ from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
-from starlake_dagster_assets.execution.execute import execute
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
+from starlake_dagster_assets.execution.run_selection import execute
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project
 from tests.fakes.simulated_service import Faults, Killed, SimulatedReader, SimulatedService, SimulatedTime

@@ -13,8 +13,8 @@ from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcom
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.transform_run import TransformRun
 from starlake_dagster_assets.execution.unapplied_settings import ignored_settings
+from starlake_dagster_assets.graph.acyclic_groups import topological
 from starlake_dagster_assets.graph.model import Graph, Node
-from starlake_dagster_assets.graph.step_plan import topological
 
 __all__ = ["execute", "ordered"]
 

@@ -11,8 +11,8 @@ from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.warehouse.bigquery import BigQueryReader, bigquery_reader
 from starlake_dagster_assets.execution.warehouse.connections import duckdb_file, table_connections, used_connections
 from starlake_dagster_assets.execution.warehouse.duckdb import duckdb_reader
-from starlake_dagster_assets.execution.warehouse.login import client_of, connect_by, has_client
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
+from starlake_dagster_assets.execution.warehouse.resource_login import client_of, connect_by, has_client
 from starlake_dagster_assets.execution.warehouse.routing import RoutingReader
 from starlake_dagster_assets.execution.warehouse.sql import SqlReader
 from starlake_dagster_assets.execution.warehouse.sqlalchemy_engines import EngineFactory, has_sql_driver
