@@ -39,7 +39,8 @@ from tests.airflow.test_peer_ids import RECORDED, shop
 from tests.airflow.test_states import LOAD, History, Shop
 from tests.fakes.script import Scripted
 
-pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow]
+# Schedulers of Airflow start slowly where all cores are busy.
+pytestmark = [pytest.mark.airflow, pytest.mark.newest_only, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
 RANDOM = 24
