@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
@@ -148,7 +148,9 @@ class ExecutionEnvironment:
             yield
         except StarlakeError:
             raise
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             if not self.origin:
                 raise
             raise PluginError(
@@ -172,8 +174,11 @@ class ExecutionEnvironment:
     def _load(self, field: str, reference: str) -> Any:
         module, _, name = reference.partition(":")
         try:
-            return getattr(import_module(module), name)
-        except (Exception, SystemExit) as error:  # the import of another package may raise anything
+            with redirect_stdout(sys.stderr):  # the output of a command may be a document
+                return getattr(import_module(module), name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the import of another package may raise anything
             kind = PluginError if self.origin else StarlakeError
             raise kind(
                 f"{self.title}: cannot import `{field}` {reference!r}: {type(error).__name__}: {error}. "
@@ -358,8 +363,11 @@ def _read_registration(point: EntryPoint, found: Mapping[str, ExecutionEnvironme
     if point.pattern.match(point.value) is None:
         raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {PLUGIN_ADVICE}")
     try:
-        one: object = point.load()
-    except (Exception, SystemExit) as error:  # the import of another package may raise anything
+        with redirect_stdout(sys.stderr):  # the output of a command may be a document
+            one: object = point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the import of another package may raise anything
         raise PluginError(
             f"{point.value} cannot be imported: {type(error).__name__}: {error}. {PLUGIN_ADVICE}"
         ) from error

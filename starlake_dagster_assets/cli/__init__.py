@@ -11,7 +11,8 @@ Exit codes: 0 success; 1 problems of the project, or failures of a run; 2 invali
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -32,9 +33,16 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs a command of the program; an error is one message on stderr, with a traceback after `--debug` only."""
-    _register()
     debug = "--debug" in sys.argv[1:2]
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = _print_warning
+        _run(debug=debug)
+
+
+def _run(*, debug: bool) -> None:
     try:
+        _register()
         app()
     except StarlakeError as error:
         if debug:
@@ -50,6 +58,10 @@ def main() -> None:
         print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
         print("This is a bug of starlake-dagster: `starlake-dagster --debug …` shows where.", file=sys.stderr)
         sys.exit(3)
+
+
+def _print_warning(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _register() -> None:

@@ -1,5 +1,7 @@
 """Single commands from ops, assets and bodies of steps."""
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
@@ -69,7 +71,7 @@ def test_the_body_of_a_step_gives_the_project(project):
 def test_secrets_cancellation_and_wrong_arguments(project, capfd):
     secret = Script(["ERROR cannot log in with hunter22"], 1)
     fake = FakeRunner({"bootstrap": secret, "serve": Script(["up"], error=KeyboardInterrupt())})
-    fake.secrets = frozenset({"hunter22"})
+    fake.capabilities = replace(fake.capabilities, secrets=frozenset({"hunter22"}))
     starlake = fake_starlake(fake)
     failed = starlake.command(["bootstrap", "--password", "hunter22"], project=project, raise_on_error=False)
     assert failed.argv == ("bootstrap", "--password", "***")

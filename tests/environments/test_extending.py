@@ -127,6 +127,7 @@ WRONG = {
     "a version as text": ("wrong", {"version": "1"}, "its version is '1' (str); expected a whole number"),
     "a value that is none": ("sbad:X:Y", None, "the entry point is 'sbad:X:Y'; expected `module:name`"),
     "a module that exits": ("exits:X", None, "exits:X cannot be imported: SystemExit: 0"),
+    "a module with an error of its own": ("own:X", None, "own:X cannot be imported: Stop: no"),
 }
 
 
@@ -139,6 +140,7 @@ def test_a_registration_that_is_wrong_costs_only_itself(case: str, tmp_path: Pat
         value = "starlake_dagster_assets.environments:WRONG"
     monkeypatch.syspath_prepend(str(install(tmp_path, value)))
     (tmp_path / "exits.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "own.py").write_text("class Stop(BaseException):\n    pass\nraise Stop('no')\n")
     execution_environments.cache_clear()
     try:
         with pytest.warns(UserWarning, match="the environment 'batch' \\(package starlake-batch\\)") as caught:
@@ -204,3 +206,16 @@ def test_every_registration_names_what_exists(name: str):
 def test_the_page_has_the_table_of_the_registry():
     table = environments.environments_table()
     assert table in (ROOT / "docs" / "environments.md").read_text(), f"docs/environments.md lacks this table:\n{table}"
+
+
+def test_a_package_that_prints_and_fails_changes_no_document(tmp_path: Path):
+    package = install(tmp_path / "package", "loud:X")
+    (package / "loud.py").write_text("print('hello')\nraise ValueError('no')\n")
+    code = "from starlake_dagster_assets.cli import main; main()"
+    argv = [sys.executable, "-c", code, "check", "--json", str(ROOT / "example_project" / "starbake")]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package), str(ROOT)]), "SL_ENV": "DUCKDB"}
+    done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    json.loads(done.stdout)
+    warning, *others = [line for line in done.stderr.splitlines() if "not available" in line]
+    assert warning.startswith("warning: the environment 'batch' (package starlake-batch) is not available: loud:X")
+    assert not others and "hello" in done.stderr and "UserWarning" not in done.stderr

@@ -298,7 +298,7 @@ def test_without_readable_logs_the_result_still_comes(aws, scripted):
 
 
 def test_many_tables_are_cut_to_fit_the_overrides(aws):
-    limit = runner(aws).argv_bytes
+    limit = runner(aws).capabilities.argv_bytes
     names = [f"table_{number:05d}" for number in range(10_000)]
     fitting = names[: limit // 12]
     command = build.load("sales", fitting, job_id="x" * 80)
