@@ -20,13 +20,15 @@ _SECRET_KEY = re.compile(
     re.I,
 )
 _IN_URL = re.compile(
-    r"(?:passw\w*|pwd|token|secret\w*|(?<=[?&])sig)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@"
+    r"(?:passw\w*|pwd|token|secret[\w.]*|account\.key[\w.-]*|(?<=[?&])sig)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@"
+    r"|\"(?:passw\w*|pwd|token|secret\w*)\"\s*:\s*\"([^\"]+)\""
     r"|jdbc:oracle:\w+:[^/@:\s]+/([^@\s]+)@",
     re.I,
 )
 _KEY_MATERIAL = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
     r"|AccountKey=[\w+/]{20}|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+(?=\S*\d)[\w.~+/-]{16}"
+    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20}"
 )
 _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8

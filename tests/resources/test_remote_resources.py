@@ -136,6 +136,10 @@ VALUES = {
     "a password in a JDBC URL": "jdbc:redshift://db/dwh?user=sl&password=n0body-may-see-this",
     "the secret of a connection": "n0body-may-see-this-either",
     "a part of it": "x=n0body-may-see-this-either",
+    "a Spark property": "--conf spark.hadoop.fs.s3a.secret.key=n0body-may-see-this",
+    "a Spark property of Azure": "--conf spark.hadoop.fs.azure.account.key.acc.dfs.core.windows.net=n0body-may-see",
+    "JSON": '{"password": "n0body-may-see-this"}',
+    "a JSON web token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.n0body-may-see-this-signature",
 }
 
 

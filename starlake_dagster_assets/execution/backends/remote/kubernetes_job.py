@@ -218,6 +218,12 @@ def job_name(submission: Submission) -> str:
     return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
 
 
+_TAKES_VALUE = re.compile(r"--[\w.-]+(?<!file)(?<!path)(?<!dir)")
+"""Option of a command whose value is the next argument, and is not a path."""
+_NAMED_VALUES = ("labels", "annotations", "volumeAttributes", "volume_attributes")
+"""Fields whose keys describe their values."""
+
+
 @dataclass(frozen=True)
 class PublicText:
     """A text that anyone who can read Jobs can read.
@@ -226,7 +232,8 @@ class PublicText:
         path: Path of the mapping that has it, such as `k8s_config.container_config`.
         name: Its key, or the name of the variable.
         text: The text.
-        is_variable: Whether the name describes the value: of environment variables, labels and annotations.
+        is_variable: Whether the name describes the value: of variables, labels, annotations, and options of volumes
+            and commands.
     """
 
     path: str
@@ -250,13 +257,17 @@ def _texts(path: str, name: str, value: object) -> Iterator[PublicText]:
             yield PublicText(here.rpartition("[")[0], str(items["name"]), _text(items["value"]), is_variable=True)
             return
         for key, item in items.items():
-            if name in ("labels", "annotations"):
+            if name in _NAMED_VALUES or path.endswith((".flexVolume", ".flex_volume")):
                 yield PublicText(here, key, _text(item), is_variable=True)
             else:
                 yield from _texts(here, key, item)
     elif isinstance(value, list | tuple):
-        for number, item in enumerate(cast("Sequence[object]", value)):
-            yield from _texts(path, f"{name}[{number}]", item)
+        items = list(cast("Sequence[object]", value))
+        for number, (item, before) in enumerate(zip(items, [None, *items], strict=False)):
+            if isinstance(before, str) and _TAKES_VALUE.fullmatch(before):
+                yield PublicText(here, before, _text(item), is_variable=True)
+            else:
+                yield from _texts(path, f"{name}[{number}]", item)
     elif text := _text(value):
         yield PublicText(path or name, name, text)
 

@@ -273,6 +273,7 @@ def test_what_anyone_can_read():
     assert {(one.path, one.name, one.text) for one in found if one.is_variable} == {
         ("k8s_config.container_config.env", "A", "1"),
         ("k8s_config.pod_spec_config.initContainers[0].env", "B", "2"),
+        ("k8s_config.pod_spec_config.initContainers[0].args", "--url", "x"),
         ("k8s_config.job_metadata.annotations", "note", "n"),
         ("k8s_config.job_metadata.labels", "team", "data"),
     }

@@ -52,6 +52,18 @@ def environment(project, **fields):
             {"k8s_config": {"container_config": {"command": ["starlake", SECRET]}}},
             "k8s_config.container_config `command[1]` has a secret",
         ),
+        (
+            {"k8s_config": {"container_config": {"command": ["starlake", "--password", "abc"]}}},
+            "k8s_config.container_config.command `--password` looks like a secret",
+        ),
+        (
+            {"volumes": [{"name": "v", "csi": {"driver": "d", "volumeAttributes": {"password": "abc"}}}]},
+            "volumes[0].csi.volumeAttributes `password` looks like a secret",
+        ),
+        (
+            {"volumes": [{"name": "v", "flexVolume": {"driver": "d", "options": {"accountKey": "abc"}}}]},
+            "volumes[0].flexVolume.options `accountKey` looks like a secret",
+        ),
     ],
 )
 def test_a_secret_is_a_reference(project, fields, said):
