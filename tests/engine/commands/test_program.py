@@ -71,7 +71,7 @@ def test_preload_waits_for_an_ack_and_consumes_it(bench: Any) -> None:
         (["transform"], "Missing option --name"),
         (["transform", "--name"], "Missing value after --name"),
         (["transform", "--name", "a.b", "--truncate", "maybe"], "Expected true or false"),
-        (["transform", "--name", "a.b", "--tags", "x"], "--tags is not done"),
+        (["transform", "--name", "a.b", "--tags", "x"], "--tags is not supported"),
         (["preload", "--domain", "shop", "--scheduledDate", "now"], "Unknown option --scheduledDate"),
     ],
 )
