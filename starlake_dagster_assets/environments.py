@@ -63,6 +63,26 @@ _LEVELS = ("ok", "warning", "error")
 _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "impersonation_chain", "deferrable")
 
 
+@contextmanager
+def _importing(kind: type[StarlakeError], before: str, after: str) -> Generator[None]:
+    """Imports another package, which may print and raise anything.
+
+    Its output goes to stderr, because the output of a command may be a document.
+
+    Args:
+        kind: Class of the error that is raised instead of any error but an interruption.
+        before: Text of the message before the error.
+        after: Text after it.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise kind(f"{before}{type(error).__name__}: {error}.{after}") from error
+
+
 @dataclass(frozen=True)
 class ExecutionEnvironment:
     """Description of an environment. Its classes and functions are `package.module:name`, imported on first use.
@@ -173,17 +193,9 @@ class ExecutionEnvironment:
 
     def _load(self, field: str, reference: str) -> Any:
         module, _, name = reference.partition(":")
-        try:
-            with redirect_stdout(sys.stderr):  # the output of a command may be a document
-                return getattr(import_module(module), name)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # the import of another package may raise anything
-            kind = PluginError if self.origin else StarlakeError
-            raise kind(
-                f"{self.title}: cannot import `{field}` {reference!r}: {type(error).__name__}: {error}. "
-                "Expected: `module:name`."
-            ) from error
+        kind = PluginError if self.origin else StarlakeError
+        with _importing(kind, f"{self.title}: cannot import `{field}` {reference!r}: ", " Expected: `module:name`."):
+            return getattr(import_module(module), name)
 
 
 _BUILT_IN = (
@@ -362,15 +374,8 @@ def _read_registration(point: EntryPoint, found: Mapping[str, ExecutionEnvironme
     """
     if point.pattern.match(point.value) is None:
         raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {PLUGIN_ADVICE}")
-    try:
-        with redirect_stdout(sys.stderr):  # the output of a command may be a document
-            one: object = point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # the import of another package may raise anything
-        raise PluginError(
-            f"{point.value} cannot be imported: {type(error).__name__}: {error}. {PLUGIN_ADVICE}"
-        ) from error
+    with _importing(PluginError, f"{point.value} cannot be imported: ", f" {PLUGIN_ADVICE}"):
+        one: object = point.load()
     if not isinstance(one, ExecutionEnvironment):
         raise PluginError(
             f"{point.value} is not an ExecutionEnvironment; found {type(one).__name__}. Next: name the "

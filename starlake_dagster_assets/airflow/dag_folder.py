@@ -14,6 +14,7 @@ from starlake_dagster_assets.airflow.render.dag_file import MARKER
 from starlake_dagster_assets.airflow.shared_module import SHARED
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.plural import first_of
 
 __all__ = ["DagFolder", "FolderChanges"]
 
@@ -98,7 +99,7 @@ class DagFolder:
         """
         gone = sorted({*self.manifests.get(name, {}).get("assets", ())} - {*nodes})
         if gone:
-            named = ", ".join(gone[:_FEW]) + (f" and {len(gone) - _FEW} more" if len(gone) > _FEW else "")
+            named = first_of(gone, _FEW)
             yield f"{named}: no longer in the project; tasks that followed them follow what is left of their upstreams"
 
     def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> FolderChanges:

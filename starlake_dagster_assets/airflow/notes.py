@@ -16,6 +16,7 @@ from starlake_dagster_assets.automation.policies.model import CronSchedule, Job,
 from starlake_dagster_assets.environments import environment_named
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import first_of
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.plan.build import Request
@@ -58,12 +59,8 @@ def notes_of(
             notes.append(f"{node}: it does not wait for {', '.join(gone)}, which this export does not contain")
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
     for bundle in found:
-        cut = (
-            [node for node in bundle.nodes if triggers[node].upstream_condition is not None]
-            if bundle.start is None
-            else []
-        )
-        if cut:
+        cut = [node for node in bundle.nodes if triggers[node].upstream_condition is not None]
+        if cut and bundle.start is None:
             notes.append(
                 f"{_few(cut)}: nothing starts their DAG, because the export contains none of the upstreams that they "
                 "follow; trigger it by hand, or select these upstreams, too"
@@ -260,5 +257,4 @@ def _how(bundle: DagNodes) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    more = len(names) - _FEW
-    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
+    return first_of(names, _FEW)

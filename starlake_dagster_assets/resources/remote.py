@@ -1,8 +1,6 @@
 """Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
@@ -10,10 +8,10 @@ from pydantic import Field
 from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import PluginError, RunnerError
-from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, required_log_level
+from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, VARIABLE_NAME, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
-from starlake_dagster_assets.resources.resource_calls import call_resource
+from starlake_dagster_assets.resources.resource_calls import call_resource, calling_method
 from starlake_dagster_assets.resources.variables import FROM_ENVIRONMENT, is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
@@ -130,17 +128,13 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: It cannot be opened, or the answer is no environment.
         """
-        from starlake_dagster_assets.environments import origin_of
         from starlake_dagster_assets.execution.backends.remote.response_validation import (
             GuardedEnvironment,
             missing_members,
         )
 
-        kind: type[Any] = type(self)
-        call, registered = f"{kind.__name__}.environment()", origin_of(kind)
-        with registered.calling(call) if registered is not None else nullcontext():
+        with calling_method(self, "environment") as (origin, call):
             found = self.environment(project, attempt)
-        origin = registered.title if registered is not None else f"module {kind.__module__}"
         if missing := missing_members(found):
             raise PluginError(
                 f"{origin}: {call} returned {type(found).__name__}, which has no {', '.join(missing)}; expected an "
@@ -179,7 +173,7 @@ def _validate_variables(option: str, values: object) -> None:
         RunnerError: Names the field and the variable.
     """
     for name in cast("Mapping[str, object]", values) if isinstance(values, Mapping) else ():
-        if not re.fullmatch(r"[-._a-zA-Z][-._a-zA-Z0-9]*", name):
+        if not VARIABLE_NAME.fullmatch(name):
             shown = f"{name.partition('=')[0]!r:.40}"
             raise RunnerError(
                 f"{option} has a key that is not the name of a variable; found {shown} ({len(name)} characters), "

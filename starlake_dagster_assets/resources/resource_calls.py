@@ -1,7 +1,7 @@
 """Calls to the methods of a resource that another package may override: its errors and answers name that package."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from starlake_dagster_assets.execution.outcome import ResultPolicies
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess
 
-__all__ = ["call_resource"]
+__all__ = ["call_resource", "calling_method"]
 
 _OWN = "starlake_dagster_assets."
 
@@ -54,6 +54,23 @@ def _is_reader(value: object) -> bool:
     return all(callable(getattr(value, name, None)) for name in names)
 
 
+@contextmanager
+def calling_method(resource: Any, method: str) -> Generator[tuple[str, str]]:
+    """Yields the origin of a resource's class and the text of a call, for messages; guards the call.
+
+    Args:
+        resource: The resource.
+        method: Name of the method.
+
+    Raises:
+        PluginError: The method of another package raises an unexpected error or exits.
+    """
+    kind = cast("type[Any]", type(resource))
+    call, registered = f"{kind.__name__}.{method}()", origin_of(kind)
+    with registered.calling(call) if registered is not None else nullcontext():
+        yield (registered.title if registered is not None else f"module {kind.__module__}"), call
+
+
 def call_resource(resource: Any, method: str, *args: Any, **kwargs: Any) -> Any:
     """Calls a method of a resource, which another package may have overridden.
 
@@ -67,17 +84,14 @@ def call_resource(resource: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         PluginError: The method of another package raises an unexpected error or exits, or its answer has another type;
             names the package, its version and its entry point.
     """
-    kind = cast("type[Any]", type(resource))
     function = getattr(resource, method)
-    if str(getattr(getattr(kind, method, None), "__module__", "")).startswith(_OWN):
+    if str(getattr(getattr(cast("type[Any]", type(resource)), method, None), "__module__", "")).startswith(_OWN):
         return function(*args, **kwargs)
-    call, registered = f"{kind.__name__}.{method}()", origin_of(kind)
-    with registered.calling(call) if registered is not None else nullcontext():
+    with calling_method(resource, method) as (origin, call):
         found = function(*args, **kwargs)
     expected, is_valid = _ANSWERS[method]
     if is_valid(found):
         return found
-    origin = registered.title if registered is not None else f"module {kind.__module__}"
     raise PluginError(
         f"{origin}: {call} returned {found!r:.60} ({type(found).__name__}); expected {expected}. {PLUGIN_ADVICE}"
     )

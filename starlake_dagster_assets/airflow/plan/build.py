@@ -46,7 +46,14 @@ from starlake_dagster_assets.airflow.plan.tasks import TaskBuilder, no_duplicate
 from starlake_dagster_assets.airflow.plan.translated_edges import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.waiting import waiting_for
 from starlake_dagster_assets.airflow.render.task_documentation import source_files, tags_of_dag, title
-from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import (
+    CronSchedule,
+    Job,
+    PreLoad,
+    Trigger,
+    Triggers,
+    UpstreamCondition,
+)
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import environment_named
@@ -170,11 +177,7 @@ class _Planner:
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
-            {
-                node: condition.present
-                for node, one in self._triggers.items()
-                if (condition := one.upstream_condition) is not None
-            },
+            {node: condition.present for node, condition in self._conditions.items()},
             model.application if request.audit(environment) is not None else None,
             not environment_named(environment).operator_renderer().local_files,
             self._arguments,
@@ -236,36 +239,40 @@ class _Planner:
         return {node: jobs.get(one.job) or of.get(node) or _NO_JOB for node, one in self._triggers.items()}
 
     @cached_property
+    def _conditions(self) -> Mapping[str, UpstreamCondition]:
+        triggers = self._triggers.items()
+        return {node: one.upstream_condition for node, one in triggers if one.upstream_condition is not None}
+
+    @cached_property
     def _rules(self) -> Mapping[str, AssetRule]:
         found: dict[str, AssetRule] = {}
-        watches = {
-            node: trigger.upstream_condition
-            for node, trigger in self._triggers.items()
-            if trigger.upstream_condition is not None
-        }
-        conditions = {node: watch.condition for node, watch in watches.items()}
-        for node, watch in watches.items():
-            condition = without_covered(watch.condition, conditions)
-            rule = reduced(condition, self._nodes, watch.optional | watch.slower)
+        conditions = {node: one.condition for node, one in self._conditions.items()}
+        for node, one in self._conditions.items():
+            condition = without_covered(one.condition, conditions)
+            rule = reduced(condition, self._nodes, one.optional | one.slower)
             if rule is not None:
                 found[node] = rule
         return found
 
     @cached_property
-    def _starts(self) -> Mapping[str, Start]:
-        own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
-        return {node: own[self._leader(node, own)] for node in own}
+    def _own_starts(self) -> Mapping[str, Start]:
+        return {node: self._start(trigger) for node, trigger in self._triggers.items()}
 
-    def _leader(self, node: str, own: Mapping[str, Start]) -> str:
+    @cached_property
+    def _starts(self) -> Mapping[str, Start]:
+        return {node: self._own_starts[self._leader(node)] for node in self._own_starts}
+
+    def _leader(self, node: str) -> str:
         """Returns the node in whose DAG a node runs: itself, or the closest downstream node with a trigger."""
         if self._triggers[node].triggered_by != "none":
             return node
         inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
         while stack:
             one = stack.pop(0)
-            if own[one] is not None:
+            if self._own_starts[one] is not None:
                 return one
-            more = [down for down in self._graph.downstream[one] if down in inside and down in own and down not in seen]
+            downs = self._graph.downstream[one]
+            more = [down for down in downs if down in inside and down in self._own_starts and down not in seen]
             seen.update(more)
             stack += more
         return node
@@ -304,8 +311,7 @@ class _Planner:
     # --------------------------------------------------------------------------------------------- scopes
 
     def _scopes(self) -> Mapping[str, tuple[Hashable, ...]]:
-        own = {node: self._start(trigger) for node, trigger in self._triggers.items()}
-        leaders = {name: self._nodes[self._leader(name, own)] for name in self._nodes}
+        leaders = {name: self._nodes[self._leader(name)] for name in self._nodes}
         where = self._request.environments.of
         return {
             name: (*self._settings(node.id), *self._scope(node), self._mix(name), where(name))

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 __all__ = [
     "READ",
+    "WINDOW",
     "Reading",
     "emit_updates",
     "run_type",
@@ -26,7 +27,8 @@ __all__ = [
 READ = "sl_read"
 """Key of the XCom and of the extra of an event: what a try of a task has read."""
 
-_BOUNDS = ("sl_start_date", "sl_end_date")
+WINDOW = ("sl_start_date", "sl_end_date")
+"""Start and end of the data of a run, in the extra of an event, the parameters and the configuration of the run."""
 _STEPS = (1, 50, 1001)
 """Numbers of newest events that are queried, until one of them was read before."""
 _OWN_EVENTS = 20
@@ -104,7 +106,7 @@ def emit_updates(**context: Any) -> None:
 def span_of_windows(events: Sequence[Any]) -> tuple[str, str] | None:
     """Returns the span of the windows of events; None if there is no event, or one of them has no window."""
     extras: list[Mapping[str, str]] = [event.extra or {} for event in events]
-    if not extras or not all(extra.get(name) for extra in extras for name in _BOUNDS):
+    if not extras or not all(extra.get(name) for extra in extras for name in WINDOW):
         return None
     return min(extra["sl_start_date"] for extra in extras), max(extra["sl_end_date"] for extra in extras)
 

@@ -18,6 +18,7 @@ from jinja2 import pass_context
 
 from starlake_dagster_assets.airflow.runtime.asset_updates import (
     READ,
+    WINDOW,
     run_type,
     span_of_windows,
     triggering_events,
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
-_WINDOW = ("sl_start_date", "sl_end_date")
 _LOADED = "sl_loaded"
 """XCom of a load: start and end of its window; the start is empty where it has none."""
 _NOT_SQL = {ord(char): None for char in "'\\"}
@@ -70,7 +70,7 @@ def _configured(context: Any) -> tuple[str, str] | None:
     """Returns the window that the parameters or the configuration of the run name, in the time zone of the DAG."""
     run, given = context["dag_run"], {**context.get("params", {})}
     given.update(getattr(run, "conf", None) or {})
-    start, end = (given.get(name) or "" for name in _WINDOW)
+    start, end = (given.get(name) or "" for name in WINDOW)
     if not start and not end:
         return None
     if not start or not end:
@@ -184,7 +184,7 @@ def window_params() -> dict[str, Any]:
     except (ImportError, AttributeError):  # Airflow 2
         param = import_module("airflow.models.param").Param
     text = "{} of the data in the DAG's time zone, such as 2024-05-02T00:00:00; the run's own if empty"
-    bounds = zip(_WINDOW, ("Start", "End"), strict=True)
+    bounds = zip(WINDOW, ("Start", "End"), strict=True)
     return {name: param(None, type=["null", "string"], description=text.format(bound)) for name, bound in bounds}
 
 

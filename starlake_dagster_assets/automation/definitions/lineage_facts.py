@@ -11,7 +11,7 @@ import dagster as dg
 from starlake_dagster_assets.automation.definitions.lineage_partitions import PartitionTable
 from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
 from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
-from starlake_dagster_assets.automation.policies.model import Triggers
+from starlake_dagster_assets.automation.policies.model import Triggers, UpstreamCondition
 from starlake_dagster_assets.automation.policies.skip_reasons import instant
 from starlake_dagster_assets.dagster_assets.runs import IN_PROGRESS, is_over, planned_assets
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
@@ -242,17 +242,17 @@ class EventLogFacts:
 
     def all_history(self, node: str) -> bool:
         """Whether partitions are due for updates from before the first run of a node (`history=all`)."""
-        trigger = self._triggers.triggers.get(node)
-        return trigger is not None and trigger.upstream_condition is not None and trigger.upstream_condition.all_history
+        condition = self._condition(node)
+        return condition is not None and condition.all_history
 
     def upstreams(self, node: str) -> Sequence[str]:
         """Returns the nodes that a node watches."""
+        condition = self._condition(node)
+        return condition_nodes(condition.condition) if condition is not None else ()
+
+    def _condition(self, node: str) -> UpstreamCondition | None:
         trigger = self._triggers.triggers.get(node)
-        return (
-            condition_nodes(trigger.upstream_condition.condition)
-            if trigger is not None and trigger.upstream_condition is not None
-            else ()
-        )
+        return trigger.upstream_condition if trigger is not None else None
 
     def tags(self, runs: Iterable[str]) -> dict[str, Mapping[str, str]]:
         """Returns the tags of runs, by their ids; those of deleted runs are left out."""

@@ -17,6 +17,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.files.rendering import RenderError, render, substitute
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import DagConfig, Project
+from starlake_dagster_assets.project.model.values import Location
 
 __all__ = ["OptionReader", "list_ignored_options", "merged", "task_options"]
 
@@ -68,7 +69,7 @@ class OptionReader:
 
     def report(
         self,
-        where: Node | DagConfig,
+        where: Node | DagConfig | Location,
         message: str,
         code: str = "bad-option",
         *,
@@ -76,22 +77,14 @@ class OptionReader:
         hint: str = "",
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Notes a problem of a table, a task or a DAG configuration."""
-        thing = where if isinstance(where, DagConfig) else where.task or where.table
-        assert thing is not None  # only what is materialized has settings
-        self._note(thing.location.file, thing.location.line, message, code, key, hint, severity)
-
-    def _note(
-        self,
-        file: str,
-        line: int | None,
-        message: str,
-        code: str = "bad-option",
-        key: str = "",
-        hint: str = "",
-        severity: Literal["error", "warning"] = "error",
-    ) -> None:
-        problem = Problem(file=file, line=line, key=key, message=message, hint=hint, severity=severity, code=code)
+        """Notes a problem of a table, a task or a DAG configuration, or of a place in a file."""
+        if isinstance(where, Node):
+            thing = where.task or where.table
+            assert thing is not None  # only what is materialized has settings
+            at = thing.location
+        else:
+            at = where.location if isinstance(where, DagConfig) else where
+        problem = Problem(file=at.file, line=at.line, key=key, message=message, hint=hint, severity=severity, code=code)
         self._seen.setdefault(problem)
 
     def report_setting(self, node: Node, name: str, value: object, message: str) -> None:
@@ -105,9 +98,9 @@ class OptionReader:
         """
         text = f"{name}: {message}"
         if self._everywhere is not None and getattr(self._everywhere, name) == value:
-            self._note("StarlakeAutomation", None, text)
+            self.report(Location(file="StarlakeAutomation"), text)
         elif name == "timezone" and value == self._project.application.timezone:
-            self._note("metadata/application.sl.yml", None, text)
+            self.report(Location(file="metadata/application.sl.yml"), text)
         else:
             self.report(node, text)
 

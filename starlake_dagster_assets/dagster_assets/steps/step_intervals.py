@@ -107,7 +107,7 @@ class StepIntervals:
 
         Returns:
             By node id: the interval (`starlake/data_interval`), upstream updates that a task does not read because they
-            are outside of it (`starlake/updates_excluded_updates`), and whether its table was emptied first.
+            are outside of it (`starlake/updates_left_out`), and whether its table was emptied first.
         """
         found: dict[str, dict[str, Any]] = {}
         partitioned = self._context.assets_def.partitions_def is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from starlake_dagster_assets.commands.project_source import names_secret
 
-__all__ = ["ALWAYS", "DROPPED", "inherited", "required_log_level", "secret_values"]
+__all__ = ["ALWAYS", "DROPPED", "VARIABLE_NAME", "inherited", "required_log_level", "secret_values"]
 
 ALWAYS: Sequence[str] = (
     *(
@@ -30,6 +31,8 @@ ALWAYS: Sequence[str] = (
 )
 """Inherited in any case: what a shell, a JVM, Spark, Starlake and the clouds' own credentials need."""
 
+VARIABLE_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+"""Name of an environment variable, as Kubernetes accepts it."""
 DROPPED = ("SL_HTTP_PORT",)
 """Turns the launcher into a client of a server."""
 _VERBOSE = ("info", "debug", "trace", "all")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.execution.backends.local.shell_env import VARIABLE_NAME
 
 __all__ = ["validate_choice", "validate_volumes"]
 
@@ -26,7 +26,6 @@ _CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
     }
 )
 """Values that the API server accepts, by kind of object and field."""
-_VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 
 def validate_choice(path: str, kind: str, field: str, value: object) -> None:
@@ -46,7 +45,7 @@ def validate_choice(path: str, kind: str, field: str, value: object) -> None:
         close = closest_match(value, known)
         hint = f"; did you mean `{close}`?" if close else "."
         raise RunnerError(f"{path} is {value[:40]!r}; expected one of {', '.join(known)}{hint}")
-    if (kind, field) == ("V1EnvVar", "name") and isinstance(value, str) and not _VARIABLE.fullmatch(value):
+    if (kind, field) == ("V1EnvVar", "name") and isinstance(value, str) and not VARIABLE_NAME.fullmatch(value):
         shown = value.partition("=")[0]
         raise RunnerError(
             f"{path} is not the name of a variable; found {shown!r:.40} ({len(value)} characters), expected letters, "
