@@ -165,8 +165,7 @@ class _Planner:
 
     def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskBuilder:
         """Returns the builder of the tasks of an environment."""
-        request = self._request
-        model = request.project.model
+        request, model = self._request, self._request.project.model
         return TaskBuilder(
             self._graph,
             ids,
@@ -248,8 +247,7 @@ class _Planner:
         found: dict[str, AssetRule] = {}
         conditions = {node: one.condition for node, one in self._conditions.items()}
         for node, one in self._conditions.items():
-            condition = without_covered(one.condition, conditions)
-            rule = reduced(condition, self._nodes, one.optional | one.slower)
+            rule = reduced(without_covered(one.condition, conditions), self._nodes, one.optional | one.slower)
             if rule is not None:
                 found[node] = rule
         return found
@@ -266,13 +264,12 @@ class _Planner:
         """Returns the node in whose DAG a node runs: itself, or the closest downstream node with a trigger."""
         if self._triggers[node].triggered_by != "none":
             return node
-        inside, stack, seen = set(self._jobs[node].nodes), [node], {node}
+        inside, stack, seen = self._own_starts.keys() & self._jobs[node].nodes, [node], {node}
         while stack:
             one = stack.pop(0)
             if self._own_starts[one] is not None:
                 return one
-            downs = self._graph.downstream[one]
-            more = [down for down in downs if down in inside and down in self._own_starts and down not in seen]
+            more = [down for down in self._graph.downstream[one] if down in inside and down not in seen]
             seen.update(more)
             stack += more
         return node
