@@ -31,7 +31,7 @@ class Fast(EnvironmentConformance):
     """Runs the program in a service of this process, which ends with the test."""
 
     __test__ = False
-    time_limit = 15
+    time_limit = 60
     policy = Policy(
         poll=0.02, longest_poll=0.05, starting=20, outage=0.5, grace=0.3, longest_pause=0.02, settle=1, cancelling=20
     )

@@ -11,6 +11,8 @@ __all__ = ["StatusPoll"]
 
 _PATIENCE = 60
 """Seconds for which a service may not answer before there is a warning."""
+_FAILED_READS = 5
+"""Reads in a row that fail before an outage has lasted too long: a process that slept saw none of it."""
 
 
 class StatusPoll:
@@ -33,6 +35,7 @@ class StatusPoll:
         self._clock = clock
         self._url = url
         self._unreadable: float | None = None
+        self._failed_reads = 0
         self._missing: float | None = None
         self._warned = False
         self._notes: list[tuple[str, str]] = []
@@ -45,7 +48,8 @@ class StatusPoll:
             grace time of the policy.
 
         Raises:
-            UnreachableError: It could not be read for longer than an outage may take; the execution may go on.
+            UnreachableError: It could not be read for longer than an outage may take, nor by five reads in a row; the
+                execution may go on.
         """
         try:
             status = read_status(self._environment, self._execution)
@@ -55,7 +59,7 @@ class StatusPoll:
         if self._warned and self._unreadable is not None:
             seconds = self._clock.now() - self._unreadable
             self._notes.append(("INFO", f"the state of {self._execution} was not readable for {seconds:.0f} seconds"))
-        self._unreadable, self._warned = None, False
+        self._unreadable, self._failed_reads, self._warned = None, 0, False
         return self._final_status(status)
 
     @property
@@ -83,8 +87,9 @@ class StatusPoll:
         text = str(error) if error_class is None else error_class.text
         if self._unreadable is None:
             self._unreadable = now
+        self._failed_reads += 1
         seconds = now - self._unreadable
-        if seconds >= self._policy.outage:
+        if seconds >= self._policy.outage and self._failed_reads >= _FAILED_READS:
             raise UnreachableError(
                 f"{self._environment.name}: the state of {self._execution} is unknown for {seconds:.0f} seconds: "
                 f"{text} Nothing was cancelled: it may go on, and a retry of the step adopts it. {self._url}".rstrip()

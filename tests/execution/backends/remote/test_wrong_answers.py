@@ -171,3 +171,18 @@ def test_what_cannot_be_released_is_a_warning_of_the_step():
     runner, _ = follow(Wrong(close=ValueError("busy")))
     CommandExecutor(runner, RunSettings("job", on_line=lines.append)).close()
     assert [line.text for line in lines if "close failed" in line.text and line.text.startswith("WARN simulated")]
+
+
+def test_a_machine_that_slept_between_two_reads_has_seen_no_outage():
+    class Slept(SimulatedService):
+        unread = 0
+
+        def status(self, execution):
+            self.unread += 1
+            if self.unread <= 3:
+                self.time.now += 3600
+                raise ConnectionError("no route to host")
+            return Status("succeeded", 0)
+
+    _, handle = follow(Slept(Random(1), SimulatedTime(), Faults(), ("orders",)))
+    assert handle.wait().exit_code == 0
