@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["replaced_file"]
+__all__ = ["PARTIAL_FILES", "replaced_file"]
+
+PARTIAL_FILES = ".sl-*.part"
+"""Pattern of the hidden files that a killed process may leave behind."""
 
 
 @contextmanager

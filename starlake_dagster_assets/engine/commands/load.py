@@ -203,6 +203,7 @@ def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> 
         journal.warn(_SOURCE, f"{len(waiting)} file(s) in {passage.quarantine} are not loaded: {names}")
     for link in list_files(passage.stage).links:
         journal.warn(_SOURCE, f"{printable(link)} is not loaded: it is a link to a file outside of the stage area")
+    passage.remove_partial_tickets()
     for connection in sorted({table.connection for table in tables}):
         _load_connection(context, passage, tables, connection)
     if context.request.tables is None and not any(file.parent.name == domain.directory for file in context.broken):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from starlake_dagster_assets.atomic_file import replaced_file
+from starlake_dagster_assets.atomic_file import PARTIAL_FILES, replaced_file
 from starlake_dagster_assets.engine.areas import area, free_name, list_files, local_path, move_file
 from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.engine.quoting import literal
@@ -152,6 +152,11 @@ class DomainAreas:
             if file != there:
                 move_file(file, there)
         return Entry(entered, marker, stamps)
+
+    def remove_partial_tickets(self) -> None:
+        """Removes tickets that a killed load did not finish; their files never left `stage`. The domain is locked."""
+        for path in self.ingesting.glob(PARTIAL_FILES):
+            path.unlink(missing_ok=True)
 
     def check_archive(self) -> None:
         """Creates the archive of the domain, before anything is loaded that could not be archived.

@@ -79,6 +79,12 @@ def test_a_load_killed_at_a_point_loses_no_row_and_doubles_none(bench: Any, poin
     assert_whole(bench)
 
 
+def test_a_ticket_that_a_killed_load_did_not_finish_is_removed(bench: Any) -> None:
+    fill(bench, "spark")
+    bench.file(".sl-0123456789abcdef.part", "{", area="ingesting")
+    assert_whole(bench)
+
+
 def test_a_native_overwrite_whose_audit_row_the_engine_leaves_out_is_recovered(bench: Any) -> None:
     bench.application("loader: native")
     bench.table(metadata="writeStrategy: {type: OVERWRITE}")
