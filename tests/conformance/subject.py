@@ -160,7 +160,7 @@ class ScriptedRunning:
         return [call.argv for call in self.scripted.calls()]
 
     def alive(self) -> bool:
-        until = time.monotonic() + 2  # a process that is ending is seen a little longer
+        until = time.monotonic() + 20  # a process that is ending is seen a little longer
         while left := any(is_alive(call.pid) for call in self.scripted.calls()):
             if time.monotonic() > until:
                 break
