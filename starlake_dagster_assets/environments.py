@@ -45,10 +45,10 @@ __all__ = [
     "Policy",
     "Status",
     "Submission",
-    "environment_named",
     "environment_of",
     "environments_table",
     "execution_environments",
+    "get_environment",
     "origin_of",
     "resource_modules",
 ]
@@ -296,7 +296,7 @@ def execution_environments() -> Mapping[str, ExecutionEnvironment]:
     return MappingProxyType(found)
 
 
-def environment_named(name: str) -> ExecutionEnvironment:
+def get_environment(name: str) -> ExecutionEnvironment:
     """Returns the environment with a name.
 
     Raises:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.airflow.plan.translated_edges import ExportLineage,
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, UpstreamCondition
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
@@ -187,7 +187,7 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
             f"pre_load_strategy {preload.strategy} waits for nothing, and needs a schedule: without one a person "
             "starts the DAG"
         )
-    elif environment_named(environment).operator_renderer().local_files and (
+    elif get_environment(environment).operator_renderer().local_files and (
         preload.incoming_path or preload.pending_path
     ):
         yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` reads those of the project"
@@ -204,7 +204,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
     silent = [node.id for node in nodes if node.task and named_expectations(node, application)]
     loads = [node.id for node in nodes if node.table and named_expectations(node, application)]
     if silent:
-        asks = environment_named(environment).operator_renderer().has_job_ids
+        asks = get_environment(environment).operator_renderer().has_job_ids
         where = "with --checks tasks query it" if asks else f"no task can query it on {environment}"
         yield f"expectations of {_few(silent)}: Starlake writes them to its audit and fails no transform; {where}"
     if loads and not application.expectations.fail_on_error:
@@ -217,7 +217,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
 def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
     datasets = areas_in_manifest(request.project)["datasets"]
-    if loads and not environment_named(environment).operator_renderer().local_files and not datasets.startswith(STORES):
+    if loads and not get_environment(environment).operator_renderer().local_files and not datasets.startswith(STORES):
         root = "SL_ROOT" in datasets
         where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
         yield (
@@ -230,7 +230,7 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
 
 def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
-    renderer = environment_named(environment).operator_renderer()
+    renderer = get_environment(environment).operator_renderer()
     if tasks and not renderer.local_files and request.audit(environment) is None:
         asks = renderer.has_job_ids and request.project.model.application.audit.active
         why = "with --checks they query the audit" if asks else "no task can query the audit"

@@ -94,7 +94,7 @@ def _run_to_end(
     except OSError as error:
         return CommandEnd((CommandFailed(f"the program cannot be run: {error}"),), None)
     events += parser.finish(code[0])
-    log = Log(parser.ended, parser.walked, parser.understood, parser.found, lossless=True)
+    log = Log(parser.ended, parser.tables_processed, parser.understood, parser.found, lossless=True)
     return CommandEnd(tuple(events), RunResult(code[0], 0.0), log)
 
 

@@ -66,11 +66,11 @@ def parse_variables(texts: list[str] | None, option: str = "--option") -> dict[s
 
 def environment_name() -> dict[str, Any]:
     """Returns the arguments of `typer.Option` for the name of an environment; an unknown name suggests the closest."""
-    from starlake_dagster_assets.environments import environment_named, execution_environments
+    from starlake_dagster_assets.environments import execution_environments, get_environment
 
     def parser(text: str) -> str:
         try:
-            return environment_named(text).name
+            return get_environment(text).name
         except StarlakeError as error:
             raise typer.BadParameter(str(error)) from error
 

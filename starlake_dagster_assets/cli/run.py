@@ -154,11 +154,11 @@ def resource_for_environment(environment: str, fields: Mapping[str, Any]) -> Sta
     Raises:
         typer.Exit: A field is missing, unknown or not valid.
     """
-    from starlake_dagster_assets.environments import environment_named
+    from starlake_dagster_assets.environments import get_environment
 
     given = {name: str(getattr(value, "value", value)) for name, value in fields.items() if value is not None}
     try:
-        registered = environment_named(environment)
+        registered = get_environment(environment)
         kind: type[Any] = registered.resource_class()
     except StarlakeError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ from starlake_dagster_assets.dagster_assets.build_options import (
     StarlakeSteps,
 )
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split
-from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.environments import execution_environments, get_environment
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.resources import StarlakeResource
 
@@ -60,7 +60,7 @@ def _with_known_type(value: Any) -> Any:
     kind = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
     if isinstance(kind, str):
         try:
-            environment_named(kind)
+            get_environment(kind)
         except StarlakeError as error:
             raise ValueError(f"type: {error}") from error
     return cast("Any", value)
@@ -79,7 +79,7 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     """
     given: dict[str, Any] = cast("Any", context).resolve_value(model.model_dump(exclude_unset=True))
     kind = given.pop("type")
-    registered = environment_named(kind)
+    registered = get_environment(kind)
     with registered.calling(f"{registered.resource}()"):
         return registered.resource_class()(**{name: _secret(value) for name, value in given.items()})
 

@@ -236,7 +236,7 @@ class EnvironmentConformance:
     def test_interrupted_before_it_is_submitted(self, conformance: Case) -> None:
         """Tests that `submit` calls `submission.confirm()` before it starts anything."""
         environment = conformance.environment
-        submission = Submission(conformance.command(), KEY, wanted=lambda: False)
+        submission = Submission(conformance.command(), KEY, is_needed=lambda: False)
         with pytest.raises(Exception, match="interrupted before it was submitted"):
             environment.submit(submission)
         assert environment.find(submission) is None, "submit must call submission.confirm() before it starts anything"

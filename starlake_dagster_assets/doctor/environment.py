@@ -7,7 +7,7 @@ from typing import Any
 from starlake_dagster_assets.commands.project_source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse
-from starlake_dagster_assets.environments import environment_named, environment_of
+from starlake_dagster_assets.environments import environment_of, get_environment
 from starlake_dagster_assets.errors import PluginError, StarlakeError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.aws import aws_error
@@ -44,7 +44,7 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     secrets = secrets_of(project.model)
     name = environment_of(resource)
     try:
-        for finding in environment_named(name).examine(resource, project) if name is not None else ():
+        for finding in get_environment(name).examine(resource, project) if name is not None else ():
             yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
     except PluginError as error:
         yield Finding("error", "environment", redact(str(error), secrets), "")

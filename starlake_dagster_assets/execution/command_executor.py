@@ -212,7 +212,7 @@ class CommandExecutor:
             self._settings.on_line(Line(self.redact(f"WARN Starlake: {name} {text}")))
         return frozenset(name for name, file in found.items() if file.name)
 
-    def rejects(self, job_id: str, table: Table) -> tuple[str, ...]:
+    def rejection_messages(self, job_id: str, table: Table) -> tuple[str, ...]:
         """Returns some messages of rows that a load rejected."""
         reader = self._reader
         if reader is None:

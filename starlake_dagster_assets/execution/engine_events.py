@@ -14,18 +14,18 @@ class ReportedEvents:
     """Receiver of the events of one command, in place of `OutputParser` for its lines."""
 
     def __init__(self) -> None:
-        self.walked = False
+        self.tables_processed = False
         self._verdict: CommandSucceeded | CommandFailed | None = None
 
     def log(self, *, lossless: bool) -> Log:
         """Returns the properties of the log: an engine that reports events instead of lines leaves nothing out."""
-        found: dict[str, int] | None = {} if self.walked else None  # files in `stage` that no event names
-        return Log(ended=True, walked=self.walked, understood=True, found=found, lossless=lossless)
+        found: dict[str, int] | None = {} if self.tables_processed else None  # files in `stage` that no event names
+        return Log(ended=True, tables_processed=self.tables_processed, understood=True, found=found, lossless=lossless)
 
     def take(self, event: Event) -> tuple[Event, ...]:
         """Takes one event, and returns those of tables and files."""
         if isinstance(event, LoadCompleted):
-            self.walked = True
+            self.tables_processed = True
             return ()
         if isinstance(event, (CommandSucceeded, CommandFailed)):
             self._verdict = event

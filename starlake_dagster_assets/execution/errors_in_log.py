@@ -55,7 +55,7 @@ class ErrorLines:
         self._last: deque[str] = deque(maxlen=keep)
         self._records: list[_Record] = []
         self._open: _Record | None = None
-        self.informs = False
+        self.has_info_lines = False
         """Whether a line of level INFO was read."""
         self._tables: Sequence[TableState] = ()
 
@@ -69,7 +69,7 @@ class ErrorLines:
         level = _LEVEL.search(text)
         if level:
             self._tables = ()
-            self.informs = self.informs or level[1] == "INFO"
+            self.has_info_lines = self.has_info_lines or level[1] == "INFO"
             self._open = self._begin(text[level.end() :]) if level[1] in ("ERROR", "FATAL") else None
         elif _FAILED_COMMAND.match(text) or text.startswith("Exception in thread"):
             self._open = self._begin(text)

@@ -31,23 +31,23 @@ class Log:
 
     Attributes:
         ended: An end marker of the program was read.
-        walked: The program reported the end of its walk through the tables.
+        tables_processed: The program reported that it went through all tables.
         understood: Some line was of a known form.
         found: Bytes by name of the files that the program found in `stage`; None if it did not list them.
         lossless: No line can be lost on its way, as in the output of a local process.
-        broken: The program reported an error before it began with any table.
+        failed_before_tables: The program reported an error before it began with any table.
         parallel: A table was announced before the summary of another one, which may be lost.
-        informs: A line of level INFO was read.
+        has_info_lines: A line of level INFO was read.
     """
 
     ended: bool = True
-    walked: bool = False
+    tables_processed: bool = False
     understood: bool = True
     found: Mapping[str, int] | None = None
     lossless: bool = False
-    broken: bool = False
+    failed_before_tables: bool = False
     parallel: bool = False
-    informs: bool = False
+    has_info_lines: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ _MOST_NAMED = 5
 _FAIL_ON_ERROR = (
     "the load of the table was complete: with `expectations.failOnError`, a load ends early where one does not hold"
 )
-_REMEDY = "Next: give this environment access to the warehouse (see the page `environments`)."
+_NEXT_STEP = "Next: give this environment access to the warehouse (see the page `environments`)."
 
 
 class ExpectationResults:
@@ -66,14 +66,14 @@ class ExpectationResults:
         more = len(self._unknown) - len(first)
         named = "; ".join(first) + (f"; and {more} more" if more else "")
         self._executor.warn(
-            f"expectations without a result, because this environment cannot read the warehouse: {named}. {_REMEDY}"
+            f"expectations without a result, because this environment cannot read the warehouse: {named}. {_NEXT_STEP}"
         )
 
 
 def blocking_failures(checks: Sequence[CheckResult]) -> str:
     """Returns why blocking expectations keep a table from being used; "" when they hold."""
     broken = [check for check in checks if check.expectation.blocking and not check.passed]
-    unknown = f". {_REMEDY}" if any(check.unknown for check in broken) else ""
+    unknown = f". {_NEXT_STEP}" if any(check.unknown for check in broken) else ""
     return "; ".join(map(_reason, broken)) + unknown
 
 

@@ -84,8 +84,8 @@ class Outcome:
         files: The files loaded.
         input: Rows read; None if unknown, as for a task.
         accepted: Rows accepted.
-        rejected: Rows refused.
-        rejects: A few of the messages of refused rows.
+        rejected: Rows rejected.
+        rejection_messages: A few of the messages of rejected rows.
         seconds: How long it took.
         job_id: Finds its audit rows.
         checks: Results of its expectations.
@@ -104,7 +104,7 @@ class Outcome:
     input: int | None = None
     accepted: int | None = None
     rejected: int | None = None
-    rejects: tuple[str, ...] = ()
+    rejection_messages: tuple[str, ...] = ()
     seconds: float = 0.0
     job_id: str = ""
     checks: tuple[CheckResult, ...] = ()

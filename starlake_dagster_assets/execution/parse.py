@@ -83,11 +83,11 @@ class OutputParser:
         self._current: TableState | None = None
         self._archives = False
         self._succeeded = self._failed = False
-        self.walked = False
+        self.tables_processed = False
         """Whether the program reported the end of its walk through the tables."""
         self.parallel = False
         """Whether a table was announced before the summary of another one."""
-        self.broken = False
+        self.failed_before_tables = False
         """Whether the program reported an error before it began with any table."""
         self.found: Mapping[str, int] | None = None
         """Bytes by name of the files that the program found in the stage area; None if it did not list them."""
@@ -105,19 +105,19 @@ class OutputParser:
     @property
     def ended(self) -> bool:
         """Whether an end marker of the program was read."""
-        return self._succeeded or self._failed or self.walked
+        return self._succeeded or self._failed or self.tables_processed
 
     def log(self, *, lossless: bool) -> Log:
         """Returns the properties of the lines that were read."""
         return Log(
             self.ended,
-            self.walked,
+            self.tables_processed,
             self.understood,
             self.found,
             lossless,
-            self.broken,
+            self.failed_before_tables,
             self.parallel,
-            self._errors.informs,
+            self._errors.has_info_lines,
         )
 
     def feed(self, line: str) -> tuple[Event, ...]:
@@ -131,9 +131,9 @@ class OutputParser:
         if match := _MOVED.search(text):
             return self._moved(match["source"])
         if _ALL_DONE.search(text):
-            self.walked = True
+            self.tables_processed = True
         elif match := _WORKFLOW_ERROR.search(text):
-            self.broken = self.broken or match["text"].strip() == _BROKEN
+            self.failed_before_tables = self.failed_before_tables or match["text"].strip() == _BROKEN
             self._workflow_error(match["text"])
         elif _SUCCESS.search(text):
             self._succeeded = True
@@ -218,7 +218,7 @@ class OutputParser:
         return self._report(found[0]) if found[0].name not in self._repeated else ()
 
     def _workflow_error(self, text: str) -> None:
-        if self.walked:
+        if self.tables_processed:
             return
         suspects = [t for t in self._open.values() if t.unconfirmed]
         if self._current in suspects or not suspects:
@@ -245,7 +245,7 @@ class OutputParser:
 
     def _verdict(self, table: TableState, exit_code: int | None) -> Event:
         missing = [name for name, state in table.files.items() if state in (FileState.ANNOUNCED, FileState.REFUSED)]
-        if exit_code is None or (exit_code != 0 and ((self._archives and self.walked) or table.errors)):
+        if exit_code is None or (exit_code != 0 and ((self._archives and self.tables_processed) or table.errors)):
             # A program that ended by itself has archived what is done: a file that it left behind is not. One that
             # crashed had landed what it had summed up.
             missing = [name for name, state in table.files.items() if state is not FileState.CONFIRMED]

@@ -208,7 +208,7 @@ def _loaded_in_audit(facts: TableFacts) -> Verdict | None:
 
 def _covered(facts: TableFacts) -> bool:
     good = {name for row in facts.rows if row.success for name in files_of_row(row)}
-    if facts.resolved is None and not (facts.ending.clean or facts.log.walked or facts.is_passed):
+    if facts.resolved is None and not (facts.ending.clean or facts.log.tables_processed or facts.is_passed):
         return False  # rows of some files prove nothing about the others, unless the load has passed the table
     needed = facts.resolved or frozenset(facts.announced)
     if not needed:
@@ -246,7 +246,7 @@ def _nothing_in_audit(facts: TableFacts) -> Verdict | None:
     """Returns "no file" if a load ended well, or processed all tables, and left no audit row of this one."""
     if facts.events or facts.rows or facts.second or not (facts.load.credible and facts.is_without_file):
         return None
-    if facts.ending.clean or (facts.log.walked and facts.ending.rows):
+    if facts.ending.clean or (facts.log.tables_processed and facts.ending.rows):
         return Verdict("nothing", reason=NO_FILE, evidence=Evidence.AUDIT)
     return None
 
@@ -285,12 +285,12 @@ def _unannounced(facts: TableFacts) -> Verdict | None:
     if not facts.is_without_file:
         return None
     absent = listed is not None and not listed
-    walked = log.lossless and log.walked and (facts.ending.clean or bool(facts.load.announced))
-    if log.ended and (absent or (listed is None and walked)):
+    all_processed = log.lossless and log.tables_processed and (facts.ending.clean or bool(facts.load.announced))
+    if log.ended and (absent or (listed is None and all_processed)):
         return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
     if listed is None and log.lossless and log.understood and facts.ending.clean:
         return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
-    if facts.ending.clean or not log.understood or not (log.lossless or log.broken):
+    if facts.ending.clean or not log.understood or not (log.lossless or log.failed_before_tables):
         return None  # the lines of its load may be lost
     reason = facts.error or "the command failed before it named the table"
     return facts.failure(Evidence.LOG, reason, sorted(listed or ()))
@@ -314,7 +314,7 @@ def _unknown(ending: CommandEnd, seen: str) -> str:
     """Returns what is known, and what could not be read."""
     code = "its exit code is not known" if ending.exit_code is None else f"exit code {ending.exit_code}"
     log = "the log has its end" if ending.log.ended else "the end of the log is missing"
-    if not (ending.log.understood or ending.log.informs):
+    if not (ending.log.understood or ending.log.has_info_lines):
         log = _NO_KNOWN_LINE
     log += f" ({ending.log_problem})" if ending.log_problem else ""
     audit = "there is no audit table to query" if ending.rows is None else "the audit does not have its rows"

@@ -123,13 +123,13 @@ class RunState:
         if status == "failed":
             return replace(outcome, checks=self._expectations.of_failed(node, named, ran.job_id))
         checks = self._expectations.of(node, named, ran.job_id, ended=verdict.archived or ran.exit_code == 0)
-        rejects = self._rejects(node, outcome)
+        rejection_messages = self._rejection_messages(node, outcome)
         broken = blocking_failures(checks)
         if not broken:
-            return replace(outcome, checks=checks, rejects=rejects)
+            return replace(outcome, checks=checks, rejection_messages=rejection_messages)
         failed = any(check.expectation.blocking and not (check.passed or check.unknown) for check in checks)
         status, reason = "failed" if failed else "unknown", self.executor.redact(broken)
-        return replace(outcome, status=status, reason=reason, checks=checks, rejects=rejects)
+        return replace(outcome, status=status, reason=reason, checks=checks, rejection_messages=rejection_messages)
 
     def with_current_checks(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
         """Returns an outcome `nothing` with its expectations, evaluated on the table as it is."""
@@ -141,10 +141,10 @@ class RunState:
             return replace(outcome, status="failed", reason=reason, checks=checks)
         return replace(outcome, checks=checks)
 
-    def _rejects(self, node: Node, outcome: Outcome) -> tuple[str, ...]:
+    def _rejection_messages(self, node: Node, outcome: Outcome) -> tuple[str, ...]:
         if not outcome.rejected or node.table is None:
             return ()
-        return self.executor.rejects(outcome.job_id, node.table)
+        return self.executor.rejection_messages(outcome.job_id, node.table)
 
 
 def _without_name(node: Node, reason: str) -> str:

@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
 from starlake_dagster_assets.dagster_assets.build_options import FORMER_METADATA, StarlakeMetadata
 from starlake_dagster_assets.definitions import build_definitions
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.legacy.dag_file_model import DagContext
 from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files
@@ -138,7 +138,7 @@ def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResou
         hint = "Create definitions for each environment, in a code location of its own, or give `starlake`."
         raise ProjectError([f"the DAG files run in {len(homes)} environments: {each}. {hint}"])
     try:
-        kind = environment_named(next(iter(homes))).resource_class()
+        kind = get_environment(next(iter(homes))).resource_class()
     except StarlakeError as error:
         raise ProjectError([f"execution_environment: {error}"]) from error
     options = _agreed(contexts, kind)

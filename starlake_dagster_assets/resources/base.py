@@ -101,10 +101,10 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         known = {option: value for option, value in options.items() if option in cls.option_names}
         given = {option: value for option, value in known.items() if value not in (None, "")}
         given = {option: value for option, value in given.items() if cls.option_names[option] not in fields}
-        said = {*fields, *(cls.option_names[option] for option in given)}
-        there = {field: name for field, name in cls.option_variables.items() if name in os.environ}
-        unsaid = {field: dg.EnvVar(name) for field, name in there.items() if field not in said}
-        return cls(**unsaid, **given, **fields)
+        named = {*fields, *(cls.option_names[option] for option in given)}
+        variables = {field: name for field, name in cls.option_variables.items() if name in os.environ}
+        defaults = {field: dg.EnvVar(name) for field, name in variables.items() if field not in named}
+        return cls(**defaults, **given, **fields)
 
     @classmethod
     def configure_at_launch(cls, **kwargs: Any) -> Any:

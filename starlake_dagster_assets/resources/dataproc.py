@@ -185,11 +185,11 @@ class StarlakeDataproc(StarlakeGoogleResource):
         """Returns the settings of a `DataprocResource` of dagster-gcp.
 
         Args:
-            resource: Its `project_id`, `region` and `cluster_name` are taken: the cluster must be there.
+            resource: Its `project_id`, `region` and `cluster_name` are used: the cluster must be there.
             fields: Other settings, such as `jars`; they take precedence.
         """
-        taken = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
-        return cls(**{**taken, **fields})
+        located = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
+        return cls(**{**located, **fields})
 
     def warehouse_reader(self, project: ProjectSource) -> WarehouseReader | None:
         """Returns the reader of the project's warehouse.

@@ -78,7 +78,7 @@ class Broken:
         return self._environment.submit(submission)
 
     def _submit_unconfirmed(self, submission: Any) -> str:
-        return self._environment.submit(replace(submission, wanted=lambda: True))
+        return self._environment.submit(replace(submission, is_needed=lambda: True))
 
     def _submit_confirmed_late(self, submission: Any) -> str:
         found = self._submit_unconfirmed(submission)

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, StarlakeShell, build_definitions
-from starlake_dagster_assets.environments import environment_named, execution_environments
+from starlake_dagster_assets.environments import execution_environments, get_environment
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
 from starlake_dagster_assets.resources.variables import parts
 from tests.dagster_features.projects import SALES, rows, write
@@ -94,7 +94,7 @@ def at_run(resource: Any, config: Mapping[str, Any] | None = None) -> Any:
 
 @pytest.mark.parametrize("kind", list(execution_environments()))
 def test_every_field_of_every_resource(monkeypatch, kind):
-    cls = environment_named(kind).resource_class()
+    cls = get_environment(kind).resource_class()
     samples = {name: sample(cls.model_fields[name].annotation) for name in fields(cls)}
     valid = VALID.get(kind, {})
     samples |= {name: (one if isinstance(one, str) else json.dumps(one), one) for name, one in valid.items()}
@@ -160,7 +160,7 @@ def test_a_value_is_validated_when_it_is_known(monkeypatch, cls, name, text, mes
 
 @pytest.mark.parametrize("kind", list(execution_environments()))
 def test_definitions_are_built_without_the_values(sales, kind):
-    cls = environment_named(kind).resource_class()
+    cls = get_environment(kind).resource_class()
     variables = {name: dg.EnvVar("NOT_SET") for name in fields(cls)}
     for resource in (cls(**variables), cls.configure_at_launch(**variables), cls.configure_at_launch()):
         build_definitions(sales, starlake=resource).get_repository_def().load_all_definitions()

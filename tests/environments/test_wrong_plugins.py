@@ -14,7 +14,7 @@ from starlake_dagster_assets import StarlakeProject, build_definitions, export_a
 from starlake_dagster_assets.cli.run import resource_for_environment
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.doctor.environment import examine_environment
-from starlake_dagster_assets.environments import environment_named, execution_environments, origin_of
+from starlake_dagster_assets.environments import execution_environments, get_environment, origin_of
 from starlake_dagster_assets.errors import PluginError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.resources.resource_calls import call_resource
@@ -172,14 +172,14 @@ def origin(name: str) -> str:
     ],
 )
 def test_no_environment(project: StarlakeProject, name: str, said: str):
-    resource = environment_named(name).resource_class()()
+    resource = get_environment(name).resource_class()()
     with pytest.raises(PluginError) as error:
         resource.runner(project, StepAttempt())
     assert origin(name) + said in str(error.value)
 
 
 def test_an_environment_that_exits(project: StarlakeProject):
-    runner = environment_named("submit").resource_class()().runner(project, StepAttempt())
+    runner = get_environment("submit").resource_class()().runner(project, StepAttempt())
     with pytest.raises(PluginError) as error:
         runner.start(build.load("sales", ["orders"], job_id="job-1"))
     assert origin("submit") + ": submit raised SystemExit: 0; expected" in str(error.value)
@@ -187,7 +187,7 @@ def test_an_environment_that_exits(project: StarlakeProject):
 
 
 def test_an_error_of_a_subclass_in_another_package_is_not_blamed_on_the_registered_one(project: StarlakeProject):
-    parent = environment_named("raises").resource_class()
+    parent = get_environment("raises").resource_class()
     child = type("Child", (parent,), {"__module__": "another"})
     moved = type("Moved", (parent,), {"__module__": "wrong_plugin.parts"})
     assert origin_of(child) is None
@@ -204,14 +204,14 @@ def test_an_error_of_a_subclass_in_another_package_is_not_blamed_on_the_register
 )
 def test_no_resource(name: str, said: str):
     with pytest.raises(PluginError) as error:
-        environment_named(name).resource_class()
+        get_environment(name).resource_class()
     assert origin(name) + said in str(error.value)
 
 
 @pytest.mark.parametrize("trick", ["raises", "leaves", "nonsense"])
 @pytest.mark.parametrize("method", METHODS)
 def test_an_overridden_method_of_a_resource(project: StarlakeProject, method: str, trick: str):
-    resource = environment_named(method).resource_class()()
+    resource = get_environment(method).resource_class()()
     module = sys.modules[PACKAGE]
     module.TRICK[0] = getattr(module, trick, lambda *args, **kwargs: 3.5)
     said = {
@@ -230,7 +230,7 @@ def test_an_overridden_method_of_a_resource(project: StarlakeProject, method: st
 
 
 def test_a_log_that_cannot_be_read_is_the_reason_of_an_unknown_result(project: StarlakeProject):
-    failure = failure_of(project, environment_named("logless").resource_class()())
+    failure = failure_of(project, get_environment("logless").resource_class()())
     assert "logs returned tuple (list, NoneType) with lines of type str; expected" in failure
     assert "the result is unknown" in failure
 
@@ -255,7 +255,7 @@ def test_no_resource_on_the_command_line():
     ],
 )
 def test_no_findings(project: StarlakeProject, name: str, said: str):
-    resource = environment_named(name).resource_class()()
+    resource = get_environment(name).resource_class()()
     found = {one.topic: one for one in examine_environment(resource, project)}
     assert found["environment"].level == "error" and origin(name) + said in found["environment"].text
 
@@ -286,5 +286,5 @@ def failure_of(project: StarlakeProject, resource: Any) -> str:
 
 
 def test_the_failure_of_a_step_has_the_reason(project: StarlakeProject):
-    resource = environment_named("none").resource_class()()
+    resource = get_environment("none").resource_class()()
     assert "ReturnsNone.environment() returned NoneType" in failure_of(project, resource)

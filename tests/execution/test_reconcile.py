@@ -73,8 +73,8 @@ RULES = {
     "exit 1 does not undo a table that landed": ((STARTED, LOADED, BROKEN), {"code": 1}, "loaded", LOG),
     "no line is no file": ((DONE,), {}, "nothing", LOG),
     "a file without summary": ((STARTED, UNFINISHED, DONE), {}, "failed", LOG),
-    "a walk that broke": ((BROKEN,), {"code": 1, "log": Log(walked=True, lossless=True)}, "failed", LOG),
-    "a walk past others": ((OTHER, BROKEN), {"code": 1, "log": Log(walked=True, lossless=True)}, "nothing", LOG),
+    "a walk that broke": ((BROKEN,), {"code": 1, "log": Log(tables_processed=True, lossless=True)}, "failed", LOG),
+    "a walk past others": ((OTHER, BROKEN), {"code": 1, "log": Log(tables_processed=True, lossless=True)}, "nothing", LOG),
     "an unknown log": ((SILENT,), {"log": Log(ended=False, understood=False, lossless=True)}, "unknown", NONE),
     "cancelled": ((STARTED, UNFINISHED, BROKEN), {"code": None}, "failed", LOG),
     # a log that may have lost lines
@@ -92,7 +92,7 @@ RULES = {
     "an error without an end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": CUT}, "unknown", NONE),
     "an error and the end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9))}, "failed", LOG),
     "an error, and maybe a lost announcement": ((STARTED, FAILED, BROKEN), {"code": 1, "log": SERVICE}, "unknown", NONE),
-    "a walk that broke, told by a service": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9), broken=True)}, "failed", LOG),
+    "a walk that broke, told by a service": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9), failed_before_tables=True)}, "failed", LOG),
     "no line of its load, and exit 1": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9))}, "unknown", NONE),
     "no log": ((SILENT,), {"log": BLIND}, "unknown", NONE),
     "no log, exit 1": ((BROKEN,), {"code": 1, "log": BLIND}, "unknown", NONE),
@@ -112,7 +112,7 @@ RULES = {
     "rows of tables side by side": ((BROKEN,), {"code": 1, "log": BLIND, "rows": [at(1, row()), at(2, row(schema="u"))], "sequential": False}, "failed", AUDIT),
     "no row": ((SILENT,), {"log": BLIND, "rows": []}, "nothing", AUDIT),
     "no row, exit 1": ((BROKEN,), {"code": 1, "log": BLIND, "rows": []}, "failed", AUDIT),
-    "no row after a walk": ((BROKEN,), {"code": 1, "log": Log(walked=True), "rows": [row(schema="u")]}, "nothing", AUDIT),
+    "no row after a walk": ((BROKEN,), {"code": 1, "log": Log(tables_processed=True), "rows": [row(schema="u")]}, "nothing", AUDIT),
     "an audit that records nothing": ((TableLoaded("raw", "o", ("o.csv",), 1, 1, 0),), {"log": CUT, "rows": []}, "unknown", NONE),
     # locations of files
     "archived": ((SILENT,), {"log": BLIND, "files": files(FILES, archived=FILES)}, "loaded", PLACES),
@@ -124,7 +124,7 @@ RULES = {
     "stage was empty": ((SILENT,), {"log": BLIND, "files": files()}, "nothing", PLACES),
     "stage was empty, exit 1": ((BROKEN,), {"code": 1, "log": BLIND, "files": files()}, "nothing", PLACES),
     "files of two tables": ((SILENT,), {"log": BLIND, "files": files(ambiguous=True)}, "unknown", NONE),
-    "a broken walk, and files": ((BROKEN,), {"code": 1, "log": Log(walked=True), "files": files(FILES, FILES)}, "failed", PLACES),
+    "a broken walk, and files": ((BROKEN,), {"code": 1, "log": Log(tables_processed=True), "files": files(FILES, FILES)}, "failed", PLACES),
     "a lost line blames another": ((STARTED, FAILED, BROKEN), {"code": 1, "log": SERVICE, "files": files(FILES, archived=FILES)}, "loaded", PLACES),
 }  # fmt: skip
 

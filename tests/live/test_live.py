@@ -11,7 +11,7 @@ import pytest
 
 from starlake_dagster_assets.commands import doctor_commands as inspect
 from starlake_dagster_assets.doctor.environment import examine_environment
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import write_project
 
@@ -24,7 +24,7 @@ def test_the_preflight_and_a_command(word: str, tmp_path):
     fields = os.environ.get(ACCOUNTS[word])
     if fields is None:
         pytest.skip(f"{ACCOUNTS[word]} is not set: the fields of the resource as JSON")
-    resource = environment_named(word).resource_class()(**json.loads(fields))
+    resource = get_environment(word).resource_class()(**json.loads(fields))
     project = StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
     broken = [finding for finding in examine_environment(resource, project) if finding.level == "error"]
     assert [one for one in broken if one.topic != "warehouse"] == []

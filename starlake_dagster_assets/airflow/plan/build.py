@@ -56,7 +56,7 @@ from starlake_dagster_assets.automation.policies.model import (
 )
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.graph.display_names import Naming
 from starlake_dagster_assets.graph.model import Graph, Node
 
@@ -72,7 +72,7 @@ class Request:
     Attributes:
         project: The project.
         triggers: The trigger of each node.
-        chosen: Ids of the nodes that get a task; what they read of others becomes an external asset.
+        selected: Ids of the nodes that get a task; what they read of others becomes an external asset.
         environments: Where commands run.
         naming: Keys and metadata by a translator or definitions.
         options: For every DAG.
@@ -83,7 +83,7 @@ class Request:
 
     project: ProjectSource
     triggers: Triggers
-    chosen: frozenset[str]
+    selected: frozenset[str]
     environments: NodeEnvironments = field(default_factory=NodeEnvironments)
     naming: Naming = field(default_factory=Naming)
     options: AirflowOptions = field(default_factory=AirflowOptions)
@@ -119,7 +119,7 @@ class _Planner:
         self._nodes = {
             node.id: node
             for node in self._graph.nodes.values()
-            if node.kind != "external" and node.id in request.chosen and node.id not in naming.excluded
+            if node.kind != "external" and node.id in request.selected and node.id not in naming.excluded
         }
         self._keys = request.lineage.keys
         self._uris = {node: self._uri(key) for node, key in self._keys.items()}
@@ -178,7 +178,7 @@ class _Planner:
             self._rules,
             {node: condition.present for node, condition in self._conditions.items()},
             model.application if request.audit(environment) is not None else None,
-            not environment_named(environment).operator_renderer().local_files,
+            not get_environment(environment).operator_renderer().local_files,
             self._arguments,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, EnvironmentName
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Application
@@ -30,7 +30,7 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
     application = project.model.application
     stored = project.model.connection(application.audit.connection or application.connection_ref)
     bigquery = stored is not None and stored.engine == "bigquery"
-    renderer = environment_named(environment).operator_renderer()
+    renderer = get_environment(environment).operator_renderer()
     connection = options.checks or (renderer.bigquery_connection if bigquery else None)
     if connection is None or not renderer.has_job_ids or not application.audit.active:
         return None

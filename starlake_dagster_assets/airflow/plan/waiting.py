@@ -12,7 +12,7 @@ from starlake_dagster_assets.airflow.plan.model import EnvironmentName, Waiting
 from starlake_dagster_assets.airflow.render.source import jinja
 from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, to_strftime
 from starlake_dagster_assets.automation.policies.model import PreLoad
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.execution.file_store import is_absolute
 from starlake_dagster_assets.project.model.project import Domain
 
@@ -45,7 +45,7 @@ def waiting_for(
         if table is not None and (table.domain, preload) not in waits:
             one = _Paths(templates, graph.domains[table.domain]).waiting(preload)
             url = _URL.match(one.ack or one.directory)
-            here = environment_named(environment)
+            here = get_environment(environment)
             if here.operator_renderer().local_files or (url and url[1] == here.store):
                 waits[table.domain, preload] = one
     return waits

@@ -17,7 +17,7 @@ from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.environments import environment_named
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["MARKER", "render_dag_file"]
@@ -67,7 +67,7 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
     Raises:
         PluginError: The operator renderer of another package raises an unexpected error.
     """
-    registered = environment_named(dag.environment)
+    registered = get_environment(dag.environment)
     with registered.calling(f"`airflow` {registered.airflow}"):
         return _source(dag, project, helper, registered.operator_renderer()(dag, project))
 

@@ -27,9 +27,9 @@ from starlake_dagster_assets.automation.policies.partitions import (
     PartitionObstacle,
     find_partition_obstacle,
     finer_than_a_day,
+    next_step,
     partition_column,
     partition_column_type,
-    remedy,
     unpartitioned_warning,
 )
 from starlake_dagster_assets.automation.policies.settings import NodeSettings, validate_timezone
@@ -288,7 +288,7 @@ class _Builder:
                 self._left_out.setdefault(kind, []).append(node)
             return "none", column
         if kind not in ("append", "statements"):
-            self.reader.report(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {remedy(kind)}.")
+            self.reader.report(node, f"{node.id} cannot be partitioned: {REASONS[kind]}. Next: {next_step(kind)}.")
         return partitions, column
 
     def _is_untimed(self, node: Node, *, is_asked: bool) -> bool:

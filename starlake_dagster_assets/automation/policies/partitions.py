@@ -16,9 +16,9 @@ __all__ = [
     "PartitionObstacle",
     "find_partition_obstacle",
     "finer_than_a_day",
+    "next_step",
     "partition_column",
     "partition_column_type",
-    "remedy",
     "unpartitioned_warning",
 ]
 
@@ -95,11 +95,11 @@ def unpartitioned_warning(kind: PartitionObstacle, nodes: Iterable[str]) -> str:
     what = "is left" if len(names) == 1 else "are left"
     return (
         f"{len(names)} of the partitioned assets {what} unpartitioned: {format_names(names, _MOST_NAMES)}. "
-        f"Cause: {REASONS[kind]}. Next: {remedy(kind)}."
+        f"Cause: {REASONS[kind]}. Next: {next_step(kind)}."
     )
 
 
-def remedy(kind: PartitionObstacle) -> str:
+def next_step(kind: PartitionObstacle) -> str:
     """Returns the next step for an obstacle."""
     return _REMEDIES.get(kind, REPLACE)
 

@@ -40,7 +40,7 @@ def rejected_result(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> dg.
     metadata: dict[str, dg.MetadataValue] = {}
     if outcome.rejected is not None:
         metadata["starlake/rows_rejected"] = dg.MetadataValue.int(outcome.rejected)
-    sample = samples.rejected(outcome.node, outcome.rejects)
+    sample = samples.rejected(outcome.node, outcome.rejection_messages)
     if sample is not None:
         metadata["starlake/rejected_sample"] = sample
     files = ", ".join(outcome.files)

@@ -104,10 +104,10 @@ def _rejected(
         rejected=None if any(count < 0 for count in counts) else sum(counts),
         job_id=rows[-1].job_id,
     )
-    rejects: Sequence[str] = ()
+    rejection_messages: Sequence[str] = ()
     if outcome.rejected:
-        rejects = reader.rejected(outcome.job_id, table.domain_name, table.name, MOST_SAMPLES)
-    return rejected_result(replace(outcome, rejects=tuple(rejects)), key, samples)
+        rejection_messages = reader.rejected(outcome.job_id, table.domain_name, table.name, MOST_SAMPLES)
+    return rejected_result(replace(outcome, rejection_messages=tuple(rejection_messages)), key, samples)
 
 
 def _does_not_exist(columns: Sequence[tuple[str, str]] | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.intervals import Interval, interval_text, overlap
-from starlake_dagster_assets.automation.policies.partitions import remedy
+from starlake_dagster_assets.automation.policies.partitions import next_step
 from starlake_dagster_assets.dagster_assets.steps.consumption import Consumption, Update, consumption_of, update_of
 
 __all__ = ["FULL_REFRESH", "AppendedRows", "duplicate_append_message"]
@@ -113,8 +113,9 @@ def duplicate_append_message(task: str, interval: Interval | None, before: tuple
     what = f"the interval {interval_text(interval)}" if interval is not None else "all rows, since it has no interval"
     return (
         f"this run would append {what}, but {run} has appended {had} already: writeStrategy APPEND would write rows a "
-        f"second time. Nothing is written, and rows that arrived since are not in {task}. Next: {remedy('append')}; or "
-        "materialize it with `full_refresh: true` in the run config, which empties the table first."
+        f"second time. Nothing is written, and rows that arrived since are not in {task}. Next: "
+        f"{next_step('append')}; or materialize it with `full_refresh: true` in the run config, "
+        "which empties the table first."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.model import Trigger
-from starlake_dagster_assets.automation.policies.partitions import REASONS, find_partition_obstacle, remedy
+from starlake_dagster_assets.automation.policies.partitions import REASONS, find_partition_obstacle, next_step
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.outcome import TaskOptions
 from starlake_dagster_assets.graph.model import Node
@@ -94,7 +94,7 @@ def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: 
             "DELETE_THEN_INSERT with the columns of all dimensions in key"
         )
     kind = find_partition_obstacle(node, short=False, replaced=bool(column))
-    return "" if kind in (None, "append", "statements") else f"{REASONS[kind]}. Next: {remedy(kind)}"
+    return "" if kind in (None, "append", "statements") else f"{REASONS[kind]}. Next: {next_step(kind)}"
 
 
 def unused_key_reason(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets.automation.policies.model import Trigger
-from starlake_dagster_assets.automation.policies.partitions import remedy
+from starlake_dagster_assets.automation.policies.partitions import next_step
 from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE, PartitionInfo
 from starlake_dagster_assets.dagster_assets.runs import declared_interval
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import (
@@ -136,7 +136,7 @@ def invalid_partition_tasks(
             if again:
                 found[node.id] = (
                     f"{_listed(again)} is materialized already, and writeStrategy APPEND would write its rows a second "
-                    f"time. Next: {remedy('append')}."
+                    f"time. Next: {next_step('append')}."
                 )
     return found
 

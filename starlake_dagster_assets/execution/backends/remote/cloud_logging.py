@@ -67,9 +67,9 @@ class CloudLog:
 def _read(cursor: str | None) -> tuple[datetime | None, dict[str, datetime]]:
     if cursor is None:
         return None, {}
-    told: Mapping[str, Any] = json.loads(cursor)
-    seen = {name: datetime.fromisoformat(text) for name, text in told["seen"].items()}
-    return datetime.fromisoformat(told["latest"]), seen
+    position: Mapping[str, Any] = json.loads(cursor)
+    seen = {name: datetime.fromisoformat(text) for name, text in position["seen"].items()}
+    return datetime.fromisoformat(position["latest"]), seen
 
 
 def _moment(entry: Any) -> datetime:

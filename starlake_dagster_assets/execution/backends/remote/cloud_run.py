@@ -100,8 +100,8 @@ class CloudRunEnvironment:
             return Status("lost", None, "Cloud Run does not know the execution any more", url)
         if not found.completion_time:
             return Status("running" if found.running_count else "pending", None, "", url)
-        told = [one for one in found.conditions if one.type_ == "Completed"]
-        reason = told[0].message if told else ""
+        completed = [one for one in found.conditions if one.type_ == "Completed"]
+        reason = completed[0].message if completed else ""
         if found.cancelled_count and not found.failed_count:
             return Status("cancelled", None, reason, url)
         if found.succeeded_count and not found.failed_count:
@@ -112,9 +112,9 @@ class CloudRunEnvironment:
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """Reads the entries in Cloud Logging so far."""
         lines, following = self._log(execution).after(cursor)
-        told = [*self._warnings, *lines]
+        found = [*self._warnings, *lines]
         self._warnings.clear()
-        return told, following
+        return found, following
 
     def cancel(self, execution: str) -> None:
         """Calls CancelExecution; an execution that is over is no error."""

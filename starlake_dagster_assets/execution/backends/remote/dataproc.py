@@ -86,7 +86,7 @@ class DataprocJobs:
         """Calls SubmitJob under an id built from the key: a second submission finds the first."""
         from google.api_core.exceptions import AlreadyExists
 
-        name = self.cluster if isinstance(self.cluster, str) else self.cluster.ensure(submission.wanted)
+        name = self.cluster if isinstance(self.cluster, str) else self.cluster.ensure(submission.is_needed)
         job_id = _id(submission.key)
         properties = {f"spark.{what}Env.{key}": value for what, key, value in self._env(submission)}
         if self.deploy_mode == "cluster":
@@ -272,13 +272,13 @@ class DataprocBatches:
 
     def _execution(self, timeout: float | None) -> dict[str, Any]:
         ttl = int(timeout) if timeout is not None else self.ttl
-        given = {
+        fields = {
             "service_account": self.service_account,
             "subnetwork_uri": self.subnet,
             "staging_bucket": self.bucket,
             "ttl": {"seconds": max(600, ttl)} if ttl is not None else None,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def _get(self, batch_id: str) -> Any:
         return _get_or_none(lambda: self._batches.get_batch(name=f"{self._parent}/batches/{batch_id}", **CALL))

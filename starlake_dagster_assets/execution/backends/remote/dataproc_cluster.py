@@ -89,13 +89,13 @@ class ClusterPlan:
             labels: Its other labels.
             env: Environment variables of every driver and executor (`spark-env:`).
         """
-        given = {label(name): label(value) for name, value in labels.items() if name != "deployment"}
+        run_labels = {label(name): label(value) for name, value in labels.items() if name != "deployment"}
         owner = {DEPLOYMENT_LABEL: label(labels["deployment"])} if labels.get("deployment") else {}
         expiry = {EXPIRY_LABEL: str(int(time.time()) + self.max_age)}
         return {
             "project_id": project,
             "cluster_name": self.cluster_name(run_id),
-            "labels": {**given, **owner, **expiry, MANAGED[0]: MANAGED[1], RUN_LABEL: label(run_id)},
+            "labels": {**run_labels, **owner, **expiry, MANAGED[0]: MANAGED[1], RUN_LABEL: label(run_id)},
             "config": self.config(env),
         }
 
@@ -267,11 +267,11 @@ class EphemeralClusters:
         """Its name."""
         return self.plan.cluster_name(self.run_id)
 
-    def ensure(self, wanted: Callable[[], bool] = lambda: True) -> str:
+    def ensure(self, is_needed: Callable[[], bool] = lambda: True) -> str:
         """Returns the name of the cluster once it runs; the first step that needs it creates it.
 
         Args:
-            wanted: Whether it is still needed.
+            is_needed: Whether it is still needed.
 
         Raises:
             RunnerError: When it cannot be created, or is not needed any more; a partial cluster is deleted.
@@ -297,7 +297,7 @@ class EphemeralClusters:
                 self.service.delete(self.name)
                 seconds = f"{self.plan.create_timeout:g}"
                 raise RunnerError(f"cluster {self.name} did not run after {seconds} seconds ({state}); it is deleted")
-            if not wanted():
+            if not is_needed():
                 raise RunnerError(f"cluster {self.name} is not needed any more")
             time.sleep(self.poll)
 

@@ -184,8 +184,8 @@ class FargateEnvironment:
             return Status("running" if running else "pending", None, "", url)
         containers = [one for one in task.get("containers", []) if one.get("name") == self.container]
         code = containers[0].get("exitCode") if containers else None
-        told = [str(text) for text in (task.get("stoppedReason"), containers[0].get("reason") if containers else "")]
-        reason = "; ".join(text for text in told if text and text != "None")
+        texts = [str(text) for text in (task.get("stoppedReason"), containers[0].get("reason") if containers else "")]
+        reason = "; ".join(text for text in texts if text and text != "None")
         if code == 0:
             return Status("succeeded", 0, "", url)
         stopped = str(task.get("stopCode") or "")

@@ -86,8 +86,8 @@ def classify_gcp_error(error: Exception, *, quota: Sequence[str] = ("quota", "ra
 
     text = str(getattr(error, "message", "") or error)
     if isinstance(error, (api.ResourceExhausted, api.TooManyRequests)):
-        said = any(word in text.lower() for word in quota)
-        return ErrorClass("retry", text if said else f"quota: {text}")
+        names_quota = any(word in text.lower() for word in quota)
+        return ErrorClass("retry", text if names_quota else f"quota: {text}")
     if isinstance(error, api.Aborted):
         return ErrorClass("retry", text)
     if isinstance(error, (api.ServerError, api.RetryError, api.Cancelled)):

@@ -164,9 +164,9 @@ class RemoteHandle:
     def _submission(self, key: str, argv: Sequence[str]) -> Submission:
         attempt = self._runner.attempt
         labels = {**attempt.labels, "run_id": attempt.run_id, "step": attempt.step}
-        given = {name: value for name, value in labels.items() if value}
+        labels = {name: value for name, value in labels.items() if value}
         command = replace(self._command, name=_name(argv), args=tuple(argv[1:]))
-        return Submission(command, key, given, self._policy.timeout, lambda: not self._calls.stop.is_set())
+        return Submission(command, key, labels, self._policy.timeout, lambda: not self._calls.stop.is_set())
 
     def _url(self, found: str) -> str:
         url = getattr(self._runner.environment, "url", None)

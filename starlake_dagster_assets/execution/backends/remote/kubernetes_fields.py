@@ -364,8 +364,8 @@ def validate_names(
 
 
 def _with_paths(names: Mapping[str, Collection[str] | str]) -> Iterator[tuple[str, str]]:
-    for field, given in names.items():
-        for path, name in [(field, given)] if isinstance(given, str) else _members(field, "list", given):
+    for field, value in names.items():
+        for path, name in [(field, value)] if isinstance(value, str) else _members(field, "list", value):
             if name is not UNKNOWN:
                 yield path, cast("str", name)
 

@@ -160,13 +160,13 @@ class JobTemplate:
         container = spec["template"]["spec"]["containers"][0]
         if not container["imagePullPolicy"]:
             del container["imagePullPolicy"]
-        given = {one["name"]: one for one in container.get("env", ())}
+        variables = {one["name"]: one for one in container.get("env", ())}
         ours = {**self.env, **submission.command.env, **spark_variables(submission.command, self.env)}
-        given |= {name: {"name": name, "value": value} for name, value in ours.items()}
+        variables |= {name: {"name": name, "value": value} for name, value in ours.items()}
         for name, reference in self.secrets.items():
             secret, _, key = reference.partition(":")
-            given[name] = {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-        container["env"] = [*given.values()]  # in this order: a variable may refer to earlier ones
+            variables[name] = {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        container["env"] = [*variables.values()]  # in this order: a variable may refer to earlier ones
 
     def _merged_with(self, overrides: Sequence[str]) -> Any:
         """Fields, raw configuration and the settings of a table as one `UserDefinedDagsterK8sConfig`."""

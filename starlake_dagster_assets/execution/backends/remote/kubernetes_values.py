@@ -67,12 +67,12 @@ def validate_volumes(volumes: object, mounts: object, config: Mapping[str, Any])
     pod, container = "k8s_config.pod_spec_config.volumes", "k8s_config.container_config.volume_mounts"
     below = _items(config, "pod_spec_config", ("volumes",))
     more = _items(config, "container_config", ("volume_mounts", "volumeMounts"))
-    given = _mappings(volumes)
+    declared = _mappings(volumes)
     is_complete = isinstance(volumes, list | tuple) and all(
-        isinstance(one.get("name"), str) for one in (*given, *below)
+        isinstance(one.get("name"), str) for one in (*declared, *below)
     )
     known: set[str] = set()
-    for path, items in (("volumes", given), (pod, below)):
+    for path, items in (("volumes", declared), (pod, below)):
         known |= _unique(path, items, ("name",), "volume")
     for path, items in (("volume_mounts", _mappings(mounts)), (container, more)):
         _unique(path, items, ("mount_path", "mountPath"), "mount path")

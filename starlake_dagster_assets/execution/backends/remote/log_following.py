@@ -47,7 +47,7 @@ class LogFollower:
         self._clock = clock
         self._secrets = secrets
         self._cursor: str | None = None
-        self._given: Counter[int] = Counter()
+        self._yielded: Counter[int] = Counter()
         self._ended = self._unreadable = self._worked = False
         self._failures = 0
         self._refusal: ErrorClass | None = None
@@ -121,24 +121,24 @@ class LogFollower:
 
     def _missed(self) -> Iterator[Line]:
         """Reads the log once more from its beginning, for lines that arrived late and out of order."""
-        if sum(self._given.values()) > _WHOLE:
+        if sum(self._yielded.values()) > _WHOLE:
             return
         try:
             lines, _ = read_log(self._environment, self._execution, None)
         except Exception:  # all of it was read before
             return
-        given = Counter(self._given)
+        unmatched = Counter(self._yielded)
         late: list[Line] = []
         for line in lines:
-            if given[hash(line.text)] > 0:
-                given[hash(line.text)] -= 1
+            if unmatched[hash(line.text)] > 0:
+                unmatched[hash(line.text)] -= 1
             else:
                 late.append(line)
         yield from self._take(late)
 
     def _take(self, lines: Sequence[Line]) -> Iterator[Line]:
         for line in lines:
-            self._given[hash(line.text)] += 1
+            self._yielded[hash(line.text)] += 1
             self._ended = self._ended or _END.search(line.text) is not None
             yield line
 

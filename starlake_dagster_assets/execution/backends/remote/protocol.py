@@ -26,22 +26,22 @@ class Submission:
         key: Idempotency: the same for every try of one attempt, another one for a deliberate retry.
         labels: The run and step that requested it; each environment adapts them to its own rules.
         timeout: Seconds after which the environment itself should stop the execution; None = never.
-        wanted: Whether it is still to be started; called again after a long preparation.
+        is_needed: Whether it is still to be started; called again after a long preparation.
     """
 
     command: Command
     key: str
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timeout: float | None = None
-    wanted: Callable[[], bool] = lambda: True
+    is_needed: Callable[[], bool] = lambda: True
 
     def confirm(self) -> None:
-        """Raises an error if it is not wanted any more; called right before it is sent.
+        """Raises an error if it is no longer needed; called right before it is sent.
 
         Raises:
             RunnerError: When the caller was interrupted.
         """
-        if not self.wanted():
+        if not self.is_needed():
             raise RunnerError(f"{self.command.name}: interrupted before it was submitted")
 
 
@@ -169,8 +169,8 @@ def validate_no_secret_options(command: Command, environment: str) -> None:
         RunnerError: Names the option, and not its value.
     """
     advice = "Give it to the service through its own secret store instead."
-    given = zip(command.args, command.args[1:], strict=False)
-    pairs = [pair.partition("=") for name, value in given if name == "--options" for pair in value.split(",")]
+    neighbours = zip(command.args, command.args[1:], strict=False)
+    pairs = [pair.partition("=") for name, value in neighbours if name == "--options" for pair in value.split(",")]
     for name, _, value in pairs:
         if names_secret(name) or contains_secret(value, command.secrets):
             raise RunnerError(
