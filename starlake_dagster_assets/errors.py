@@ -29,7 +29,7 @@ class ProjectError(StarlakeError):
     """A project that cannot be used as it is.
 
     Args:
-        problems: The rendered problems (`file:line: message`), one a line in the message, in file order.
+        problems: The rendered problems (`file:line: message`), one per line in the message, in file order.
     """
 
     def __init__(self, problems: Sequence[object]) -> None:

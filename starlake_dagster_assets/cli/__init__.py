@@ -22,7 +22,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="starlake-dagster",
-    help="Starlake projects as Dagster assets: check them, look at them, run them, deploy them.",
+    help="Checks, runs and deploys Starlake projects as Dagster assets.",
     epilog="Exit codes: 0 success, 1 problems or failures, 2 invalid arguments, 3 internal error, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -100,9 +100,11 @@ def _version(asked: bool) -> None:
 
 
 def _program(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; before the command.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Shows the traceback of an error. Write it before the command.")
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Prints the version and exits.")
     ] = False,
 ) -> None:
-    """Starlake projects as Dagster assets: check them, look at them, run them, deploy them."""
+    """Checks, runs and deploys Starlake projects as Dagster assets."""

@@ -41,14 +41,14 @@ class _Ids(str, Enum):
 
 def register_airflow(app: typer.Typer) -> None:
     """Adds the command to the program."""
-    airflow = typer.Typer(help="Airflow DAG files of a project.", no_args_is_help=True)
+    airflow = typer.Typer(help="Exports a project to Airflow.", no_args_is_help=True)
     airflow.callback()(_airflow)
     airflow.command("export")(export)
     app.add_typer(airflow, name="airflow")
 
 
 def _airflow() -> None:
-    """Airflow DAG files of a project."""
+    """Exports a project to Airflow."""
 
 
 def export(
@@ -56,74 +56,83 @@ def export(
         Path | None,
         typer.Argument(
             metavar="PROJECT",
-            help="The directory that holds metadata/; this one by default, or that of --definitions.",
+            help="The directory that contains metadata/. By default the current one, or the project of --definitions.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the DAG files.")] = Path("dags"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory to which the DAG files are written.")] = Path(
+        "dags"
+    ),
     env: Env = None,
     environment: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[TERMS=]NAME",
-            help="Where commands run, or those of a selection, by the name of an environment that has operators for "
-            "Airflow, such as cloud_run; may be repeated. By default as in --definitions, else shell.",
+            help="The execution environment of all commands, or of a selection. It must have Airflow operators, such "
+            "as cloud_run. Can be repeated. By default as in --definitions, otherwise shell.",
         ),
     ] = None,
     select: Select = None,
     exclude: Exclude = None,
     split: Annotated[
-        _Split, typer.Option(help="What else the nodes of a DAG share, next to their trigger.", **one_of(_Split))
+        _Split, typer.Option(help="Which tables and tasks with the same trigger share a DAG.", **one_of(_Split))
     ] = _Split.domain,
     granularity: Annotated[
-        _Granularity, typer.Option(help="A load a table, or a domain.", **one_of(_Granularity))
+        _Granularity, typer.Option(help="task: one load per table. batch: one load per domain.", **one_of(_Granularity))
     ] = _Granularity.task,
     ids: Annotated[
-        _Ids, typer.Option(help="Names like those of starlake-airflow, exactly its, or asset keys.", **one_of(_Ids))
+        _Ids,
+        typer.Option(
+            help="Ids like those of starlake-airflow, exactly those of starlake-airflow, or asset keys.", **one_of(_Ids)
+        ),
     ] = _Ids.starlake,
-    prefix: Annotated[str, typer.Option(help="Begins each DAG id.")] = "starlake",
-    variables_prefix: Annotated[str, typer.Option(help="Begins the name of each Airflow variable.")] = "",
+    prefix: Annotated[str, typer.Option(help="Prefix of each DAG id.")] = "starlake",
+    variables_prefix: Annotated[str, typer.Option(help="Prefix of each Airflow variable.")] = "",
     checks: Annotated[
         str | None,
-        typer.Option(help="Airflow connection to the warehouse, by which tasks query the audit."),
+        typer.Option(help="Airflow connection to the warehouse, with which tasks query the audit."),
     ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="An option of DAG configurations, for those that do not set it; may be repeated.",
+            help="Default of an option of DAG configurations. Can be repeated.",
         ),
     ] = None,
     translator: Annotated[str | None, typer.Option(help="Your translator, as package.module:Name.")] = None,
     definitions: Annotated[
         str | None,
-        typer.Option(help="Your Dagster definitions, as package.module:name: their project, translator and settings."),
+        typer.Option(
+            help="Your Dagster definitions, as package.module:name. Exports their project, translator and settings."
+        ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the export. It replaces the files of the export of that name, and no others."),
+        typer.Option(help="Name of the export. Only files of an earlier export with this name are replaced."),
     ] = None,
     task_groups: Annotated[
         bool,
-        typer.Option("--task-groups", help="Functions that add the tasks to DAGs of yours, instead of DAGs."),
+        typer.Option("--task-groups", help="Writes functions that add the tasks to your own DAGs, instead of DAGs."),
     ] = False,
     airlift: Annotated[
         bool,
-        typer.Option("--airlift", help="Each task can be switched to Dagster, by dagster-airlift."),
+        typer.Option("--airlift", help="Lets you switch each task to Dagster, with dagster-airlift."),
     ] = False,
     airlift_operator: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:NAME", help="With --airlift: the class by which Airflow reaches Dagster."),
+        typer.Option(
+            metavar="MODULE:NAME", help="With --airlift: the operator class with which Airflow calls Dagster."
+        ),
     ] = None,
     ids_map: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Writes a JSON file: ids of starlake-airflow, and those of this export in their place."
+            metavar="FILE", help="Writes a JSON file that maps the ids of starlake-airflow to those of this export."
         ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when files are stale.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Writes nothing. Exit code 1 if files are stale.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")] = False,
 ) -> None:
-    """Writes a project as Airflow DAG files, for Airflow 2.10 and later."""
+    """Writes a project as DAG files for Airflow 2.10 and later."""
     from starlake_dagster_assets.airflow.export import export_airflow
     from starlake_dagster_assets.airflow.plan.model import AirflowOptions
     from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation

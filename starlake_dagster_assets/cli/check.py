@@ -46,9 +46,9 @@ def check(
         _Engine,
         typer.Option(
             "--engine",
-            help="The engine that runs the project. duckdb, the embedded engine, reports the tables and tasks that it "
-            "refuses as errors; starlake, Starlake's own program, does not report them; auto reports those whose "
-            "connection is DuckDB as warnings.",
+            help="The engine that runs the project. duckdb (the embedded engine): tables and tasks that it rejects are "
+            "errors. starlake (Starlake's own program): they are not reported. auto: they are warnings if their "
+            "connection is DuckDB.",
             **one_of(_Engine),
         ),
     ] = _Engine.auto,
@@ -56,14 +56,14 @@ def check(
         bool,
         typer.Option(
             "--portable",
-            help="Also reports, as errors, what the embedded engine accepts and Starlake's own program does not, or "
-            "does differently: macros without an import, privacy that is stored in clear, reserved column names, keys "
-            "without effect on native loads.",
+            help="Also reports as errors what the embedded engine accepts but Starlake's own program does not, or "
+            "treats differently: macros without an import, privacy settings that store clear text, reserved column "
+            "names, keys that have no effect on native loads.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")] = False,
 ) -> None:
-    """Lists everything that is wrong with a project; exit code 1 when there is an error."""
+    """Lists all problems of a project. Exit code 1 if there is an error."""
     found = _findings(project, env, parse_variables(options), engine.value, portable=portable)
     if as_json:
         _print_json(found)

@@ -25,26 +25,30 @@ def register_doctor(app: typer.Typer) -> None:
 
 
 def doctor(
-    project: Annotated[Path | None, typer.Argument(metavar="PROJECT", help="A project to look at, too.")] = None,
+    project: Annotated[
+        Path | None,
+        typer.Argument(metavar="PROJECT", help="Also checks this project: the directory that contains metadata/."),
+    ] = None,
     env: Env = None,
-    starlake: Annotated[str | None, typer.Option(help="The starlake program; SL_STARLAKE_PATH by default.")] = None,
+    starlake: Annotated[str | None, typer.Option(help="The starlake program. By default SL_STARLAKE_PATH.")] = None,
     environment: Annotated[
         str | None,
         typer.Option(
-            help="Examine the service that would run the project instead of this machine.",
+            help="Examines this execution environment instead of this machine.",
             **environment_name(),
         ),
     ] = None,
     fields: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource. Can be repeated."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON array on stdout.")] = False,
 ) -> None:
-    """Reports which Dagster, Starlake, Java, packages and connections are found; exit code 1 when something is broken.
+    """Reports the installed Dagster, Starlake, Java, packages, and the connections. Exit code 1 if there is an error.
 
-    With --environment, whether the service can run the project: permissions, logs, retries, time limits, entry point,
-    log level, warehouse. It loads nothing.
+    With --environment, reports whether a service can run the project, without loading anything.
+
+    It checks permissions, logs, retries, time limits, the entry point, the log level and the warehouse.
     """
     from starlake_dagster_assets.doctor.project import Finding, examine
 

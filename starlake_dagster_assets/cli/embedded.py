@@ -29,9 +29,9 @@ def register_embedded(app: typer.Typer) -> None:
 
 
 def embedded(context: typer.Context) -> None:
-    """Runs a Starlake command on DuckDB, without the real program: `embedded load --domains sales`.
+    """Runs a Starlake command in the embedded engine, such as `embedded load --domains sales`.
 
-    Reads `SL_ROOT`, `SL_ENV`, `SL_LOADER` and the other variables of the real program from the environment.
+    Reads the same variables as Starlake's own program: `SL_ROOT`, `SL_ENV`, `SL_LOADER`, …
     """
     from starlake_dagster_assets.engine.commands.console import console
     from starlake_dagster_assets.engine.commands.program import engine_options, execute_command

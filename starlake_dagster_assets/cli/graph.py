@@ -28,7 +28,7 @@ class _Format(str, Enum):
     text = "text"
 
 
-_Partial = Annotated[bool, typer.Option("--partial", help="Show what can be read, though the project has errors.")]
+_Partial = Annotated[bool, typer.Option("--partial", help="Shows what can be read although the project has errors.")]
 
 
 def register_graph(app: typer.Typer) -> None:
@@ -44,15 +44,22 @@ def show_graph(
     exclude: Exclude = None,
     format: Annotated[  # noqa: A002
         _Format,
-        typer.Option("--format", "-f", help="What to print; html is one page without a network.", **one_of(_Format)),
+        typer.Option(
+            "--format",
+            "-f",
+            help="Format of the output. html is one page that opens without a network.",
+            **one_of(_Format),
+        ),
     ] = _Format.text,
-    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write into a file instead.")] = None,
-    files: Annotated[bool, typer.Option("--files", help="Show incoming files too.")] = False,
-    parity: Annotated[bool, typer.Option("--parity", help="Edges that the Starlake program finds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Writes to this file instead of stdout.")] = None,
+    files: Annotated[bool, typer.Option("--files", help="Also shows incoming files.")] = False,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="Shows the lineage that Starlake's own program finds.")
+    ] = False,
     partial: _Partial = False,
 ) -> None:
-    """Prints the graph of tables and tasks: who reads whom. A graph with cycles is printed, with exit code 1."""
+    """Prints the dependency graph of tables and tasks. Exit code 1 if it has cycles."""
     graph, failed = _read(project, env, partial)
     shown = view(graph, _selected(graph, selection, exclude), files=files, parity=parity)
     writers = {_Format.html: to_html, _Format.json: to_json, _Format.mermaid: to_mermaid, _Format.text: to_text}
@@ -71,7 +78,7 @@ def list_nodes(
     env: Env = None,
     selection: Select = None,
     exclude: Exclude = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON array on stdout.")] = False,
     partial: _Partial = False,
 ) -> None:
     """Prints one line per table or task: id, kind, raw name, schedule, file."""

@@ -26,13 +26,14 @@ def register_init(app: typer.Typer) -> None:
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A new or empty directory.")],
     example: Annotated[
-        bool, typer.Option("--example", help="Starbake, the bakery chain: 5 tables, 10 transforms, every feature.")
+        bool,
+        typer.Option("--example", help="Writes the example project: a bakery chain with 5 tables and 10 transforms."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")] = False,
 ) -> None:
-    """Writes a Starlake project and the definitions.py that shows it in Dagster, with files ready to be loaded.
+    """Creates a Starlake project with data files, and a Dagster code location for it (definitions.py).
 
-    By default the smallest project that does something: one table, one transform, one file of rows.
+    By default, a minimal project: one table, one transform and one data file.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise StarlakeError(f"{directory} is not empty. Name a new or empty directory.")

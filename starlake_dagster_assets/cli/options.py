@@ -25,13 +25,16 @@ __all__ = [
     "parse_variables",
 ]
 
-ProjectDirectory = Annotated[
-    Path, typer.Argument(metavar="PROJECT", help="The directory that holds metadata/; this one by default.")
+ProjectDirectory = Annotated[Path, typer.Argument(metavar="PROJECT", help="The directory that contains metadata/.")]
+Env = Annotated[
+    str | None,
+    typer.Option("--env", help="The environment: env.<NAME>.sl.yml. By default that of SL_ENV.", metavar="NAME"),
 ]
-Env = Annotated[str | None, typer.Option("--env", help="The environment: env.<NAME>.sl.yml (SL_ENV).", metavar="NAME")]
 Options = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="NAME=VALUE", help="A variable that wins over the env files; may be repeated."),
+    typer.Option(
+        "--option", metavar="NAME=VALUE", help="A variable. It takes precedence over the env files. Can be repeated."
+    ),
 ]
 Select = Annotated[
     list[str] | None,
@@ -39,12 +42,13 @@ Select = Annotated[
         "--select",
         "-s",
         metavar="TERMS",
-        help="domain:x, tag:x, kind:table|task|view|external|files, a name with * and ?, +name, name+, 2+name+1. "
-        "Spaces unite, commas intersect; may be repeated.",
+        help="Tables and tasks: domain:x, tag:x, kind:x (table, task, view, external, files), a name with * and ?, "
+        "+name, name+, 2+name+1. A space is union, a comma is intersection. Can be repeated.",
     ),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="TERMS", help="Taken away, in the grammar of --select.")
+    list[str] | None,
+    typer.Option("--exclude", metavar="TERMS", help="Tables and tasks to leave out, in the grammar of --select."),
 ]
 
 

@@ -24,13 +24,14 @@ def prepare(
     env: Env = None,
     options: Options = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file; PROJECT.manifest.json next to the project by default.")
+        Path | None,
+        typer.Option("--out", "-o", help="The file to write. By default PROJECT.manifest.json next to the project."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")] = False,
 ) -> None:
-    """Parses a project once and writes what was found, without secrets, so that code locations load without parsing.
+    """Writes a parsed project to one file, without secrets, so that code locations load without parsing.
 
-    Give the file to StarlakeProject(manifest=…). A component keeps its own: dg utils refresh-defs-state.
+    Pass the file to StarlakeProject(manifest=…). For a component, use dg utils refresh-defs-state instead.
     """
     root = project.expanduser().resolve()
     source = open_project(root, env=env, options=parse_variables(options))

@@ -59,24 +59,31 @@ def run(
     select: Select = None,
     exclude: Exclude = None,
     options: Options = None,
-    environment: Annotated[str, typer.Option(help="Where commands run.", **environment_name())] = "duckdb",
+    environment: Annotated[
+        str, typer.Option(help="The execution environment: where commands run.", **environment_name())
+    ] = "duckdb",
     fields: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A field of the environment's resource. Can be repeated."),
     ] = None,
-    database: Annotated[Path | None, typer.Option(help="DuckDB file; the connection's own by default.")] = None,
-    transpile_from: Annotated[str | None, typer.Option(help="SQL dialect of the project, such as bigquery.")] = None,
-    starlake: Annotated[str | None, typer.Option(help="The program; SL_STARLAKE_PATH by default.")] = None,
+    database: Annotated[
+        Path | None, typer.Option(help="DuckDB file. By default that of the project's connection.")
+    ] = None,
+    transpile_from: Annotated[
+        str | None, typer.Option(help="SQL dialect of a project that is not for DuckDB, such as bigquery.")
+    ] = None,
+    starlake: Annotated[str | None, typer.Option(help="The starlake program. By default SL_STARLAKE_PATH.")] = None,
     launcher: Annotated[
-        LauncherChoice | None, typer.Option(help="How the program is started.", **one_of(LauncherChoice))
+        LauncherChoice | None, typer.Option(help="How the starlake program is started.", **one_of(LauncherChoice))
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints (stderr).")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Shows the output of the engine on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")] = False,
 ) -> None:
-    """Loads and transforms a project, or a selection of it. Exit code 1 when anything selected failed.
+    """Loads and transforms a project, or a selection of it. Exit code 1 if a selected table or task failed.
 
-    Tables and tasks whose files have errors are left out, with the tasks that depend on them. If they are selected, the
-    exit code is 1.
+    Tables and tasks whose files have errors are left out, with the tasks that depend on them.
+
+    If you selected one of them, the exit code is 1.
     """
     from starlake_dagster_assets.commands.project_source import secrets_of
     from starlake_dagster_assets.execution.outcome import RunSettings

@@ -31,17 +31,17 @@ def run_tests(
     project: ProjectDirectory = Path("."),
     env: Env = None,
     options: Options = None,
-    load: Annotated[bool, typer.Option("--load", help="Only tests of loads.")] = False,
-    transform: Annotated[bool, typer.Option("--transform", help="Only tests of transforms.")] = False,
-    domain: Annotated[str | None, typer.Option(help="Only tests of this domain.")] = None,
+    load: Annotated[bool, typer.Option("--load", help="Runs only tests of loads.")] = False,
+    transform: Annotated[bool, typer.Option("--transform", help="Runs only tests of transforms.")] = False,
+    domain: Annotated[str | None, typer.Option(help="Runs only tests of this domain.")] = None,
     table: Annotated[
-        str | None, typer.Option(help="Only tests of this table or task: its name, or domain.name.")
+        str | None, typer.Option(help="Runs only tests of this table or task: its name, or domain.name.")
     ] = None,
-    test: Annotated[str | None, typer.Option(help="Only tests of this name.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the results into this file, as JUnit XML.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    test: Annotated[str | None, typer.Option(help="Runs only tests of this name.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Writes the results to this file as JUnit XML.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")] = False,
 ) -> None:
-    """Runs the unit tests below metadata/tests, each on a database of its own. Exit code 1 when one does not pass."""
+    """Runs the unit tests of metadata/tests, each on its own database. Exit code 1 if a test does not pass."""
     from starlake_dagster_assets.engine.unit_tests.discovery import TestSelection, find_unit_tests, select_unit_tests
     from starlake_dagster_assets.engine.unit_tests.run import run_unit_tests
     from starlake_dagster_assets.execution.backends.extras import need

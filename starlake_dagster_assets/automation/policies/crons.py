@@ -72,7 +72,7 @@ def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime,
 def cron_windows(cron: str, timezone: str, start: datetime, **more: Any) -> TimeWindowPartitionsDefinition:
     """Returns the intervals from each tick of a cron expression to the next one, as partitions of Dagster.
 
-    Keys are days (`2025-03-10`) where the cron ticks once a day at most, else days and minutes (`2025-03-10-14:00`).
+    Keys are days (`2025-03-10`) if the cron ticks at most once per day, else days and minutes (`2025-03-10-14:00`).
 
     Args:
         cron: Five fields.

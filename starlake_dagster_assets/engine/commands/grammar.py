@@ -92,7 +92,7 @@ COMMANDS: Mapping[str, CommandGrammar] = {
         ),
     ),
     "settings": CommandGrammar("Test a connection.", (Option("test-connection"), *_COMMON)),
-    "validate": CommandGrammar("List what is wrong with the project.", (Option("reload", "flag"), *_COMMON)),
+    "validate": CommandGrammar("List the problems of the project.", (Option("reload", "flag"), *_COMMON)),
 }
 _ALIASES = {"load": {"include": "tables", "schemas": "tables"}}
 
@@ -102,7 +102,7 @@ class UsageError(CommandError):
 
     Args:
         command: The command.
-        messages: What is wrong with it, one a line.
+        messages: Problems of the command line, one per line.
     """
 
     def __init__(self, command: str, messages: Sequence[str]) -> None:

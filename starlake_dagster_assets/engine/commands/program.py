@@ -259,7 +259,7 @@ def _help(argv: Sequence[str]) -> str:
     if argv and _ALIASES.get(argv[0], argv[0]) in COMMANDS:
         return usage(_ALIASES.get(argv[0], argv[0]))
     listed = "\n".join(f"  {name:<12}{spec.summary}" for name, spec in COMMANDS.items())
-    return f"Usage: starlake <command> [options]\n\n{listed}\n  console     Commands from stdin, one a line."
+    return f"Usage: starlake <command> [options]\n\n{listed}\n  console     Read commands from stdin, one per line."
 
 
 def _root(environ: Mapping[str, str]) -> Path:
