@@ -90,7 +90,7 @@ def weekly_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 defs = build_definitions(
     project,
-    # `shell` in the image with the real program, see Dockerfile
+    # `shell` in the image with the starlake program, see Dockerfile
     starlake=StarlakeShell() if os.environ.get("STARBAKE_ENVIRONMENT") == "shell" else StarlakeDuckDB(),
     metadata=StarlakeMetadata(preview=5),  # rows of each table, without the columns that have `privacy`
     extra_assets=[weekly_report],

@@ -84,7 +84,7 @@ def build_definitions(
 
             defs = build_definitions(StarlakeProject("starbake", env="DUCKDB"))
 
-        With Starlake's own program, one step per domain, sensors and schedules on::
+        With the starlake program, one step per domain, sensors and schedules on::
 
             defs = build_definitions(
                 project,

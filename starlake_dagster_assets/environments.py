@@ -1,7 +1,7 @@
 """Registry of execution environments, and the protocol that your own environment implements.
 
 A package registers an environment by an entry point of the group `starlake_dagster_assets.environments` whose value is
-an `ExecutionEnvironment`. See the page *Add an environment* of the documentation (`docs/extending.md`).
+an `ExecutionEnvironment`. See the page *Add an execution environment* of the documentation (`docs/extending.md`).
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class ExecutionEnvironment:
         found = self._load(field, reference)
         if self.origin and base not in [one.__name__ for one in getattr(found, "__mro__", ())]:
             raise PluginError(
-                f"{self.title}: `{field}` {reference!r} is no subclass of {base}. Next: name the class in the "
+                f"{self.title}: `{field}` {reference!r} is not a subclass of {base}. Next: name the class in the "
                 "ExecutionEnvironment of that package."
             )
         return found

@@ -310,7 +310,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         rows("bad.reading", [[1, 20.5, "2024-05-01"], [6, 17.0, "2024-05-04"], [7, 16.0, "2024-05-05"]]),
     ),
     Deviation("expectations_default", "native", (1, 2), "an expectation is recorded once", once("audit.expectations")),
-    Deviation("expectations_default", "native", (1, 2), "a result that is no number is an exception", no_number),
+    Deviation("expectations_default", "native", (1, 2), "a result that is not a number is an exception", no_number),
     Deviation("expectations_default", "native", (1,), BLOCKS, exits("load --domains ex --tables poor", 1)),
     Deviation("expectations_default", "native", (1,), BLOCKS, exits("load --domains ex --tables odd", 1)),
     Deviation("expectations_default", "native", (1, 2), BLOCKS, blocked("ex.poor", "ex/poor_1.csv")),

@@ -8,6 +8,6 @@
 - `expectations`: expectations that cannot be rendered or parsed
 - `patterns`: file patterns of one domain that match the same files
 - `embedded`: tables and tasks that the embedded engine refuses
-- `portability`: what the embedded engine and Starlake's own program do differently
+- `portability`: what the embedded engine and the starlake program do differently
 - `positions`: lines and columns in the files of a project
 """

@@ -96,7 +96,7 @@ def _problem(thing: Table | Task, text: str, *, is_chosen: bool) -> Problem:
         file=thing.location.file,
         line=thing.location.line,
         message=f"the embedded engine (StarlakeDuckDB) refuses {thing.id}: {reason}.",
-        hint="Change it, or run it with Starlake's own program (StarlakeShell).",
+        hint="Change it, or run it with the starlake program (StarlakeShell).",
         severity="error" if is_chosen else "warning",
         code="engine-refuses",
     )

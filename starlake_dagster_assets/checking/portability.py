@@ -1,4 +1,4 @@
-"""Reports what the embedded engine accepts and Starlake's own program does not, or does differently."""
+"""Reports what the embedded engine accepts and the starlake program does not, or does differently."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bare_macros(project: Project) -> Iterator[Problem]:
                     file=location.file,
                     line=text.count("\n", 0, at) + 1,
                     column=at - text.rfind("\n", 0, at),
-                    message=f"the macro `{name}` is called without an import; Starlake's own program does not find it.",
+                    message=f"the macro `{name}` is called without an import; the starlake program does not find it.",
                     hint=f"Add {{% import '{path}' as m %}} at the top of the file, and call m.{name}(…).",
                     severity="warning",
                     code="bare-macro",
@@ -52,7 +52,7 @@ def bare_macros(project: Project) -> Iterator[Problem]:
 
 
 def differences(project: Project) -> Iterator[Problem]:
-    """Reports attributes that Starlake's own program treats in another way.
+    """Reports attributes that the starlake program treats in another way.
 
     Args:
         project: The resolved project.
@@ -75,23 +75,23 @@ def _reasons(table: Table, attribute: Attribute, *, nested: bool) -> Iterator[tu
     privacy = attribute.privacy.strip().upper()
     if privacy != "NONE" and not privacy.startswith("SQL:"):
         yield (
-            f"Starlake's own program stores it in clear: `{attribute.privacy}` has no effect there",
+            f"the starlake program stores it in clear: `{attribute.privacy}` has no effect there",
             "Use an expression that both engines know, such as `SQL: md5(name)`.",
         )
     if attribute.final_name.lower() in _RESERVED and not nested and not attribute.ignore:
         yield (
-            f"Starlake's own program does not quote the column `{attribute.final_name}`, a word of SQL, and fails",
+            f"the starlake program does not quote the column `{attribute.final_name}`, a word of SQL, and fails",
             "Add a `rename`.",
         )
     if table.metadata.loader != "native":
         return
     for key, value in (("script", attribute.script), ("default", attribute.default)):
         if value:
-            yield f"`{key}` does not work with the native loader of Starlake's own program", "Set `loader: spark`."
+            yield f"`{key}` does not work with the native loader of the starlake program", "Set `loader: spark`."
     if attribute.trim != "NONE":
-        yield "`trim` has no effect with the native loader of Starlake's own program", "Set `loader: spark`."
+        yield "`trim` has no effect with the native loader of the starlake program", "Set `loader: spark`."
     if attribute.type in {"struct", "variant"} and table.metadata.format in {"JSON", "JSON_FLAT", "JSON_ARRAY"}:
-        yield "nested JSON gives no rows with the native loader of Starlake's own program", "Set `loader: spark`."
+        yield "nested JSON gives no rows with the native loader of the starlake program", "Set `loader: spark`."
 
 
 def _attributes(attributes: Sequence[Attribute], prefix: str) -> Iterator[tuple[str, Attribute]]:

@@ -25,7 +25,7 @@ from starlake_dagster_assets.project.model.problems import UNKNOWN_STRATEGY, Pro
 __all__ = ["Engine", "Findings", "check_project"]
 
 Engine = Literal["auto", "duckdb", "starlake"]
-"""The engine that runs the commands: the embedded one, Starlake's own program, or `auto` where it is not known."""
+"""The engine that runs the commands: the embedded one, the starlake program, or `auto` where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def check_project(
         options: Variables that take precedence over the env files.
         engine: `duckdb` reports the tables and tasks that the embedded engine refuses as errors; `starlake` does not
             report them; `auto` reports those whose connection is DuckDB as warnings.
-        portable: Reports as errors what the embedded engine accepts and Starlake's own program does not, or does
+        portable: Reports as errors what the embedded engine accepts and the starlake program does not, or does
             differently.
 
     Raises:

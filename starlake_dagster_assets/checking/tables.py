@@ -51,7 +51,7 @@ def _problem(
     if is_qualified and own is not None:
         close = closest_match(table, own)
         meant = own[close] if close else None
-        message = f"`{name}` is no table of the domain `{domain}`: nothing in this project produces it."
+        message = f"`{name}` is not a table of the domain `{domain}`: nothing in this project produces it."
     else:
         everything = {node: node for names in tables.values() for node in names.values()}
         shown = name if is_qualified else table
@@ -60,7 +60,7 @@ def _problem(
         if close is None:
             return
         meant = pool[close]
-        message = f"`{name}` is no table of this project."
+        message = f"`{name}` is not a table of this project."
     file, line, column = positions.find_in_task(task, split_name(name)[-1])
     hint = (
         f"Did you mean `{meant}`?"

@@ -251,7 +251,7 @@ def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
         if not equals or not (name in known or name.startswith("SL_")):
             close = closest_match(name, known)
             hint = f" Did you mean `{close}`?" if close and close != name else " Expected NAME=VALUE."
-            raise typer.BadParameter(f"{text!r} is no option of a DAG configuration.{hint}", param_hint="--option")
+            raise typer.BadParameter(f"{text!r} is not an option of a DAG configuration.{hint}", param_hint="--option")
         found[name not in ours][name] = value
     return found
 

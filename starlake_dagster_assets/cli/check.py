@@ -47,7 +47,7 @@ def check(
         typer.Option(
             "--engine",
             help="The engine that runs the project. duckdb (the embedded engine): tables and tasks that it rejects are "
-            "errors. starlake (Starlake's own program): they are not reported. auto: they are warnings if their "
+            "errors. starlake (the starlake program): they are not reported. auto: they are warnings if their "
             "connection is DuckDB.",
             **one_of(_Engine),
         ),
@@ -56,7 +56,7 @@ def check(
         bool,
         typer.Option(
             "--portable",
-            help="Also reports as errors what the embedded engine accepts but Starlake's own program does not, or "
+            help="Also reports as errors what the embedded engine accepts but the starlake program does not, or "
             "treats differently: macros without an import, privacy settings that store clear text, reserved column "
             "names, keys that have no effect on native loads.",
         ),

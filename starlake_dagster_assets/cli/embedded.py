@@ -1,4 +1,4 @@
-"""`starlake-dagster embedded`: the real program's commands, answered by the embedded engine."""
+"""`starlake-dagster embedded`: the starlake program's commands, answered by the embedded engine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def register_embedded(app: typer.Typer) -> None:
 def embedded(context: typer.Context) -> None:
     """Runs a Starlake command in the embedded engine, such as `embedded load --domains sales`.
 
-    Reads the same variables as Starlake's own program: `SL_ROOT`, `SL_ENV`, `SL_LOADER`, …
+    Reads the same variables as the starlake program: `SL_ROOT`, `SL_ENV`, `SL_LOADER`, …
     """
     from starlake_dagster_assets.engine.commands.console import console
     from starlake_dagster_assets.engine.commands.program import engine_options, execute_command

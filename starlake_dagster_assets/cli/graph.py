@@ -55,7 +55,7 @@ def show_graph(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Writes to this file instead of stdout.")] = None,
     files: Annotated[bool, typer.Option("--files", help="Also shows incoming files.")] = False,
     parity: Annotated[
-        bool, typer.Option("--parity", help="Shows the lineage that Starlake's own program finds.")
+        bool, typer.Option("--parity", help="Shows the lineage that the starlake program finds.")
     ] = False,
     partial: _Partial = False,
 ) -> None:

@@ -79,7 +79,7 @@ def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
     """Whether a text gives a secret away: a URL with a password, a private key, or a known secret in any form.
 
     Args:
-        text: The text. A placeholder for a password, such as `${PASSWORD}`, is no secret.
+        text: The text. A placeholder for a password, such as `${PASSWORD}`, is not a secret.
         secrets: Values that are known to be secret; a short one may well be part of an innocent word.
     """
     if find_secrets(text, secrets):

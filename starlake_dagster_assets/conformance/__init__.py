@@ -1,7 +1,7 @@
 """Conformance suite of execution environments: `class TestMine(EnvironmentConformance)` in a test module of yours.
 
 The suite starts a stand-in for the Starlake program in your environment, and reads what the environment reports of it.
-See the page *Add an environment* of the documentation (`docs/extending.md`).
+See the page *Add an execution environment* of the documentation (`docs/extending.md`).
 
 - `suite`: the tests.
 - `case`: an environment for one test, faults, and waiting.

@@ -130,7 +130,7 @@ class EnvironmentConformance:
         assert (other.state, other.exit_code) == ("succeeded", 0), "a new process must read the same end"
 
     def test_unknown_execution(self, conformance: Case) -> None:
-        """Tests that an execution that the service does not have is lost, and that cancelling it is no error."""
+        """Tests that an execution that the service does not have is lost, and that cancelling it is not an error."""
         conformance.program.behave("wait")
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
@@ -294,7 +294,7 @@ class EnvironmentConformance:
         assert known in ("cancelled", "lost"), f"for a new process, the cancelled execution is {known}"
 
     def test_cancel_of_what_has_ended(self, conformance: Case) -> None:
-        """Tests that cancelling an execution that has ended is no error, and changes nothing."""
+        """Tests that cancelling an execution that has ended is not an error, and changes nothing."""
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
         status = conformance.ended(execution)

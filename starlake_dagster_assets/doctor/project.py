@@ -129,7 +129,7 @@ def _dagster() -> Iterator[Finding]:
         advice = "Set it, or runs are forgotten when `dagster dev` ends."
         yield Finding("warning", "DAGSTER_HOME", "not set", advice)
     elif not Path(home).is_dir():
-        yield Finding("error", "DAGSTER_HOME", f"{home} is no directory", "Create it.")
+        yield Finding("error", "DAGSTER_HOME", f"{home} is not a directory", "Create it.")
     else:
         yield Finding("ok", "DAGSTER_HOME", home)
 
@@ -148,7 +148,7 @@ def _extras() -> Iterator[Finding]:
             yield Finding("ok", topic, text, f"Where it is needed: pip install '{one.install or package}'")
             continue
         if package == "duckdb" and not version.startswith(("0.", "1.")):
-            text = f"duckdb {version}: the real engine's driver cannot open its files"
+            text = f"duckdb {version}: the starlake program's driver cannot open its files"
             yield Finding("warning", topic, text, "Install a version below 2.")
         else:
             yield Finding("ok", topic, f"{package} {version}".strip() or one.resource)

@@ -130,7 +130,7 @@ def database_path(project: Project, name: str, options: EngineOptions) -> Path:
     if "ducklake:" in pre_actions.lower() or "ducklake:" in connection.options.get("url", "").lower():
         raise EngineError(
             f"connection {name!r} is DuckLake, which the embedded engine does not write; "
-            "use a connection whose url is jdbc:duckdb:<path>, or run the real engine"
+            "use a connection whose url is jdbc:duckdb:<path>, or run the starlake program"
         )
     if connection.engine != "duckdb" or not connection.options.get("url", "").lower().startswith("jdbc:duckdb:"):
         return _substitute_path(project, connection, options)

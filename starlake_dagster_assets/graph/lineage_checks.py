@@ -51,8 +51,8 @@ def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
     return Problem(
         file=file,
         line=line,
-        message=f"`{name}` is what {node_file(meant)} calls this table in its files; the warehouse has it as "
-        f"{meant.id}. No edge is drawn from it.",
+        message=f"`{name}` is the name of this table in {node_file(meant)}; its name in the warehouse is {meant.id}. "
+        "The graph has no edge from it.",
         hint=f"Write `{meant.id}`.",
         severity="warning",
         code="raw-name",
@@ -65,8 +65,8 @@ def self_reference(node: Node, task: Task, name: str) -> Problem:
     return Problem(
         file=file,
         line=line,
-        message=f"{node.id} reads its own table: no edge is drawn. It runs here and with `starlake transform`, but "
-        "the engine's own `lineage`, `dag-generate` and `transform --recursive` fail on it.",
+        message=f"{node.id} reads its own table: the graph has no edge for it. It runs here and with "
+        "`starlake transform`, but the engine's own `lineage`, `dag-generate` and `transform --recursive` fail on it.",
         severity="warning",
         code="self-reference",
     )
@@ -85,7 +85,7 @@ def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
         file=place.file,
         line=place.line,
         message=f"cycle: {' → '.join([*cycle, cycle[0]])} (files: {files}).",
-        hint="Each of them needs the other first; take one of these references out.",
+        hint="They depend on each other: remove one of these references.",
         code="cycle",
     )
 

@@ -284,7 +284,7 @@ class _Reader:
             return
         keys = sorted(str(key) for key in cast("Mapping[Any, Any]", found))
         close = closest_match(str(error["loc"][-1]), keys)
-        hint = f"Is `{close}` meant?" if close else ""
+        hint = f"Did you mean `{close}`?" if close else ""
         self.wrong(path, f"is missing; found only {', '.join(keys) or 'an empty dictionary'}.", hint)
 
 

@@ -280,8 +280,10 @@ class DagProject:
         close = closest_match(
             name, [one for (known, raw), id_ in self._ids.items() if known == kind for one in (raw, id_)]
         )
-        hint = f"Is {close} meant?" if close else "Generate the DAG files again, or take it out."
-        return context.problem(said.path, f"{name} is no {kind} of the project in {self._root}.", hint, "unknown-node")
+        hint = f"Did you mean {close}?" if close else "Generate the DAG files again, or remove it."
+        return context.problem(
+            said.path, f"{name} is not a {kind} of the project in {self._root}.", hint, "unknown-node"
+        )
 
 
 def environment_variables(contexts: Iterable[DagContext]) -> Mapping[str, str]:

@@ -35,7 +35,7 @@ class StarlakeDuckDB(StarlakeResource):
     def _check_memory(cls, value: str | None) -> str | None:
         """Rejects values that DuckDB would reject at the first command."""
         if value is not None and not is_variable(value) and not _MEMORY.fullmatch(value.strip()):
-            raise ValueError(f"{value!r} is no amount of memory. Write a number and a unit, such as 4GB or 80%")
+            raise ValueError(f"{value!r} is not an amount of memory. Write a number and a unit, such as 4GB or 80%")
         return value
 
     def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:

@@ -61,5 +61,5 @@ def test_a_variable_that_no_command_can_carry_is_refused_at_once(make: Any):
 
 
 def test_a_name_of_a_job_that_dagster_refuses(root: Path):
-    with pytest.raises(StarlakeError, match=r"job_name='x y' is no name in Dagster; .* such as 'x_y'\."):
+    with pytest.raises(StarlakeError, match=r"job_name='x y' is not a name in Dagster; .* such as 'x_y'\."):
         build_schedule_from_starlake_selection(StarlakeProject(root), job_name="x y", cron_schedule="0 6 * * *")

@@ -206,7 +206,7 @@ def test_a_schedule_that_cannot_be_is_refused(root: Path):
     for cron, zone, message in (
         ("@daily", None, "job `j`: `@daily` is not a cron of five fields"),
         ("0 99 * * *", None, "Dagster does not know the schedule `0 99"),
-        ("0 3 * * *", "Europe/Pariss", "`Europe/Pariss` is no time zone"),
+        ("0 3 * * *", "Europe/Pariss", "`Europe/Pariss` is not a time zone"),
     ):
         with pytest.raises(StarlakeError, match=re.escape(message)):
             build(root, job_name="j", cron_schedule=cron, execution_timezone=zone)

@@ -48,7 +48,7 @@ def task(strategy: str, text: str = "select id, amount from shop.orders") -> dic
     ("files", "code", "severity", "place", "words"),
     [
         (sql("select id\nfrom shop.ordres"), "unknown-table", "warning", (2, 11), "Did you mean `shop.orders`?"),
-        (sql("select 1 as x from shop.zzz"), "unknown-table", "warning", (1, 25), "no table of the domain `shop`"),
+        (sql("select 1 as x from shop.zzz"), "unknown-table", "warning", (1, 25), "not a table of the domain `shop`"),
         (sql("select 1 as x from ordrs"), "unknown-table", "warning", (1, 20), "Did you mean `shop.orders`?"),
         (sql("select 1 as x from shpo.orders"), "unknown-table", "warning", (1, 25), "Did you mean `shop.orders`?"),
         (sql("-- a comment\nSELEC id from shop.orders"), "unparsable-sql", "error", (2, 1), "at or near"),

@@ -197,7 +197,7 @@ def test_an_error_of_a_subclass_in_another_package_is_not_blamed_on_the_register
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("function", ": `resource` 'wrong_plugin:raising' is no subclass of StarlakeResource. Next: name"),
+        ("function", ": `resource` 'wrong_plugin:raising' is not a subclass of StarlakeResource. Next: name"),
         ("nowhere", ": cannot import `resource` 'wrong_plugin:Nowhere': AttributeError"),
         ("broken", ": cannot import `resource` 'wrong_broken:Resource': AttributeError"),
     ],
@@ -264,7 +264,7 @@ def test_no_findings(project: StarlakeProject, name: str, said: str):
     ("name", "said"),
     [
         ("none", ": `airflow` wrong_plugin:Operators raised KeyError: 'image'"),
-        ("raises", ": `airflow` 'wrong_plugin:raising' is no subclass of OperatorRenderer"),
+        ("raises", ": `airflow` 'wrong_plugin:raising' is not a subclass of OperatorRenderer"),
     ],
 )
 def test_no_operators(project: StarlakeProject, tmp_path: Path, name: str, said: str):

@@ -107,7 +107,7 @@ class Pod:
 
 
 class Refused(Exception):
-    """An answer that is no success."""
+    """An answer that is not a success."""
 
     def __init__(self, code: int, message: str, reason: str = "", **details: Any) -> None:
         super().__init__(message)

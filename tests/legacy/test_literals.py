@@ -106,7 +106,7 @@ def test_the_environment_is_said_by_an_enum_or_by_the_name_of_a_template(said: s
         ({"schedules": [3]}, "load.py:7: schedules[0]: found `3`, expected a dictionary."),
         (
             {"schedules": [{"domains": [{"name": "a", "table": []}]}]},
-            "load.py:7: schedules[0].domains[0].tables: is missing; found only name, table. Is `table` meant?",
+            "load.py:7: schedules[0].domains[0].tables: is missing; found only name, table. Did you mean `table`?",
         ),
         (
             {"schedules": [{"domains": [{"name": "a", "tables": []}, {"name": "b", "tables": "c"}]}]},

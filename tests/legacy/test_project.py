@@ -100,9 +100,9 @@ def test_what_the_project_does_not_have_is_told_by_name_with_the_nearest(starbak
     with pytest.raises(ProjectError) as caught:
         DagProject(files, starbake)
     first, second = str(caught.value).splitlines()
-    assert first.startswith("load.py: schedules[0].domains[0].tables[1]: starbake.Custmers is no table of the project")
-    assert first.endswith("Is starbake.Customers meant?")
-    assert second.startswith("k.py: dependencies[0]: kpi.order_line is no task") and "kpi.order_lines meant?" in second
+    assert first.startswith("load.py: schedules[0].domains[0].tables[1]: starbake.Custmers is not a table of the")
+    assert first.endswith("Did you mean starbake.Customers?")
+    assert second.startswith("k.py: dependencies[0]: kpi.order_line is not a task") and "kpi.order_lines?" in second
 
 
 def test_a_table_with_two_crons_is_refused_and_one_cron_twice_is_not(starbake: StarlakeProject) -> None:

@@ -33,7 +33,7 @@ def test_a_pipe_does_not_wait_for_its_writer(tmp_path: Path) -> None:
     root = write(tmp_path / "p", {"load/sb/orders.sl.yml": ORDERS})
     os.mkfifo(root / "metadata/load/sb/pipe.sl.yml")
     _, problems = load_project(root, environ={}, cache_dir=tmp_path / "cache")
-    assert [str(p) for p in problems] == ["metadata/load/sb/pipe.sl.yml: cannot be read: it is no regular file."]
+    assert [str(p) for p in problems] == ["metadata/load/sb/pipe.sl.yml: cannot be read: it is not a regular file."]
 
 
 def test_windows_line_ends(tmp_path: Path) -> None:

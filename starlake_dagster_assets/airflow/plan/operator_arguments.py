@@ -160,7 +160,7 @@ def _problems(name: str, value: Any) -> Iterator[str]:
 
 
 def secret_names(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the names of values that look like secrets, also of nested ones; a template of Airflow is no secret.
+    """Yields the names of values that look like secrets, also of nested ones; a template of Airflow is not a secret.
 
     Args:
         values: Values by name.

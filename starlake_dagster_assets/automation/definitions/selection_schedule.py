@@ -80,7 +80,7 @@ def build_schedule_from_starlake_selection(
     for argument, value in (("job_name", job_name), ("schedule_name", schedule_name or job_name)):
         if not _NAME.fullmatch(value):
             raise StarlakeError(
-                f"{_FUNCTION}: {argument}={value!r} is no name in Dagster; use letters, digits and underscores, "
+                f"{_FUNCTION}: {argument}={value!r} is not a name in Dagster; use letters, digits and underscores, "
                 f"such as {re.sub('[^A-Za-z0-9_]+', '_', value).strip('_') or 'daily'!r}."
             )
     clock = CronSchedule(cron_schedule, execution_timezone or found.source.model.application.timezone or "UTC")

@@ -166,7 +166,7 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
         if name not in known:
             near = closest_match(name, {**known, **_CODES})
             raise StarlakeError(
-                f"{option}: {text!r} names `{name}`, which is no variable of the project"
+                f"{option}: {text!r} names `{name}`, which is not a variable of the project"
                 + (f"; did you mean `{near}`?" if near else "; a date is written {YYYY-MM-DD} or %Y-%m-%d.")
             )
     dated = _STRFTIME.sub(lambda code: moment.strftime(code[0]), text)

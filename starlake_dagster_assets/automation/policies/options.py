@@ -142,13 +142,13 @@ class OptionReader:
         return self._read[key]
 
     def rendered(self, dag: DagConfig, name: str, text: str, variables: Mapping[str, str]) -> str:
-        """Returns a value with its variables replaced; a value that is no template is reported and unchanged."""
+        """Returns a value with its variables replaced; a value that is not a template is reported and unchanged."""
         if "{" not in text:
             return text
         try:
             return render(text, {**self._project.variables, **variables})
         except RenderError as error:
-            self.report(dag, f"`{text}` is no template: {error.message}.", key=f"dag.options.{name}")
+            self.report(dag, f"`{text}` is not a template: {error.message}.", key=f"dag.options.{name}")
             return ""
 
     def of_tags(self, node: Node) -> NodeSettings:
@@ -164,7 +164,7 @@ class OptionReader:
         if key not in self._read:
             found, wrong = _valid_settings(said)
             for text in wrong:
-                self.report(node, f"the tag is no setting: {text}", key="tags")
+                self.report(node, f"the tag is not a setting: {text}", key="tags")
             self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & said.keys()))
         return self._read[key]
 
@@ -175,7 +175,7 @@ class OptionReader:
             text, code = f"the tag `{name}=` has no effect: it is a setting of jobs.", "unused-tag"
         elif close := closest_match(name, _IN_TAGS, cutoff=_ALMOST):
             hint = f"Did you mean `{close}=`? Rename the tag if it is one of your own."
-            text, code = f"the tag `{name}=` is no setting, so it has no effect.", "unknown-tag"
+            text, code = f"the tag `{name}=` is not a setting, so it has no effect.", "unknown-tag"
         else:
             return
         self.report(node, text, code, key="tags", hint=hint, severity="warning")

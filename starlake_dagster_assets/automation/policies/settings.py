@@ -65,7 +65,7 @@ def _moment(value: Any) -> Any:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"`{value}` is no date such as 2024-05-02 or 2024-05-02T06:00:00") from error
+        raise ValueError(f"`{value}` is not a date such as 2024-05-02 or 2024-05-02T06:00:00") from error
 
 
 @cache

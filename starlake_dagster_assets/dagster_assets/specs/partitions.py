@@ -183,7 +183,7 @@ def in_timezone(moment: datetime, timezone: str) -> datetime:
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"`{timezone}` is no time zone; expected a name such as Europe/Paris.") from error
+        raise ValueError(f"`{timezone}` is not a time zone; expected a name such as Europe/Paris.") from error
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
 
 

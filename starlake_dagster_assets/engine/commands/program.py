@@ -1,4 +1,4 @@
-"""The real program's command line, answered by the embedded engine: the same arguments, markers and exit codes."""
+"""The starlake program's command line, answered by the embedded engine: the same arguments, markers and exit codes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def execute_command(
     """Runs one Starlake command.
 
     Args:
-        argv: The command and its arguments, as the real program takes them.
+        argv: The command and its arguments, as the starlake program takes them.
         environ: Environment variables: `SL_ROOT`, `SL_ENV`, `SL_LOADER`, `SL_JOB_ID`, `SL_DUCKDB_*` and the project's.
         emit: Receives the lines of stdout and stderr as they arrive.
         options: Settings of the engine; None = from the environment.
@@ -94,7 +94,7 @@ def _number(environ: Mapping[str, str], name: str) -> float:
     try:
         return float(text or 0)
     except ValueError:
-        raise EngineError(f"{name}: {text!r} is no number") from None
+        raise EngineError(f"{name}: {text!r} is not a number") from None
 
 
 def _guarded(call: _Call) -> int:
@@ -247,7 +247,7 @@ def _unknown(command: str, journal: CommandOutput) -> int:
     journal.out(f"ERROR: Unknown command --> {command}")
     journal.err(f"\n{_RULE}\n\n{_RULE}\nUnknown command {command}{hint}")
     known = ", ".join(sorted(COMMANDS))
-    journal.err(f"The embedded engine does {known}; the other commands need the real program.")
+    journal.err(f"The embedded engine does {known}; the other commands need the starlake program.")
     return 1
 
 

@@ -19,7 +19,7 @@ __all__ = ["FILE_COLUMN", "computed_select", "is_computed", "rows_with_failing_e
 _ROW = "sl_row"
 
 FILE_COLUMN = "sl_input_file_name"
-"""The column by which scripts and filters see the path of the row's file, as in the real engine."""
+"""The column by which scripts and filters see the path of the row's file, as in the starlake program."""
 
 
 def is_computed(table: Table) -> bool:

@@ -62,7 +62,7 @@ def read_incoming(
 
     Returns:
         The accepted rows, exact counts, and the rejected rows with their reasons. `accepted` counts the rows that
-        are valid, as the real engine does; `filtered` of them are left out by `table.filter`.
+        are valid, as the starlake program does; `filtered` of them are left out by `table.filter`.
 
     Raises:
         EngineError: When the table cannot be read by this engine, or a file cannot be read at all.

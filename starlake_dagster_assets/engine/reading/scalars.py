@@ -1,6 +1,6 @@
 """Scalar values: from text to a typed value, or to the reason of its rejection.
 
-The error texts are those of the real engine: ``(int) doesn't match pattern `…` `` and
+The error texts are those of the starlake program: ``(int) doesn't match pattern `…` `` and
 ``cannot be converted to `long` with sl type `int` ``.
 """
 

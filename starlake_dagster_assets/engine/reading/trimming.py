@@ -1,4 +1,4 @@
-"""White space around values, trimmed as the real engine does and not as DuckDB's `trim` does."""
+"""White space around values, trimmed as the starlake program does and not as DuckDB's `trim` does."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def _inexact(
         if text is None:
             continue
         if value is None and not (kind == "JSON" and text == "null"):
-            raise EngineError(f"row {number}: {text!r} is no value for the column {name} ({kind})")
+            raise EngineError(f"row {number}: {text!r} is not a value for the column {name} ({kind})")
         if value is not None and not is_exact(text, kind, str(value), value):
             yield InexactValue(number, name, kind, text, str(value))
 

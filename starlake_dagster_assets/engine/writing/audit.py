@@ -1,4 +1,4 @@
-"""The audit tables, with the real engine's own columns.
+"""The audit tables, with the starlake program's own columns.
 
 They are written in the caller's transaction, or, where they are in another file, right after it: a transaction of
 DuckDB writes to one file only.
@@ -277,4 +277,4 @@ def _scheduled(session: Session, text: str | None) -> datetime | None:
         sql = f"SELECT CAST(CAST({moment} AS TIMESTAMPTZ) AS TIMESTAMP)"  # the session is in UTC
         return session.con.execute(sql).fetchall()[0][0]
     except duckdb.ConversionException as error:
-        raise EngineError(f"--scheduledDate {text!r} is no date, as in 2024-03-01T10:00:00") from error
+        raise EngineError(f"--scheduledDate {text!r} is not a date, as in 2024-03-01T10:00:00") from error

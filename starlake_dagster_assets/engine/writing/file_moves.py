@@ -51,7 +51,7 @@ class Entry:
 
     Attributes:
         files: The files.
-        marker: The table that commits with their rows; None for files that the real engine left behind.
+        marker: The table that commits with their rows; None for files that the starlake program left behind.
         stamps: Size and time of each file before it was first read; None if they are not known.
     """
 
@@ -162,7 +162,7 @@ class DomainAreas:
         """Creates the archive of the domain, before anything is loaded that could not be archived.
 
         Raises:
-            EngineError: It is no directory, or cannot be written to.
+            EngineError: It is not a directory, or cannot be written to.
         """
         if not self.project.application.archive:
             return
@@ -331,7 +331,7 @@ def _stamp_of(ticket: Mapping[str, Any]) -> _Stamp | None:
 
 
 def _loaded_by_the_engine(entry: Entry, auditor: Auditor) -> Counts | None:
-    """Returns the counts of a file without a ticket that the real engine loaded, by its move and the audit."""
+    """Returns the counts of a file without a ticket that the starlake program loaded, by its move and the audit."""
     entered = datetime.fromtimestamp(int(entry.files[0].stat().st_ctime), timezone.utc).replace(tzinfo=None)
     counts = auditor.loaded_since(uri(entry.files), entered)
     return Counts(*counts) if counts else None

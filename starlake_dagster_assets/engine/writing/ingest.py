@@ -160,7 +160,7 @@ def _counts(incoming: AcceptedRows) -> Counts:
 
 
 def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
-    """Whether a file is not loaded for its rows: a table that gets none of them is no success."""
+    """Whether a file is not loaded for its rows: a table that gets none of them is not a success."""
     if not incoming.rejected:
         return False
     everything = not incoming.accepted and not job.may_reject_all

@@ -66,7 +66,7 @@ def _translated(tree: Any, dialect: str, types: ColumnTypes) -> str:
 def _unsupported(dialect: str, reason: str) -> EngineError:
     return EngineError(
         f"cannot be translated from {dialect} to DuckDB with the same meaning: "
-        f"{reason}. Write it in another way, or run it with Starlake's own program"
+        f"{reason}. Write it in another way, or run it with the starlake program"
     )
 
 

@@ -128,7 +128,7 @@ def _text_to_integer(node: Any, dialect: str) -> Any:
     elif dialect in {"postgres", "bigquery"} | _TRINO:
         # DuckDB also reads fractions and exponents, and rounds them
         whole = exp.Anonymous(this="regexp_full_match", expressions=[inner.copy(), exp.Literal.string("[-+]?[0-9]+")])
-        wrong: Any = _error("a text that is cast to an integer is no whole number")
+        wrong: Any = _error("a text that is cast to an integer is not a whole number")
         if tried:
             doubtful = exp.Literal.string(r"\s.*|.*\s|[-+]?0[xX].*")
             matched = exp.Anonymous(this="regexp_full_match", expressions=[inner.copy(), doubtful])

@@ -1,4 +1,4 @@
-"""Files of loads of the real program, in the areas below `SL_DATASETS`: on a local disk or wherever fsspec reaches."""
+"""Files of loads of the starlake program in the areas below `SL_DATASETS`, on a local disk or in any fsspec store."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ class SqlReader(WarehouseReader):
             raise QueryError(self._text(error)) from None
 
     def _run(self, con: SqlConnection, sql: str) -> CursorResult[Any]:
-        """Runs SQL of the project as it stands: a colon or a percent sign in it is no parameter."""
+        """Runs SQL of the project as it stands: a colon or a percent sign in it is not a parameter."""
         return con.execution_options(no_parameters=True).exec_driver_sql(sql)
 
     def _table(self, con: SqlConnection, schema: str, table: str) -> TableClause | None:
@@ -306,7 +306,7 @@ def _parts_of(column: Any, dialect: str) -> tuple[list[Any], str]:
             return [column], ""
         moment = sa.func.timezone("UTC", column) if zoned else column
         day = _as_text(sa.cast(moment, sa.Date), dialect)
-        quarter = sa.func.floor(sa.extract("minute", moment) / sa.literal_column("15"))  # a parameter is no constant
+        quarter = sa.func.floor(sa.extract("minute", moment) / sa.literal_column("15"))  # a parameter is not a constant
         return [day, sa.extract("hour", moment), quarter], "+00:00" if zoned else ""
     return [_as_text(column, dialect) if isinstance(kind, sa.Date) else column], ""
 

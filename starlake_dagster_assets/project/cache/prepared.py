@@ -142,7 +142,7 @@ def _portable(project: Project, texts: Iterable[str]) -> Any:
     """Returns the project without its root and its secrets."""
     secrets = likely_secrets(project.variables, project.application)
     written = "\n".join(texts)
-    # what stands in a file for everybody to read is no secret, and hiding it would garble names
+    # what stands in a file for everybody to read is not a secret, and hiding it would garble names
     hidden = sorted((one for one in secrets if one not in written), key=len, reverse=True)
     data = project.model_dump(mode="json", exclude_defaults=True)
     data["variables"] = {

@@ -216,7 +216,7 @@ def _unknown_column(name: str, table: Table, where: KeyPath, context: ParsedProj
     renamed = next((item.rename for item in table.attributes if item.rename and item.name == name), None)
     close = renamed or closest_match(name, finals)
     hint = f"Did you mean `{close}`?" if close else f"Columns (final names): {', '.join(finals)}."
-    message = f"`{name}` is no column of the table `{table.name}`."
+    message = f"`{name}` is not a column of the table `{table.name}`."
     context.report.error(table.location.file, where, message, "unknown-column", hint)
 
 
@@ -229,7 +229,7 @@ def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: Pa
         if length is not None:
             said[key] = length
         elif value:
-            message = f"`{value}` is no duration."
+            message = f"`{value}` is not a duration."
             hint = "Write it as `3 days`, `2 hours` or `30 minutes`."
             context.report.error(file, (*path, "freshness", key), message, "invalid-duration", hint)
     if len(said) == 2 and said["warn"] >= said["error"]:

@@ -1,4 +1,4 @@
-"""The keys of `application.sl.yml`, those that only the real engine reads included."""
+"""The keys of `application.sl.yml`, those that only the starlake program reads included."""
 
 from __future__ import annotations
 

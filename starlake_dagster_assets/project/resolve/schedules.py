@@ -66,7 +66,7 @@ def _checked(cron: str) -> str:
     for field, (name, low, high, words) in zip(fields, _FIELDS, strict=True):
         for item in field.split(","):
             if not _valid(item, low, high, words):
-                raise ValueError(f"`{cron}` is not a cron expression: `{item}` is no {name} ({low}-{high}).")
+                raise ValueError(f"`{cron}` is not a cron expression: `{item}` is not a valid {name} ({low}-{high}).")
     return " ".join(fields)
 
 

@@ -81,7 +81,7 @@ class ParsedProject:
         """Reports a `dagRef` that no file of `dags/` has."""
         if name and name.removesuffix(".sl.yml") not in {dag.stem for dag in self.sources.of("dag")}:
             hint = f"Add metadata/dags/{name.removesuffix('.sl.yml')}.sl.yml, or remove the key."
-            self.report.warning(file, path, f"`{name}` is no file of metadata/dags.", "unknown-dag", hint)
+            self.report.warning(file, path, f"`{name}` is not a file of metadata/dags.", "unknown-dag", hint)
 
     def check_connection(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
         """Reports a connection that the application does not have."""

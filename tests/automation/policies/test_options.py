@@ -52,12 +52,12 @@ def test_the_options_of_every_environment_are_known():
         ("pre_load_poke_interval", "0", "pre_load_poke_interval: Input should be greater than 0; found '0'"),
         ("retries", "many", "retries: Input should be a valid integer"),
         ("pre_load_strategy", "files", "'none', 'imported', 'pending' or 'ack'; found 'files'"),
-        ("start_date", "tomorrow", "`tomorrow` is no date such as 2024-05-02"),
+        ("start_date", "tomorrow", "`tomorrow` is not a date such as 2024-05-02"),
         ("timezone", "Europe/Pari", "no time zone `Europe/Pari`. Did you mean `Europe/Paris`?"),
         ("dataset_triggering_strategy", "a & (b", "not closed"),
         ("dataset_triggering_strategy", "kpi.x & a", "cannot wait for itself"),
         ("data_cycle", "dayly", "unknown schedule preset `dayly`. Did you mean `daily`?"),
-        ("tags", "{% if %}", "no template"),
+        ("tags", "{% if %}", "not a template"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_an_error_with_its_place(option, value, message):
@@ -113,9 +113,9 @@ def test_a_setting_without_sense_is_an_error_whatever_the_project_has(settings, 
 @pytest.mark.parametrize(
     ("tag", "message"),
     [
-        ("pre_load_strategy=foo", "the tag is no setting: pre_load_strategy: Input should be 'none', 'imported'"),
-        ("guard=alice", "the tag is no setting: guard:"),
-        ("retries=-1", "the tag is no setting: retries: Input should be greater than or equal to 0; found '-1'"),
+        ("pre_load_strategy=foo", "the tag is not a setting: pre_load_strategy: Input should be 'none', 'imported'"),
+        ("guard=alice", "the tag is not a setting: guard:"),
+        ("retries=-1", "the tag is not a setting: retries: Input should be greater than or equal to 0; found '-1'"),
     ],
 )
 def test_a_value_of_a_tag_that_cannot_be_read_is_an_error_with_its_place(tag, message):

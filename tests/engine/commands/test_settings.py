@@ -100,7 +100,7 @@ def test_the_scheduled_date_is_audited_in_utc(bench: Any, given: str, stored: st
     bench.ok("transform", "--name", "kpi.t", "--scheduledDate", given)
     assert bench.query("SELECT SCHEDULED_DATE::VARCHAR FROM audit.audit") == [(stored,)] * 2
     assert bench.run("transform", "--name", "kpi.t", "--scheduledDate", "soon") == 1
-    assert "--scheduledDate 'soon' is no date" in bench.errors
+    assert "--scheduledDate 'soon' is not a date" in bench.errors
     assert bench.query("SELECT count(*) FROM kpi.t") == [(1,)]
 
 

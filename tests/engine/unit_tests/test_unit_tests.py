@@ -99,7 +99,7 @@ ERRORS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a value of another type": (
         {f"{AGG}/_expected.csv": "n\n1\n", f"{AGG}/shop.orders.csv": "id\nx\n"},
-        "shop.orders.csv: row 1: 'x' is no value for the column id (INTEGER)",
+        "shop.orders.csv: row 1: 'x' is not a value for the column id (INTEGER)",
     ),
     "a value that its column cannot hold": (
         {f"{AGG}/_expected.csv": "n\n1\n", f"{AGG}/shop.orders.csv": "id\n1.6\n"},
@@ -107,7 +107,7 @@ ERRORS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an expected value of another type": (
         {f"{AGG}/_expected.csv": "n,s\nx,1\n", f"{AGG}/shop.orders.csv": "id,ts\n1,2\n"},
-        "row 1: 'x' is no value for the column n",
+        "row 1: 'x' is not a value for the column n",
     ),
     "a table that is not given": ({f"{AGG}/_expected.csv": "n\n1\n"}, 'schema "shop" does not exist'),
     "no task": ({"metadata/tests/transform/kpi/ag/t/_expected.csv": "n\n1\n"}, "no task kpi.ag; did you mean kpi.agg?"),

@@ -117,7 +117,7 @@ class CloudRunEnvironment:
         return found, following
 
     def cancel(self, execution: str) -> None:
-        """Calls CancelExecution; an execution that is over is no error."""
+        """Calls CancelExecution; an execution that is over is not an error."""
         from google.api_core.exceptions import FailedPrecondition, NotFound
 
         try:

@@ -132,7 +132,7 @@ class DataprocJobs:
         return self.output.after(job.driver_output_resource_uri, cursor, over=over)
 
     def cancel(self, execution: str) -> None:
-        """Calls CancelJob; a job that is over is no error."""
+        """Calls CancelJob; a job that is over is not an error."""
         _unless_over(lambda: self._jobs.cancel_job(request={**self.service.location, "job_id": execution}, **CALL))
 
     def classify_error(self, error: Exception) -> ErrorClass:
@@ -243,7 +243,7 @@ class DataprocBatches:
         return self.output.after(batch.runtime_info.output_uri, cursor, over=over)
 
     def cancel(self, execution: str) -> None:
-        """Cancels the operation of a batch, since there is no CancelBatch; one that is over is no error."""
+        """Cancels the operation of a batch, since there is no CancelBatch; one that is over is not an error."""
         batch = self._get(execution)
         if batch is not None:
             _unless_over(lambda: self._batches.transport.operations_client.cancel_operation(batch.operation))

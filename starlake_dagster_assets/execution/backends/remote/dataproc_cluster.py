@@ -203,7 +203,7 @@ class ClusterService:
             return None
 
     def delete(self, name: str) -> None:
-        """Requests the deletion of a cluster; one that does not exist, or is being deleted, is no error."""
+        """Requests the deletion of a cluster; one that does not exist, or is being deleted, is not an error."""
         from google.api_core.exceptions import FailedPrecondition, NotFound
 
         try:

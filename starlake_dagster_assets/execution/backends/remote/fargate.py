@@ -217,7 +217,7 @@ class FargateEnvironment:
             cursor = page["nextForwardToken"]
 
     def cancel(self, execution: str) -> None:
-        """Calls StopTask; a task that is over or forgotten is no error."""
+        """Calls StopTask; a task that is over or forgotten is not an error."""
         try:
             self._ecs.stop_task(cluster=self.cluster, task=execution, reason="cancelled by Dagster")
         except Exception as error:

@@ -142,7 +142,7 @@ class Environment(Protocol):
         ...
 
     def cancel(self, execution: str) -> None:
-        """Requests the end of an execution; one that has ended is no error."""
+        """Requests the end of an execution; one that has ended is not an error."""
         ...
 
     def classify_error(self, error: Exception) -> ErrorClass:

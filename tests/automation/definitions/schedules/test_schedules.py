@@ -308,7 +308,7 @@ def test_crons_that_dagster_does_not_know_are_named_all_at_once(sales):
         build_schedules(sales, triggers)
     kpi, load = str(error.value).splitlines()
     assert "metadata/load/sales/orders.sl.yml:3: sales.orders: Dagster does not know the schedule `0 0 15W * *`" in load
-    assert "kpi.revenue: `Europe/Pari` is no time zone" in kpi
+    assert "kpi.revenue: `Europe/Pari` is not a time zone" in kpi
 
 
 def test_each_of_two_schedules_runs_its_own_job(world):
