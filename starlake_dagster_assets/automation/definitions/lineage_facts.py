@@ -43,39 +43,52 @@ class _Run:
 
 _MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 _PLANNED, _STARTED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.STEP_START
-_STEP_FAILED = dg.DagsterEventType.STEP_FAILURE
+_STEP_FAILED, _STEP_SUCCEEDED = dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS
 
 
 @dataclass(frozen=True)
 class _RunEvents:
-    """Events of one run: steps of planned assets, started and failed steps, partitions of materialized assets."""
+    """Events of one run about its steps and assets.
 
-    planned: Mapping[dg.AssetKey, str]
+    Attributes:
+        steps: Step of each planned asset.
+        started: Steps that were started.
+        failed: Steps that failed.
+        lacked: Partitions of each planned asset that its step should have materialized and did not; the partition is
+            None for an asset without partitions. Steps that succeeded lack nothing.
+    """
+
+    steps: Mapping[dg.AssetKey, str]
     started: Collection[str]
     failed: Collection[str]
-    materialized: Collection[tuple[dg.AssetKey, str | None]]
+    lacked: Mapping[dg.AssetKey, Collection[str | None]]
 
     @classmethod
     def read(cls, instance: dg.DagsterInstance, run: str) -> "_RunEvents":
         """Reads the events of a run."""
-        kinds = {_PLANNED, _STARTED, _STEP_FAILED, _MATERIALIZATION}
-        records = instance.get_records_for_run(run, of_type=kinds).records
-        events: list[Any] = [record.event_log_entry.dagster_event for record in records]
-        planned = {event.asset_key: event.step_key for event in events if event.event_type is _PLANNED}
-        started, failed = (
-            {event.step_key for event in events if event.event_type is kind} for kind in (_STARTED, _STEP_FAILED)
+        kinds = {_PLANNED, _STARTED, _STEP_FAILED, _STEP_SUCCEEDED, _MATERIALIZATION}
+        events: dict[Any, list[Any]] = {kind: [] for kind in kinds}
+        for record in instance.get_records_for_run(run, of_type=kinds).records:
+            event: Any = record.event_log_entry.dagster_event
+            events[event.event_type].append(event)
+        started, failed, succeeded = (
+            {event.step_key for event in events[kind]} for kind in (_STARTED, _STEP_FAILED, _STEP_SUCCEEDED)
         )
-        materialized = {(one.asset_key, one.partition) for one in events if one.event_type is _MATERIALIZATION}
-        return cls(planned, started, failed, materialized)
+        materialized = {(event.asset_key, event.partition) for event in events[_MATERIALIZATION]}
+        lacked: dict[dg.AssetKey, set[str | None]] = {event.asset_key: set() for event in events[_PLANNED]}
+        for event in events[_PLANNED]:
+            if event.step_key not in succeeded:
+                planned = {(event.asset_key, one) for one in _planned_partitions(event)}
+                lacked[event.asset_key] |= {partition for _, partition in planned - materialized}
+        return cls({event.asset_key: event.step_key for event in events[_PLANNED]}, started, failed, lacked)
 
     def has_skipped(self, key: dg.AssetKey) -> bool:
         """Whether the step of an asset was not begun because another step failed."""
-        return bool(self.failed) and key in self.planned and self.planned[key] not in self.started
+        return bool(self.failed) and key in self.steps and self.steps[key] not in self.started
 
-    def has_materialized(self, key: dg.AssetKey, partition: str | None) -> bool:
-        """Whether the run has materialized an asset, or the partition of it that a target reads."""
-        found = {one for up, one in self.materialized if up == key}
-        return bool(found) and (partition is None or partition in found or None in found)
+
+def _planned_partitions(event: Any) -> Iterable[str | None]:
+    return [event.partition] if event.partitions_subset is None else event.partitions_subset.get_partition_keys()
 
 
 class EventLogFacts:
@@ -154,10 +167,21 @@ class EventLogFacts:
         if run.tags.get(_WILL_RETRY) == "true":
             return False
         key, events = self.keys[target.node], self._events_of(attempt.run)
-        reads = (self.graph.get(key).parent_keys & events.planned.keys()) - {key}
-        if lacked := [up for up in reads if not events.has_materialized(up, target.partition)]:
-            return all(self._newest_id(up, target.partition) > attempt.id for up in lacked)
+        lacked = [
+            (up, partition)
+            for up in self.graph.get(key).parent_keys & events.lacked.keys() - {key}
+            for partition in events.lacked[up]
+            if self._reads(target, up, partition)
+        ]
+        if lacked:
+            return all(self._newest_id(up, partition) > attempt.id for up, partition in lacked)
         return events.has_skipped(key)
+
+    def _reads(self, target: LineageTarget, up: dg.AssetKey, partition: str | None) -> bool:
+        """Whether a target reads a partition of an upstream; None stands for an upstream without partitions."""
+        if target.partition is None or partition is None:
+            return True
+        return partition in self.table(target.node).read_by(target.partition, up)
 
     def running(self, target: LineageTarget) -> str:
         """Returns the run in progress that is still to materialize the target."""
@@ -181,7 +205,9 @@ class EventLogFacts:
             return [LineageTarget(node)]
         if target.partition is None:
             return [LineageTarget(node, one) for one in self._active(node)]
-        return [LineageTarget(node, one) for one in self.table(target.node).read_by(target.partition, node)]
+        known, table = self.table(node), self.table(target.node)
+        read = table.read_by(target.partition, self.keys[node])
+        return [LineageTarget(node, one) for one in read if one in known.newest_by_partition or one in known.planned]
 
     def stopped_sensor(self, node: str) -> str | None:
         """Returns the stopped sensor of a node."""

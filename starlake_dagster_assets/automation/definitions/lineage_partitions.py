@@ -89,12 +89,25 @@ class PartitionTable:
         """Whether the partition was materialized after its last `ASSET_MATERIALIZATION_PLANNED` event."""
         return partition in self.planned and self.newest_by_partition.get(partition, 0) > self.planned[partition]
 
-    def read_by(self, partition: str, node: str) -> Collection[str]:
-        """Returns the partitions of an upstream that a partition reads, as far as they were planned or materialized."""
-        if self._is_same(node):
+    def read_by(self, partition: str, up: dg.AssetKey) -> Collection[str]:
+        """Returns the partitions of a partitioned upstream that a partition reads, as Dagster maps them."""
+        if self._is_same(up):
             return [partition]
-        table = self._facts.table(node)
-        return [one for one in {**table.newest_by_partition, **table.planned} if partition in self._mapped(node, one)]
+        if (partition, up) not in self._read:
+            known = self._facts.graph.get(up).partitions_def
+            mapping = self._facts.graph.get_partition_mapping(self._key, up)
+            found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+                self.definition.empty_subset().with_partition_keys([partition]),
+                self.definition,
+                known,
+                dynamic_partitions_store=self._facts.instance,
+            )
+            self._read[partition, up] = frozenset(found.partitions_subset.get_partition_keys())
+        return self._read[partition, up]
+
+    @cached_property
+    def _read(self) -> dict[tuple[str, dg.AssetKey], Collection[str]]:
+        return {}
 
     # ------------------------------------------------------------------------------------------------------ candidates
 
@@ -166,7 +179,7 @@ class PartitionTable:
             record = self._facts.records[node]
             own = upstream if self._is_known(upstream) else self._closed_at(record.timestamp)
             return [own] if own is not None else []
-        if self._is_same(node):
+        if self._is_same(self._facts.keys[node]):
             return [upstream]
         if (node, upstream) not in self._mapping:
             self._mapping[node, upstream] = frozenset(self._downstream(node, known, upstream))
@@ -185,16 +198,16 @@ class PartitionTable:
     def _mapping(self) -> dict[tuple[str, str], Collection[str]]:
         return {}
 
-    def _is_same(self, node: str) -> bool:
-        """Whether a partition reads the partition of the same name."""
-        if node not in self._same:
-            mapping: Any = self._facts.graph.get_partition_mapping(self._key, self._facts.keys[node])
+    def _is_same(self, up: dg.AssetKey) -> bool:
+        """Whether a partition reads the partition of the same name of an upstream."""
+        if up not in self._same:
+            mapping: Any = self._facts.graph.get_partition_mapping(self._key, up)
             default = mapping in (dg.TimeWindowPartitionMapping(), dg.IdentityPartitionMapping())
-            self._same[node] = default and self._facts.partitions(node) == self.definition
-        return self._same[node]
+            self._same[up] = default and self._facts.graph.get(up).partitions_def == self.definition
+        return self._same[up]
 
     @cached_property
-    def _same(self) -> dict[str, bool]:
+    def _same(self) -> dict[dg.AssetKey, bool]:
         return {}
 
     def _is_known(self, partition: str) -> bool:

@@ -116,13 +116,10 @@ class JobPlan:
         Returns:
             What is due of it.
         """
-        partitioned, targets = self.facts.partitions(node) is not None, self.facts.targets(node)
-        together = {*self._due, *self.requested}
-        joined = [
-            LineageTarget(node, one.partition)
-            for one in together
-            if one.node in self.facts.upstreams(node) and (one.partition is not None) is partitioned
-        ]
+        grid, targets = self.facts.partitions(node), self.facts.targets(node)
+        together = {one for one in {*self._due, *self.requested} if self.facts.partitions(one.node) == grid}
+        ups = self.facts.upstreams(node)
+        joined = [LineageTarget(node, one.partition) for one in together if one.node in ups]
         found: list[RunNeeded] = []
         for target in dict.fromkeys([*targets, *joined]):
             verdict = self.evaluator.evaluate(target, together)
@@ -130,9 +127,9 @@ class JobPlan:
                 self._add_reason(target, verdict.reason)
             elif self._has_options_of_joined(verdict):
                 found.append(verdict)
-        if partitioned:
+        if grid is not None:
             found = self._first_only(node, found)
-            self._add_partition_reason(node, bool(targets))
+            self._add_partition_reason(node, bool(targets or joined))
         self._due.update({verdict.target: verdict for verdict in found})
         return [verdict.target for verdict in found]
 

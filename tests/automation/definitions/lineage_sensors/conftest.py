@@ -7,7 +7,7 @@ from typing import Any, Literal
 import dagster as dg
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.events import StepMaterializationData
+from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
 from dagster._core.execution.api import execute_run
 
 from starlake_dagster_assets import StarlakeSteps, StarlakeTranslator, build_definitions
@@ -193,6 +193,12 @@ class World:
             job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset(map(key_of, keys)), tags=tags
         )
         return run.run_id
+
+    def plans(self, run: str, key: str, partition: str) -> None:
+        """A run is to materialize another partition."""
+        planned = AssetMaterializationPlannedData(key_of(key), partition)
+        event = dg.DagsterEvent("ASSET_MATERIALIZATION_PLANNED", "load", event_specific_data=planned)
+        self.instance.report_dagster_event(event, run)
 
     def in_run(
         self, run: str, key: str, partition: str | None = None, *, read: Mapping[str, int] | None = None

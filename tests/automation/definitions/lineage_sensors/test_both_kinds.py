@@ -9,6 +9,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Job, Triggers, Upstream, UpstreamCondition
+from starlake_dagster_assets.project.model.project import WriteStrategy
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
 from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching
 from tests.dagster_assets.conftest import make_source, make_table, make_task
@@ -301,6 +302,53 @@ def test_all_of_a_history_by_option(world, kind, two):
         assert partitions(it) == ["2024-01-01...2024-01-03", "2024-01-05"], "Dagster makes ranges of conditions itself"
     it.daemon()
     assert it.requests() == [] and it.count("kpi.x") == 4
+
+
+WEEKLY = dg.WeeklyPartitionsDefinition("2024-01-01", end_date="2024-02-05", day_offset=1)
+
+
+class Weeks(StarlakeTranslator):
+    """`mart.w` has weekly partitions, everything else has daily ones: the key 2024-01-08 is one of both."""
+
+    def get_partitions_def(self, node):
+        return WEEKLY if node.id == "mart.w" else dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-02-05")
+
+
+def by_partition(name: str, *reads: str, domain: str = "kpi"):
+    return make_task(name, reads, domain, write_strategy=WriteStrategy(type="OVERWRITE_BY_PARTITION"))
+
+
+def test_a_week_waits_for_its_days_also_where_their_keys_are_the_same(world, kind):
+    source = make_source([make_table("a")], [by_partition("x", "sales.a"), by_partition("w", "kpi.x", domain="mart")])
+    reads = {"kpi": ("kpi.x", "sales.a"), "mart": ("mart.w", "kpi.x")}
+    jobs = {job: ([node], UpstreamCondition(any_of(up))) for job, (node, up) in reads.items()}
+    it: World = world(watching(jobs, kind), source, translator=Weeks())
+    for _ in range(2):
+        it.made("sales.a", partition="2024-01-08")
+        assert [it.daemon(), it.daemon(), it.daemon()] == [[{"kpi/x"}], [{"mart/w"}], []]
+    it.made("sales.a", partition="2024-01-10")
+    it.quiet()
+    assert [request.partition_key for _, request in it.asked][-2:] == ["2024-01-10", "2024-01-08"]
+
+
+@pytest.mark.dagster_feature("Failed steps and tasks that Dagster skips")
+def test_a_week_that_was_not_begun_is_run_once_all_days_that_failed_are_materialized(world, kind):
+    """A run by hand of a week and three of its days fails; `mart.w` watches `sales.b` only, and reads `kpi.x` too."""
+    tables = [make_table("a"), make_table("b")]
+    source = make_source(tables, [by_partition("x", "sales.a"), by_partition("w", "kpi.x", "sales.b", domain="mart")])
+    watch = UpstreamCondition(any_of("sales.b"), all_history=True)
+    it: World = world(watching({"mart": (["mart.w"], watch)}, kind), source, translator=Weeks())
+    it.made("sales.b", partition="2024-01-09")
+    run = it.in_progress("kpi.x", "mart.w", partition="2024-01-08")
+    for day in (9, 10):
+        it.plans(run, "kpi.x", f"2024-01-{day:02}")
+    it.ends(run, "PIPELINE_FAILURE")
+    for day in (8, 9, 10):
+        assert it.quiet() == 0, "a day that failed is missing"
+        it.made("kpi.x", partition=f"2024-01-{day:02}")
+    it.quiet()
+    assert [request.partition_key for _, request in it.asked] == ["2024-01-08"]
+    assert it.count("mart.w") == 1
 
 
 def test_an_upstream_without_partitions_moves_the_newest_one(world, kind, two):
