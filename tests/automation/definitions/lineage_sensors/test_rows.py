@@ -41,21 +41,36 @@ READS = {
     "mart.w": ("kpi.y", "kpi.z", "sales.a"),
     "kpi.q": ("sales.p",),
     "mart.r": ("kpi.q", "kpi.x"),
+    "mart.t": ("kpi.q", "sales.p"),
     "mart.h": ("sales.d",),
 }
 WATCHES = {
     **{task: any_of(*ups) for task, ups in READS.items()},
     "mart.w": AllOf((any_of("kpi.y", "kpi.z"), any_of("kpi.z", "sales.a"))),
 }
-PARTITIONED = ("sales.p", "kpi.q")
+PARTITIONED = ("sales.p", "kpi.q", "mart.t")
+SPANS = {"mart.t": {"2024-01-01": DAYS[:2], "2024-01-03": DAYS[2:]}}
+"""Days of each partition of the tasks whose partitions have several; the keys are those of their first day."""
 APPENDED = "mart.h"
 TABLES = ("sales.a", "sales.b")
 HOMES = (
-    {"kpi": ("kpi.x", "kpi.z"), "kpi2": ("kpi.y",), "mart": ("mart.w", "mart.r"), "q": ("kpi.q",), "h": ("mart.h",)},
-    {"all": ("kpi.x", "kpi.y", "kpi.z", "mart.w"), "daily": ("kpi.q",), "rest": ("mart.r", "mart.h")},
+    {
+        "kpi": ("kpi.x", "kpi.z"),
+        "kpi2": ("kpi.y",),
+        "mart": ("mart.w", "mart.r"),
+        "q": ("kpi.q",),
+        "h": ("mart.h",),
+        "t": ("mart.t",),
+    },
+    {"all": ("kpi.x", "kpi.y", "kpi.z", "mart.w"), "daily": ("kpi.q", "mart.t"), "rest": ("mart.r", "mart.h")},
 )
 """Jobs before and after a restart."""
-CONDITIONS = {"lineage": (), "condition": tuple(READS), "both": ("kpi.y", "mart.w", "kpi.q")}
+CONDITIONS = {
+    "lineage": (),
+    "condition": tuple(READS),
+    "both": ("kpi.y", "mart.w", "kpi.q"),
+    "others": ("mart.t", "kpi.x", "mart.h"),
+}
 _HAS_READ = re.compile(r"(\S+) was last materialized at [^;]*?, which (\S+?)(?: \[(\S+)\])? has read")
 _NEVER = re.compile(r"(\S+) was never materialized[;.]")
 _IN_PROGRESS = re.compile(r"run (\S+) \(\w+ since [^)]*\)")
@@ -65,7 +80,9 @@ INTERVAL = "select * from sales.d where day >= '{{ sl_start_date }}' and day < '
 
 def _task(name: str) -> Any:
     domain, _, stem = name.partition(".")
-    strategy = {APPENDED: "APPEND", "kpi.q": "OVERWRITE_BY_PARTITION"}.get(name, "OVERWRITE")
+    strategy = {APPENDED: "APPEND", "kpi.q": "OVERWRITE_BY_PARTITION", "mart.t": "OVERWRITE_BY_PARTITION"}.get(
+        name, "OVERWRITE"
+    )
     more = {"sql": INTERVAL} if name == APPENDED else {}
     return make_task(stem, READS[name], domain, write_strategy=WriteStrategy(type=strategy), **more)
 
@@ -73,10 +90,18 @@ def _task(name: str) -> Any:
 SOURCE = make_source([make_table(name) for name in "abdp"], [_task(name) for name in READS])
 
 
+def _days(task: str, partition: str) -> tuple[str, ...]:
+    """The days of a partition."""
+    return SPANS.get(task, {}).get(partition, (partition,))
+
+
 class Daily(StarlakeTranslator):
-    """Two nodes with partitions."""
+    """Two nodes with partitions of a day, one with partitions of two days."""
 
     def get_partitions_def(self, node):
+        if node.id in SPANS:
+            every = "0 0 1-31/2 * *"
+            return dg.TimeWindowPartitionsDefinition(DAYS[0], "%Y-%m-%d", end="2024-01-05", cron_schedule=every)
         is_daily = node.id in PARTITIONED
         return dg.DailyPartitionsDefinition(DAYS[0], end_date="2024-01-05") if is_daily else None
 
@@ -134,7 +159,8 @@ class Warehouse:
         first, last = (options.get(f"sl_{end}_date", "")[:10] for end in ("start", "end"))
         is_range = task in PARTITIONED and not partition and first
         before, is_idle = len(self.rows(task)), not self.by_hand
-        for part in [day for day in DAYS if first <= day < last] if is_range else [partition]:
+        keys = list(SPANS.get(task, DAYS))
+        for part in [key for key in keys if first <= key < last] if is_range else [partition]:
             read = {one: version for one, version in self.versions.items() if self._is_read(task, part, one)}
             is_idle &= read == self.read.get((task, part))
             self.read[task, part] = read
@@ -146,7 +172,8 @@ class Warehouse:
             is_idle = len(self.rows(task)) == before
         else:
             ups = " union ".join(f"select id, day from {up}" for up in READS[task])
-            where = f"where day = '{partition}'" if partition else ""
+            days = ", ".join(f"'{day}'" for day in _days(task, partition))
+            where = f"where day in ({days})" if partition else ""
             self.database.execute(f"delete from {task} {where}")
             self.database.execute(f"insert into {task} select * from ({ups}) {where}")
         if is_idle:
@@ -154,7 +181,7 @@ class Warehouse:
 
     @staticmethod
     def _is_read(task: str, partition: str, one: tuple[str, str]) -> bool:
-        return one[0] in READS[task] and (not partition or one[1] == partition)
+        return one[0] in READS[task] and (not partition or one[1] in _days(task, partition))
 
     def _load(self, table: str) -> Iterable[str]:
         name = f"sales.{table}"
@@ -176,8 +203,9 @@ class Lineage(RuleBasedStateMachine):
 
     kind = "lineage"
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(split=st.sampled_from(("project", "group")))
+    def start(self, split: Any = "project") -> None:
+        self.split = split
         self.instance = dg.DagsterInstance.ephemeral()
         self.warehouse = Warehouse()
         self.delivered, self.days, self.restarts = 0, list(range(1, 28)), 0
@@ -198,7 +226,9 @@ class Lineage(RuleBasedStateMachine):
             status="RUNNING",
         )
         runner = FakeRunner(self.warehouse.script)
-        self.world = World(self.instance, SOURCE, triggers, runner=runner, translator=Daily(), heard=self._heard)
+        self.world = World(
+            self.instance, SOURCE, triggers, runner=runner, translator=Daily(), heard=self._heard, split=self.split
+        )
 
     def teardown(self) -> None:
         if hasattr(self, "instance"):
@@ -266,6 +296,10 @@ class Lineage(RuleBasedStateMachine):
     @rule(day=st.sampled_from(DAYS))
     def a_person_backfills(self, day: str) -> None:
         self._by_hand("kpi.q", partition=day)
+
+    @rule(days=st.sampled_from(sorted(SPANS["mart.t"])))
+    def a_person_backfills_two_days(self, days: str) -> None:
+        self._by_hand("mart.t", partition=days)
 
     @rule(pick=PICK)
     def a_person_appends_a_day(self, pick: int = 0) -> None:
@@ -372,7 +406,7 @@ class Lineage(RuleBasedStateMachine):
         for up, target, partition in _HAS_READ.findall(reason):
             read = self.warehouse.read.get((target, partition), {})
             for one, number in self.warehouse.versions.items():
-                if one[0] == up and (not partition or one[1] == partition):
+                if one[0] == up and (not partition or one[1] in _days(target, partition)):
                     assert read.get(one) == number, reason
         for node in _NEVER.findall(reason):
             assert not any(one[0] == node for one in self.warehouse.versions), reason
