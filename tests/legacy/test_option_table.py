@@ -89,7 +89,7 @@ def cycles() -> bool:
         of("kpi.x", optional_dataset_enabled=text, data_cycle="hourly").upstream_condition.slower
         for text in ("true", "false")
     ]
-    return (watch.data_cycle, watch.beyond, off.data_cycle, bool(slower[0]), bool(slower[1])) == (
+    return (watch.data_cycle, watch.beyond_data_cycle, off.data_cycle, bool(slower[0]), bool(slower[1])) == (
         "0 0 * * *", False, None, True, False,
     )  # fmt: skip
 

@@ -176,7 +176,7 @@ class _Planner:
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
-            {node: condition.present for node, condition in self._conditions.items()},
+            {node: condition.must_exist for node, condition in self._conditions.items()},
             model.application if request.audit(environment) is not None else None,
             not get_environment(environment).operator_renderer().local_files,
             self._arguments,

@@ -85,14 +85,14 @@ class _Tick:
             assert clock is not None
             return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is in the future.")
         for window in windows:
-            verdict = self._verdict(window)
-            if not isinstance(verdict, NoRunDue):
-                return self._requested(verdict, window)
-            if window is windows[-1] or not verdict.is_empty:
-                self.reasons.append(verdict.reason)
+            result = self._evaluate_window(window)
+            if not isinstance(result, NoRunDue):
+                return self._requested(result, window)
+            if window is windows[-1] or not result.is_empty:
+                self.reasons.append(result.reason)
         return self._skipped(scan)
 
-    def _verdict(self, window: Window | None) -> Arrival | WindowClosed | NoRunDue:
+    def _evaluate_window(self, window: Window | None) -> Arrival | WindowClosed | NoRunDue:
         sensor, group, runs = self.sensor, self.sensor.group, self._sensor_runs
         scan = self._scan(window)
         if scan.acks:
@@ -119,10 +119,10 @@ class _Tick:
                 by_condition=sensor.by_condition,
             )
 
-        verdict = decide()
-        verdict = decide(all_runs=True) if isinstance(verdict, Arrival) else verdict
-        self._observe(scan, mine, verdict.nodes if isinstance(verdict, Arrival) else ())
-        return verdict
+        result = decide()
+        result = decide(all_runs=True) if isinstance(result, Arrival) else result
+        self._observe(scan, mine, result.nodes if isinstance(result, Arrival) else ())
+        return result
 
     def _loaded_for(self, window: Window | None) -> dict[str, str]:
         """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
@@ -160,25 +160,25 @@ class _Tick:
             if node in requested or not is_observed(self.context.instance, key, files):
                 self.observations.append(observation(key, files, scan.directory))
 
-    def _requested(self, verdict: Arrival | WindowClosed, window: Window | None) -> dg.SensorResult:
+    def _requested(self, result: Arrival | WindowClosed, window: Window | None) -> dg.SensorResult:
         sensor, partition = self.sensor, None
         if isinstance(sensor.partitions, dg.TimeWindowPartitionsDefinition):
             at = datetime.fromtimestamp(self.now, sensor.zone) if window is None else window.interval[1]
             covered = window_before(sensor.partitions, at)
             if covered is None:
-                self.reasons.append(f"{verdict.reason} There is no partition yet that they could belong to.")
+                self.reasons.append(f"{result.reason} There is no partition yet that they could belong to.")
                 return self._skipped(self.state.scan)
             (partition,) = sensor.partitions.get_partition_keys_in_time_window(dg.TimeWindow(*covered))
         tags = dict(sensor.tags)
         if window is not None:
             tags |= interval_tags(window.interval)
-        if isinstance(verdict, WindowClosed):
-            tags[NO_FILES] = verdict.reason
+        if isinstance(result, WindowClosed):
+            tags[NO_FILES] = result.reason
         else:
             names = FILES if window is None else FILES_OF_WINDOW
-            tags |= {SETS: sets_text(verdict.sets), names: listed(verdict.files)[:_TAG_LENGTH]}
-        keys = [sensor.keys[node] for node in (verdict.nodes if isinstance(verdict, Arrival) else sensor.group.tables)]
-        request = dg.RunRequest(run_key=verdict.key, tags=tags, partition_key=partition, asset_selection=keys)
+            tags |= {SETS: sets_text(result.sets), names: listed(result.files)[:_TAG_LENGTH]}
+        keys = [sensor.keys[node] for node in (result.nodes if isinstance(result, Arrival) else sensor.group.tables)]
+        request = dg.RunRequest(run_key=result.key, tags=tags, partition_key=partition, asset_selection=keys)
         cursor = replace(self.state, unstable=self.unstable).dump()
         return self._result(run_requests=[request], cursor=cursor)
 

@@ -21,8 +21,8 @@ from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.definitions.run_queue_tags import job_tags
 from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, condition_nodes
-from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.model import AnyOf, Trigger, Triggers, Upstream, UpstreamCondition
+from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 
@@ -253,7 +253,7 @@ def with_bound_conditions(
     triggered = triggers.triggers.keys()
     watches = {
         ids[key]: UpstreamCondition(
-            AnyOf(tuple(Upstream(ids[up]) for up in ups)), present=frozenset(ids[up] for up in ups) & triggered
+            AnyOf(tuple(Upstream(ids[up]) for up in ups)), must_exist=frozenset(ids[up] for up in ups) & triggered
         )
         for key, ups in reads.items()
     }

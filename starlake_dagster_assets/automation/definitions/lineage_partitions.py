@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.facts import UpstreamUpdate
+from starlake_dagster_assets.automation.policies.upstream_updates import UpstreamUpdate
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts

@@ -8,9 +8,9 @@ from typing import Any
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_partitions import adjacent
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
-from starlake_dagster_assets.automation.policies.facts import LineageTarget
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
+from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget
 from starlake_dagster_assets.dagster_assets.runs import UPSTREAMS
 
 __all__ = ["JobPlan", "PlannedRun"]
@@ -122,16 +122,16 @@ class JobPlan:
         joined = [LineageTarget(node, one.partition) for one in together if one.node in ups]
         found: list[RunNeeded] = []
         for target in dict.fromkeys([*targets, *joined]):
-            verdict = self.evaluator.evaluate(target, together)
-            if not isinstance(verdict, RunNeeded):
-                self._add_reason(target, verdict.reason)
-            elif self._has_options_of_joined(verdict):
-                found.append(verdict)
+            result = self.evaluator.evaluate(target, together)
+            if not isinstance(result, RunNeeded):
+                self._add_reason(target, result.reason)
+            elif self._has_options_of_joined(result):
+                found.append(result)
         if grid is not None:
             found = self._first_only(node, found)
             self._add_partition_reason(node, bool(targets or joined))
-        self._due.update({verdict.target: verdict for verdict in found})
-        return [verdict.target for verdict in found]
+        self._due.update({result.target: result for result in found})
+        return [result.target for result in found]
 
     def _add_reason(self, target: LineageTarget, reason: str) -> None:
         alone = len(self.nodes) == 1 and target.partition is None
@@ -165,20 +165,20 @@ class JobPlan:
 
     # --------------------------------------------------------------------------------------------------------- options
 
-    def _has_options_of_joined(self, verdict: RunNeeded) -> bool:
+    def _has_options_of_joined(self, result: RunNeeded) -> bool:
         """Whether a target gets the options of the upstreams that its run materializes as well, and no others."""
-        target = verdict.target
-        tags = self.facts.tags(update.run for update in verdict.updates.values())
+        target = result.target
+        tags = self.facts.tags(update.run for update in result.updates.values())
         of_joined = {
             f"this run, {up}": self._options[LineageTarget(up, target.partition)]
-            for up in sorted(verdict.joined)
+            for up in sorted(result.joined)
             if LineageTarget(up, target.partition) in self._options
         }
         options, conflict = merged_options({**tags, **of_joined})
         self._options[target] = {CONFLICT: conflict} if conflict else tag_of(options)
         if all(one == self._options[target] for one in of_joined.values()):
             return True
-        self._add_reason(target, f"waits for {listed(sorted(verdict.joined))}, whose run has other options.")
+        self._add_reason(target, f"waits for {listed(sorted(result.joined))}, whose run has other options.")
         return False
 
     def _by_options(self, targets: Iterable[LineageTarget]) -> list[list[LineageTarget]]:

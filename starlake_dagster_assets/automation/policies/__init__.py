@@ -8,7 +8,7 @@
 - `jobs`: which nodes share a job
 - `upstream_conditions`: the upstreams that each task watches
 - `expression`: `a & (b | c)` as a condition
-- `facts`: the facts that an evaluation reads
+- `upstream_updates`: the facts of the event log that an evaluation reads
 - `evaluate`: whether a node needs a run
 - `intervals`, `append_interval_checks`: the data interval of a run, and warnings about it
 - `partitions`: whether a node can be partitioned

@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.facts import LineageFacts, LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import AllOf, Condition, Trigger, Upstream, UpstreamCondition
 from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed
+from starlake_dagster_assets.automation.policies.upstream_updates import (
+    LineageFacts,
+    LineageTarget,
+    RunAttempt,
+    UpstreamUpdate,
+)
 
 __all__ = [
     "Evaluator",
@@ -49,11 +54,11 @@ class Skip:
 
     Attributes:
         reason: What was seen and what is awaited.
-        due: Whether the upstreams have moved, and only an upstream, a run or an interval is waited for.
+        has_updates: Whether the upstreams have updates, and only an upstream, a run or an interval is waited for.
     """
 
     reason: str
-    due: bool = False
+    has_updates: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,9 @@ class Evaluator:
                 f"{'it' if len(missing) == 1 else 'them'} once."
             )
         if not joined and (answer := self._answer(state)) is not None:
-            return Skip(_answered(state, answer), due=answer.state == "in progress")
+            return Skip(_answered(state, answer), has_updates=answer.state == "in progress")
         if reason := self._reason_to_wait(state, {up: why for up, why in pending.items() if up not in joined}):
-            return Skip(f"{seen}; {reason}.", due=True)
+            return Skip(f"{seen}; {reason}.", has_updates=True)
         updates = {up: one for up, one in state.updates.items() if up in state.fresh}
         late = [up for up in updates if up not in state.counted and state.cycle and not updates[up].indirect]
         text = f" (and {_describe_updates(state, late)}, of another cycle, not read before)" if late else ""
@@ -159,7 +164,7 @@ class Evaluator:
         return bool(pending or self._answer(state) is None) and self._rest(state) <= 0
 
     def _missing(self, state: _State, coming: Collection[str]) -> list[str]:
-        return sorted(node for node in state.condition.present if node not in coming and not self.facts.exists(node))
+        return sorted(node for node in state.condition.must_exist if node not in coming and not self.facts.exists(node))
 
     def _pending_upstreams(self, state: _State, together: Collection[LineageTarget] = ()) -> dict[str, str]:
         """Returns the watched nodes that are about to be materialized, each with the reason."""
@@ -234,7 +239,11 @@ class Evaluator:
         nodes = condition_nodes(watch.condition)
         updates = {node: one for node, one in self.facts.updates(target).items() if node in nodes}
         fresh = [node for node, one in updates.items() if not self.facts.is_consumed(target, node, one)]
-        moved = [node for node in fresh if not (watch.gate and _expired(watch, node, updates[node], self.facts.now))]
+        moved = [
+            node
+            for node in fresh
+            if not (watch.require_fresh_upstreams and _expired(watch, node, updates[node], self.facts.now))
+        ]
         if all(updates[node].indirect for node in moved):
             moved = []
         cycle = _cycle(watch, [updates[node] for node in moved], self.timezone)
@@ -266,7 +275,7 @@ class Evaluator:
         when = f"{node} was last materialized at {instant(update.time)}"
         if node not in state.fresh:
             return f"{when}, which {state.target} has read"
-        if state.condition.gate and _expired(state.condition, node, update, self.facts.now):
+        if state.condition.require_fresh_upstreams and _expired(state.condition, node, update, self.facts.now):
             return f"{when}, which counts for {duration_text(state.condition.freshness[node])} only"
         if update.indirect:
             return f"{when}, for another partition"
@@ -324,7 +333,7 @@ def _cycle(
 
 
 def _within(watch: UpstreamCondition, node: str, update: UpstreamUpdate, cycle: tuple[datetime, datetime]) -> bool:
-    more = watch.freshness.get(node, 0) if watch.beyond else 0
+    more = watch.freshness.get(node, 0) if watch.beyond_data_cycle else 0
     return cycle[0].timestamp() - more <= _moment(update) < cycle[1].timestamp() + more
 
 

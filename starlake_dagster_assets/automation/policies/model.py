@@ -121,11 +121,11 @@ class UpstreamCondition:
         condition: Over the nodes that are watched.
         optional: `optional_dataset_enabled` and tags: watched, but never waited for.
         slower: Upstreams updated less often than the node: their last state counts, they are not waited for.
-        freshness: `freshness` of upstreams in seconds, by node id; it widens the data cycle (`beyond`).
-        gate: `require_fresh_upstreams`: an update that is older than the freshness of its upstream does not count.
-        present: Watched nodes that must have been materialized at least once: what reads them would fail without.
+        freshness: `freshness` of upstreams in seconds, by node id; it widens the data cycle (`beyond_data_cycle`).
+        require_fresh_upstreams: An update that is older than the freshness of its upstream does not count.
+        must_exist: Watched nodes that must have been materialized at least once: what reads them would fail without.
         data_cycle: `data_cycle`: cron of the cycle in which all upstreams must be materialized; None = no cycle.
-        beyond: `beyond_data_cycle_enabled`: a cycle is wider by the `freshness` of an upstream, on both sides.
+        beyond_data_cycle: `beyond_data_cycle_enabled`: the `freshness` of an upstream widens its cycle on both sides.
         min_interval: `min_timedelta_between_runs`: seconds between two runs.
         all_history: `history=all`: partitions are due for updates from before the first run, too.
     """
@@ -134,11 +134,11 @@ class UpstreamCondition:
     optional: frozenset[str] = frozenset()
     slower: frozenset[str] = frozenset()
     freshness: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    present: frozenset[str] = frozenset()
+    must_exist: frozenset[str] = frozenset()
     data_cycle: str | None = None
-    beyond: bool = False
+    beyond_data_cycle: bool = False
     min_interval: float = 0
-    gate: bool = False
+    require_fresh_upstreams: bool = False
     all_history: bool = False
 
 

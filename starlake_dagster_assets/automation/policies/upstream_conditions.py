@@ -90,11 +90,11 @@ class UpstreamConditionBuilder:
             optional=optional,
             slower=slower,
             freshness=MappingProxyType(freshness),
-            present=frozenset(seen) - optional - slower if word in _WORDS else frozenset(),
+            must_exist=frozenset(seen) - optional - slower if word in _WORDS else frozenset(),
             data_cycle=self._cycle(node, [self.frequencies[up] for up in seen if up in self.frequencies]),
-            beyond=settings.beyond_data_cycle_enabled is not False,
+            beyond_data_cycle=settings.beyond_data_cycle_enabled is not False,
             min_interval=settings.min_timedelta_between_runs or 0,
-            gate=bool(settings.require_fresh_upstreams),
+            require_fresh_upstreams=bool(settings.require_fresh_upstreams),
             all_history=settings.history == "all",
         )
 

@@ -72,7 +72,7 @@ A, B, C = Upstream("sales.a"), Upstream("sales.b"), Upstream("sales.c")
 )
 def test_strategies(strategy, condition, present):
     watch = trigger(two(strategy), "kpi.x").upstream_condition
-    assert (watch.condition, watch.present) == (condition, present)
+    assert (watch.condition, watch.must_exist) == (condition, present)
 
 
 @pytest.mark.parametrize("reads", [(), ("elsewhere.a",)])
@@ -101,7 +101,7 @@ def test_a_monthly_table_does_not_hold_a_daily_task_unless_told_to():
 
 def test_optional_upstreams_are_watched_and_not_waited_for():
     watch = trigger(two("all", tags=("optional_datasets=b",)), "kpi.x").upstream_condition
-    assert (watch.optional, watch.present) == ({"sales.b"}, {"sales.a"})
+    assert (watch.optional, watch.must_exist) == ({"sales.b"}, {"sales.a"})
 
 
 @pytest.mark.parametrize(

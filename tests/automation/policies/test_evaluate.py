@@ -10,7 +10,6 @@ import pytest
 
 from starlake_dagster_assets.automation.policies.crons import cycle_of
 from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded, Skip
-from starlake_dagster_assets.automation.policies.facts import LineageTarget, RunAttempt, UpstreamUpdate
 from starlake_dagster_assets.automation.policies.model import (
     AllOf,
     AnyOf,
@@ -19,6 +18,7 @@ from starlake_dagster_assets.automation.policies.model import (
     Upstream,
     UpstreamCondition,
 )
+from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget, RunAttempt, UpstreamUpdate
 
 
 def all_of(*names: str) -> Condition:
@@ -104,8 +104,8 @@ PATIENT = UpstreamCondition(all_of("daily", "monthly"), slower=frozenset({"month
         (ABC, {"a": 2, "b": 1, "x": 3}, 1, None),  # `a` came while the run of `x` was at work
         (ANY, {"a": 2, "b": 1, "x": 3}, 1, {"a"}),
         (ANY, {"a": 1}, 0, {"a"}),
-        (UpstreamCondition(any_of("a", "b"), present=frozenset("ab")), {"a": 1}, 0, None),
-        (UpstreamCondition(any_of("a", "b"), present=frozenset("a")), {"a": 1}, 0, {"a"}),
+        (UpstreamCondition(any_of("a", "b"), must_exist=frozenset("ab")), {"a": 1}, 0, None),
+        (UpstreamCondition(any_of("a", "b"), must_exist=frozenset("a")), {"a": 1}, 0, {"a"}),
         (PATIENT, {"daily": 5}, 0, {"daily"}),
         (PATIENT, {"daily": 5, "monthly": 7, "x": 6}, 5, None),
         (PATIENT, {"daily": 8, "monthly": 7, "x": 6}, 5, {"daily", "monthly"}),
@@ -177,7 +177,7 @@ def test_what_is_about_to_be_materialized_is_waited_for(change, says):
     if says is None:
         assert isinstance(found, RunNeeded), found.reason
     else:
-        assert isinstance(found, Skip) and found.due and says in found.reason, found.reason
+        assert isinstance(found, Skip) and found.has_updates and says in found.reason, found.reason
 
 
 def test_a_stopped_sensor_is_named_in_the_reason():
@@ -228,14 +228,20 @@ def test_upstreams_of_a_data_cycle_are_made_in_one_cycle(hour_of_b, due):
 
 @pytest.mark.parametrize(("beyond", "due"), [(True, True), (False, False)])
 def test_freshness_widens_a_cycle(beyond, due):
-    watch = UpstreamCondition(all_of("a", "b"), data_cycle="0 0 * * *", freshness={"b": 7_200}, beyond=beyond)
+    watch = UpstreamCondition(
+        all_of("a", "b"), data_cycle="0 0 * * *", freshness={"b": 7_200}, beyond_data_cycle=beyond
+    )
     world = World({"x": watch}, {"a": UpstreamUpdate(1, DAY + 3_600), "b": UpstreamUpdate(2, DAY - 3_600)})
     assert isinstance(world.look(), RunNeeded) is due
 
 
 @pytest.mark.parametrize(("gate", "due"), [(False, True), (True, False)])
 def test_freshness_is_a_gate_by_option_only(gate, due):
-    world = World({"x": UpstreamCondition(any_of("a"), freshness={"a": 60}, gate=gate)}, updates(a=1), now=1_000)
+    world = World(
+        {"x": UpstreamCondition(any_of("a"), freshness={"a": 60}, require_fresh_upstreams=gate)},
+        updates(a=1),
+        now=1_000,
+    )
     found = world.look()
     assert isinstance(found, RunNeeded) is due
     assert due or "which counts for 1 min only" in found.reason

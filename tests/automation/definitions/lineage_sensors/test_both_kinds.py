@@ -46,10 +46,10 @@ CHAIN = {
             ["b", "a", "c", "a"],
             "0101",
         ),
-        (UpstreamCondition(any_of(*ABC), present=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
+        (UpstreamCondition(any_of(*ABC), must_exist=frozenset({"sales.a", "sales.b"})), ["a", "c", "b", "c"], "0011"),
         (UpstreamCondition(all_of("sales.a", "sales.b"), data_cycle="0 0 * * *"), ["a", "b", "b", "a"], "0101"),
         (UpstreamCondition(any_of("sales.a"), min_interval=3600), ["a", "a", "a"], "100"),
-        (UpstreamCondition(any_of("sales.a"), freshness={"sales.a": 0.0}, gate=True), ["a"], "0"),
+        (UpstreamCondition(any_of("sales.a"), freshness={"sales.a": 0.0}, require_fresh_upstreams=True), ["a"], "0"),
     ],
     ids=["all", "and-or", "or-and", "patient", "present", "cycle", "interval", "gate"],
 )
