@@ -3,9 +3,9 @@
 - `starlake_project`: `StarlakeProject`, the object that users create
 - `definitions`: `build_definitions`, a whole project in one call
 - `environments`: the registry of execution environments, and the protocol of your own
-- `_environment_registration`: rules for the fields of a registered environment
+- `_environment_validation`: rules for the fields of a registered environment
 - `errors`: the errors that a user can meet
-- `exported_definitions`: the asset graph of Dagster definitions, for the Airflow export
+- `definitions_asset_graph`: the asset graph of Dagster definitions, for the Airflow export
 - `airlift`: runs of exported Airflow DAGs as materializations
 - `conformance`: tests that an execution environment must pass
 - `testing`, `pytest_plugin`: a scripted runner and fixtures for tests of users

@@ -13,12 +13,12 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
-from starlake_dagster_assets.automation.policies.intervals import Interval, interval_text
+from starlake_dagster_assets.automation.policies.data_intervals import Interval, interval_text
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
-from starlake_dagster_assets.dagster_assets.binding import Binding, binding_of
-from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
+from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, windows_between
+from starlake_dagster_assets.dagster_assets.step_binding import Binding, binding_of
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.plural import first_of
 

@@ -24,8 +24,8 @@ from starlake_dagster_assets.dagster_assets.specs.translator import External, St
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.resources.resource_calls import call_resource
-from starlake_dagster_assets.resources.variables import at_definition, is_complete
+from starlake_dagster_assets.resources.env_vars import at_definition, is_complete
+from starlake_dagster_assets.resources.guarded_calls import call_resource
 
 __all__ = ["build_definitions"]
 

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from starlake_dagster_assets._environment_registration import invalid_field
+from starlake_dagster_assets._environment_validation import invalid_field
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.errors import PLUGIN_ADVICE, PluginError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.remote.protocol import (

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 EXPERIMENTAL = "automation"
 """Directory whose tests use what Dagster 1.9 called experimental: events from outside, contexts of sensors."""
 WITHOUT_DAGSTER = (
-    "checking/test_problems.py",
+    "checking/test_project_check.py",
     "commands",
     "engine",
     "execution",

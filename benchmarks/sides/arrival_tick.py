@@ -21,9 +21,9 @@ import dagster as dg
 from benchmarks.measure import Meter
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.automation import build_arrival_sensors
-from starlake_dagster_assets.automation.policies.intervals import interval_text
+from starlake_dagster_assets.automation.policies.data_intervals import interval_text
 from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
-from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
+from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL
 
 ROUNDS = 6
 KINDS = {"new": (3600.0, "csv"), "asked": (0.0, "csv"), "request": (0.0, "csv"), "unmatched": (3600.0, "txt")}

@@ -10,7 +10,7 @@ import dagster as dg
 from benchmarks.generator import Shape, write_project
 from benchmarks.measure import Meter
 from starlake_dagster_assets import StarlakeProject, build_definitions
-from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, UpstreamCondition
 
 ROUNDS = 8

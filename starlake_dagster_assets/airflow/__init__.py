@@ -9,7 +9,7 @@
 - `shared_module`: the source of the module next to the DAG files
 - `proxied_state`: switches of the tasks that can be moved to Dagster
 - `notes`: settings that exported files cannot express
-- `secrets`: the check that no file contains a secret
+- `secret_validation`: the check that no file contains a secret
 - `worker`: the program that runs a Starlake command for an Airflow task
 """
 
@@ -19,11 +19,11 @@ from starlake_dagster_assets._lazy import lazy
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.plan.model import AirflowOptions
-    from starlake_dagster_assets.exported_definitions import definitions_graph
+    from starlake_dagster_assets.definitions_asset_graph import definitions_graph
 
 __all__ = ["AirflowOptions", "definitions_graph"]
 
-_HOMES = {"AirflowOptions": "plan.model", "definitions_graph": ".exported_definitions"}
+_HOMES = {"AirflowOptions": "plan.model", "definitions_graph": ".definitions_asset_graph"}
 
 
 def __getattr__(name: str) -> Any:

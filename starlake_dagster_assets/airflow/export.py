@@ -20,7 +20,7 @@ from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Environme
 from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import former_ids
 from starlake_dagster_assets.airflow.proxied_state import proxied_states, removed_switches
 from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
-from starlake_dagster_assets.airflow.secrets import validate_no_secrets
+from starlake_dagster_assets.airflow.secret_validation import validate_no_secrets
 from starlake_dagster_assets.airflow.shared_module import helper
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.airflow.dag_options import configured_pool
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
+from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileGrouping
 from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
-from starlake_dagster_assets.airflow.plan.translated_edges import ExportLineage, Key
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, UpstreamCondition

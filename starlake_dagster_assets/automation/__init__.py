@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets._lazy import lazy
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+    from starlake_dagster_assets.automation.definitions.arrival_sensors import build_arrival_sensors
     from starlake_dagster_assets.automation.definitions.build import build_automation
     from starlake_dagster_assets.automation.definitions.conditions import (
         automation_conditions,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         upstreams_updated,
     )
     from starlake_dagster_assets.automation.definitions.jobs import build_jobs
-    from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+    from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
     from starlake_dagster_assets.automation.definitions.schedules import build_schedules
     from starlake_dagster_assets.automation.policies.build import build_triggers
 

@@ -1,6 +1,6 @@
 """Checks of a project that take too long for each load of a code location: `starlake-dagster check` runs them.
 
-- `problems`: runs all checks on one project
+- `project_check`: runs all checks on one project
 - `tables`: names of tables that nothing in the project produces
 - `syntax`: SQL that does not parse
 - `variables`: variables in SQL that nothing sets
@@ -8,6 +8,6 @@
 - `expectations`: expectations that cannot be rendered or parsed
 - `patterns`: file patterns of one domain that match the same files
 - `embedded`: tables and tasks that the embedded engine refuses
-- `portability`: what the embedded engine and the starlake program do differently
+- `engine_differences`: what the embedded engine and the starlake program do differently
 - `positions`: lines and columns in the files of a project
 """

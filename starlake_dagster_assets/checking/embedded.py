@@ -67,7 +67,7 @@ class _Checks:
         from starlake_dagster_assets.engine.open_databases import Lease
         from starlake_dagster_assets.engine.session import Session, database_path
         from starlake_dagster_assets.engine.writing.adaptive import check_adaptive
-        from starlake_dagster_assets.engine.writing.load_job import check_load
+        from starlake_dagster_assets.engine.writing.load_settings import check_load
 
         database_path(self._project, table.connection, self._options)
         connection = self._project.connection(table.connection) or Connection(name=table.connection, type="")

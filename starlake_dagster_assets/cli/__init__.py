@@ -2,7 +2,7 @@
 
 - `check`, `doctor`, `embedded`, `graph`, `init`, `prepare`, `run`, `unit_tests`, `airflow`: one module per command
 - `options`: options that commands share
-- `report`: the output of `run`
+- `run_report`: the output of `run`
 
 Exit codes: 0 success; 1 problems of the project, or failures of a run; 2 invalid arguments; 3 internal error;
 130 interrupted.

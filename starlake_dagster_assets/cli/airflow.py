@@ -188,7 +188,7 @@ def _source(project: Path | None, env: str | None, definitions: str | None) -> A
     if definitions is None:
         return open_project(project or Path(), env=env)
     given = open_project(project, env=env) if project else None
-    from starlake_dagster_assets.exported_definitions import definitions_graph
+    from starlake_dagster_assets.definitions_asset_graph import definitions_graph
 
     return definitions_graph(_loaded(definitions, "--definitions"), given)
 

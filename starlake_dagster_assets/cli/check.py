@@ -18,7 +18,7 @@ from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.problems import Problem
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.checking.problems import Engine, Findings
+    from starlake_dagster_assets.checking.project_check import Engine, Findings
 
 __all__ = ["register_check"]
 
@@ -74,7 +74,7 @@ def check(
 
 
 def _findings(project: Path, env: str | None, options: dict[str, str], engine: str, *, portable: bool) -> Findings:
-    from starlake_dagster_assets.checking.problems import Findings, check_project
+    from starlake_dagster_assets.checking.project_check import Findings, check_project
     from starlake_dagster_assets.errors import ProjectError
 
     try:

@@ -22,7 +22,7 @@ from starlake_dagster_assets.cli.options import (
     open_project,
     parse_variables,
 )
-from starlake_dagster_assets.cli.report import report_for
+from starlake_dagster_assets.cli.run_report import report_for
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.errors import PluginError, ProjectError, RunnerError, StarlakeError
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome
@@ -89,7 +89,7 @@ def run(
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.execution.run_selection import execute, ordered
     from starlake_dagster_assets.graph.select import select as select_nodes
-    from starlake_dagster_assets.resources.resource_calls import call_resource
+    from starlake_dagster_assets.resources.guarded_calls import call_resource
 
     given, chosen_fields = parse_variables(options), parse_variables(fields, "--set")
     source = open_project(project, env=env, options=given, on_error="skip")

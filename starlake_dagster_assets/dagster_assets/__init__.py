@@ -3,8 +3,8 @@
 - `decorator`: `@starlake_assets` and `build_starlake_assets`
 - `build_options`: `StarlakeMetadata` and `StarlakeSteps`
 - `selection`: asset selections by names of the project
-- `binding`: from a running step to its project
-- `direct`: calls of a step as a function
+- `step_binding`: from a running step to its project
+- `direct_invocation`: calls of a step as a function
 - `resource_assignment`: the resource of each node
-- `runs`: runs of a Dagster instance
+- `dagster_runs`: runs of a Dagster instance
 """

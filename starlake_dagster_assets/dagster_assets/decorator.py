@@ -9,12 +9,12 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.binding import Binding, bind
 from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, grouped
 from starlake_dagster_assets.dagster_assets.resource_assignment import resource_keys
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
+from starlake_dagster_assets.dagster_assets.step_binding import Binding, bind
 from starlake_dagster_assets.dagster_assets.steps.body import bound_body, events_of
 from starlake_dagster_assets.dagster_assets.steps.grouping import Split, steps_of
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import runs_one_partition, validate_partitions

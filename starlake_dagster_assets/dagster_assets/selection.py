@@ -8,9 +8,9 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.binding import Binding, binding_of
 from starlake_dagster_assets.dagster_assets.decorator import Selection, selected_nodes
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
+from starlake_dagster_assets.dagster_assets.step_binding import Binding, binding_of
 from starlake_dagster_assets.errors import SelectionError, StarlakeError
 from starlake_dagster_assets.graph.select import format_names, quoted
 

@@ -18,8 +18,8 @@ from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.commands.project_source import ProjectSource, redact, secrets_of
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError
+from starlake_dagster_assets.execution.backends.local.console_runner import has_console
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, find_program
-from starlake_dagster_assets.execution.backends.local.starlake_console import has_console
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.project import Project

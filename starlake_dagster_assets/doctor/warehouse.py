@@ -10,7 +10,7 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.project import Project
 from starlake_dagster_assets.resources.base import StarlakeResource
-from starlake_dagster_assets.resources.resource_calls import call_resource
+from starlake_dagster_assets.resources.guarded_calls import call_resource
 
 __all__ = ["examine_warehouse"]
 

@@ -8,13 +8,13 @@
 - `engine_events`: events of an engine in this process
 - `errors_in_log`: error lines of a command
 - `reconcile`: results of tables and tasks, from facts
-- `load_facts`, `evidence`, `audit_rows`, `load_files`: the facts of a load
-- `expected_load`, `row_loss`, `unapplied_settings`: properties of a table that decide about its load
-- `unfinished_loads`, `stage_failures`, `incoming_files`: tables without a new file
+- `load_facts`, `evidence`, `audit_row_matching`, `load_files`: the facts of a load
+- `expected_load`, `empty_loads`, `unapplied_settings`: properties of a table that decide about its load
+- `unfinished_loads`, `stage_failures`, `unstaged_files`: tables without a new file
 - `restaged_file_name`: names of files that return to `stage`
 - `expectation_checks`, `expectation_results`, `failing_row_queries`: expectations, their results, and the rows behind
   them
 - `outcome`: the result per table and task
 - `file_store`: files on disks and object stores
-- `read_budget`: the time that reading the audit may take
+- `audit_read_limit`: the time that reading the audit may take
 """

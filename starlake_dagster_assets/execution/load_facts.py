@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from starlake_dagster_assets.commands.model import AuditRow, TableFailed, TableLoaded, TableStarted
-from starlake_dagster_assets.execution.audit_rows import (
+from starlake_dagster_assets.execution.audit_row_matching import (
     file_names,
     files_of_row,
     is_load_of,

@@ -9,14 +9,13 @@ from dataclasses import replace
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.commands.model import AuditRow, Command, TableLoaded
 from starlake_dagster_assets.errors import CommandError
+from starlake_dagster_assets.execution.audit_read_limit import ReadBudget
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.evidence import Evidence, TableFiles, Verdict
 from starlake_dagster_assets.execution.expected_load import expected_of
-from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, NotReady, Outcome
-from starlake_dagster_assets.execution.read_budget import ReadBudget
 from starlake_dagster_assets.execution.reconcile import (
     all_loaded,
     early_verdict,
@@ -27,6 +26,7 @@ from starlake_dagster_assets.execution.reconcile import (
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.stage_failures import staging_failures
 from starlake_dagster_assets.execution.unfinished_loads import find_overwritten_files, resolve_nothing
+from starlake_dagster_assets.execution.unstaged_files import IncomingFiles
 from starlake_dagster_assets.graph.acyclic_groups import argv_chunks
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Table

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from starlake_dagster_assets.commands.model import AuditRow, TableFailed, TableLoaded
-from starlake_dagster_assets.execution.audit_rows import (
+from starlake_dagster_assets.execution.audit_row_matching import (
     file_names,
     files_of_row,
     is_load_of,
@@ -20,9 +20,9 @@ from starlake_dagster_assets.execution.audit_rows import (
     message_of,
     with_counts,
 )
+from starlake_dagster_assets.execution.empty_loads import checked_rows
 from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, Verdict
 from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, ItemsByTable, LoadFacts, TableEvent, TableFacts
-from starlake_dagster_assets.execution.row_loss import checked_rows
 from starlake_dagster_assets.plural import first_of
 
 __all__ = [

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from starlake_dagster_assets.commands.model import AuditRow
-from starlake_dagster_assets.execution.audit_rows import file_names, message_of, with_counts
+from starlake_dagster_assets.execution.audit_row_matching import file_names, message_of, with_counts
 from starlake_dagster_assets.execution.evidence import Evidence, Verdict
-from starlake_dagster_assets.execution.incoming_files import IncomingFiles
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.outcome import PreviousLoad
 from starlake_dagster_assets.execution.run_state import RunState
+from starlake_dagster_assets.execution.unstaged_files import IncomingFiles
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.cycles import find_cycles
-from starlake_dagster_assets.graph.engine_lineage import EngineNames
 from starlake_dagster_assets.graph.lineage_checks import (
     ambiguous,
     compare_with_engine,
@@ -19,6 +18,7 @@ from starlake_dagster_assets.graph.lineage_checks import (
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
 from starlake_dagster_assets.graph.name_resolution import TableNames
 from starlake_dagster_assets.graph.nodes import collect_nodes
+from starlake_dagster_assets.graph.starlake_lineage import EngineNames
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.references import split_name

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from starlake_dagster_assets.graph.engine_lineage import EngineView
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.name_resolution import NameResolution
 from starlake_dagster_assets.graph.nodes import node_file
+from starlake_dagster_assets.graph.starlake_lineage import EngineView
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Task
 

@@ -28,7 +28,7 @@ from starlake_dagster_assets.project.model.problem_collector import ProblemRepor
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Location, Macro, Project
 from starlake_dagster_assets.project.resolve.broken import without_broken
-from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
+from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 from starlake_dagster_assets.project.resolve.tables import resolve_domains, resolve_externals
 from starlake_dagster_assets.project.resolve.tasks import resolve_transforms
 from starlake_dagster_assets.project.resolve.types_file import resolve_types

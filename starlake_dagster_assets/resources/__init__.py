@@ -6,8 +6,8 @@
   (`starlake_dagster_assets.environments`)
 - `dataproc_sweeper`: the sensor that deletes orphaned clusters
 - `warehouse`: access to the warehouse
-- `resource_calls`: calls of the methods that a resource of another package overrides
-- `variables`: fields with `dg.EnvVar`
+- `guarded_calls`: calls of the methods that a resource of another package overrides
+- `env_vars`: fields with `dg.EnvVar`
 - `pools`: the pool of a DuckDB file
 """
 

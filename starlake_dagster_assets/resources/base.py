@@ -11,9 +11,9 @@ from starlake_dagster_assets import __version__
 from starlake_dagster_assets._arguments import ProjectLike, command_options, project_of, variables_of
 from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.binding import Binding
-from starlake_dagster_assets.dagster_assets.direct import with_run
+from starlake_dagster_assets.dagster_assets.direct_invocation import with_run
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.attempt import build_command_attempt, build_step_attempt
 from starlake_dagster_assets.dagster_assets.steps.body import current_step, running_step
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
@@ -22,8 +22,7 @@ from starlake_dagster_assets.execution.backends.protocol import Runner, StepAtte
 from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
 from starlake_dagster_assets.graph.select import format_names, quoted
 from starlake_dagster_assets.graph.select import select as select_nodes
-from starlake_dagster_assets.resources.resource_calls import call_resource
-from starlake_dagster_assets.resources.variables import (
+from starlake_dagster_assets.resources.env_vars import (
     DESCRIPTION,
     at_launch,
     deferred,
@@ -34,9 +33,10 @@ from starlake_dagster_assets.resources.variables import (
     read_text,
     resolved,
 )
+from starlake_dagster_assets.resources.guarded_calls import call_resource
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.dagster_assets.steps.command import StarlakeCommandResult
+    from starlake_dagster_assets.dagster_assets.steps.single_command import StarlakeCommandResult
 
 __all__ = ["StarlakeResource"]
 
@@ -260,7 +260,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
                 def refresh(context: dg.OpExecutionContext, starlake: StarlakeResource):
                     starlake.command(["transform", "--name", "kpi.revenue"], context=context, project="sales")
         """
-        from starlake_dagster_assets.dagster_assets.steps.command import build_command, failure_of, run_command
+        from starlake_dagster_assets.dagster_assets.steps.single_command import build_command, failure_of, run_command
 
         step = running_step()
         if project is None and step is None:

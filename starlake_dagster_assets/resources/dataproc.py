@@ -24,9 +24,9 @@ from starlake_dagster_assets.execution.backends.remote.driver_output import Driv
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.routing import WithoutJobIds
+from starlake_dagster_assets.resources.env_vars import ResourceConfig, is_variable
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
 from starlake_dagster_assets.resources.remote import validate_no_visible_secrets
-from starlake_dagster_assets.resources.variables import ResourceConfig, is_variable
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
 

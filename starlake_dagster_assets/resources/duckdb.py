@@ -8,8 +8,8 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.env_vars import is_variable
 from starlake_dagster_assets.resources.pools import duckdb_pool
-from starlake_dagster_assets.resources.variables import is_variable
 
 __all__ = ["StarlakeDuckDB"]
 

@@ -11,8 +11,8 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
+from starlake_dagster_assets.resources.env_vars import with_placeholders
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, validate_no_visible_secrets
-from starlake_dagster_assets.resources.variables import with_placeholders
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate

@@ -11,8 +11,8 @@ from starlake_dagster_assets.errors import PluginError, RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, VARIABLE_NAME, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
-from starlake_dagster_assets.resources.resource_calls import call_resource, calling_method
-from starlake_dagster_assets.resources.variables import FROM_ENVIRONMENT, is_variable
+from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, is_variable
+from starlake_dagster_assets.resources.guarded_calls import call_resource, calling_method
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeRemoteResource", "validate_no_visible_secrets"]

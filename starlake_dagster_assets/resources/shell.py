@@ -10,7 +10,7 @@ from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
-from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
+from starlake_dagster_assets.execution.backends.local.program_launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.backends.local.shell_env import (
     DROPPED,
@@ -21,8 +21,8 @@ from starlake_dagster_assets.execution.backends.local.shell_env import (
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.warehouse.connections import writes_duckdb_file
 from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess
+from starlake_dagster_assets.resources.env_vars import is_variable
 from starlake_dagster_assets.resources.pools import duckdb_pool
-from starlake_dagster_assets.resources.variables import is_variable
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeShell"]
@@ -106,7 +106,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         shell = self.shell(project)
         if self.launcher != "console":
             return shell
-        from starlake_dagster_assets.execution.backends.local.starlake_console import ConsoleRunner
+        from starlake_dagster_assets.execution.backends.local.console_runner import ConsoleRunner
 
         return ConsoleRunner(shell, exclusive=self.single_writer(project))
 
@@ -130,7 +130,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         """
         start: Launcher = launch
         if self.launcher == "dagster_shell":
-            from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
+            from starlake_dagster_assets.execution.backends.local.dagster_shell_launcher import launch_by_dagster_shell
 
             start = launch_by_dagster_shell
         mine = inherited(os.environ, self.include_env_vars)

@@ -11,7 +11,7 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader
 from starlake_dagster_assets.execution.warehouse.resource_login import is_supported
 from starlake_dagster_assets.resources.base import StarlakeResource
-from starlake_dagster_assets.resources.resource_calls import call_resource
+from starlake_dagster_assets.resources.guarded_calls import call_resource
 
 __all__ = ["StarlakeWarehouseResource"]
 

@@ -17,7 +17,7 @@ from starlake_dagster_assets import (
 )
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airlift import AirflowTasks
-from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
+from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL
 from starlake_dagster_assets.errors import StarlakeError
 from tests.airflow.test_states import ORDERS, SUMS, History, Shop
 from tests.fakes.airflow import FakeAirflow

@@ -8,7 +8,7 @@ import sqlglot
 from jinja2 import Environment
 
 from starlake_dagster_assets import export_airflow
-from starlake_dagster_assets.airflow.operators.checks import Checks
+from starlake_dagster_assets.airflow.operators.expectation_tasks import Checks
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, TaskSpec
 from starlake_dagster_assets.airflow.render.source import python_literal
 from starlake_dagster_assets.airflow.runtime import macros

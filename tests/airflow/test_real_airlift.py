@@ -19,7 +19,7 @@ import pytest
 
 from starlake_dagster_assets import JobSettings, StarlakeAutomation, export_airflow
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
-from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL
+from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, until
 from tests.airflow.test_states import LOAD, ORDERS, History, Shop
 from tests.fakes.airflow import FakeAirflow

@@ -23,7 +23,7 @@ from starlake_dagster_assets import (
     build_definitions,
     export_airflow,
 )
-from starlake_dagster_assets.dagster_assets.runs import INTERVAL_END, INTERVAL_START
+from starlake_dagster_assets.dagster_assets.dagster_runs import INTERVAL_END, INTERVAL_START
 from tests.airflow.scheduler import Run, Scheduler, skips
 from tests.fakes.script import Scripted
 

@@ -9,10 +9,10 @@ import pytest
 
 import starlake_dagster_assets as sda
 from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, StarlakeTranslator
-from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+from starlake_dagster_assets.automation.definitions.arrival_sensors import build_arrival_sensors
 from starlake_dagster_assets.automation.definitions.conditions import automation_conditions, build_condition_sensors
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs
-from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
 from starlake_dagster_assets.automation.policies.build import build_triggers
 

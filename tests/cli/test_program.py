@@ -165,7 +165,7 @@ def test_each_command_explains_itself(program):
 
 
 def test_on_a_terminal_a_failure_is_red_and_the_table_comes_last(monkeypatch, capsys):
-    from starlake_dagster_assets.cli import report
+    from starlake_dagster_assets.cli import run_report
     from starlake_dagster_assets.execution.outcome import Outcome
     from starlake_dagster_assets.graph.model import Node
 
@@ -174,7 +174,7 @@ def test_on_a_terminal_a_failure_is_red_and_the_table_comes_last(monkeypatch, ca
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     node = Node(id="kpi.bad", kind="task", raw="kpi.bad", key=("kpi", "bad"))
-    with report.report_for(["kpi.bad"], None, as_json=False) as shown:
+    with run_report.report_for(["kpi.bad"], None, as_json=False) as shown:
         shown.add(Outcome(node, "failed", "no such column"))
     text = capsys.readouterr().out
     assert "\x1b[31mkpi.bad failed: no such column" in text

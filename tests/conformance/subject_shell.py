@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
-from starlake_dagster_assets.execution.backends.local.launchers import Launcher, launch
+from starlake_dagster_assets.execution.backends.local.console_runner import ConsoleRunner
+from starlake_dagster_assets.execution.backends.local.dagster_shell_launcher import launch_by_dagster_shell
+from starlake_dagster_assets.execution.backends.local.program_launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from starlake_dagster_assets.execution.backends.local.starlake_console import ConsoleRunner
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from tests.conformance.subject import ScriptedRunning, Subject
 

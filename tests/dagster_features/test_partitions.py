@@ -21,7 +21,7 @@ from starlake_dagster_assets import (
     starlake_assets,
 )
 from starlake_dagster_assets.automation.policies.model import CronSchedule
-from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionKeyMapper
+from starlake_dagster_assets.dagster_assets.specs.partition_keys import PartitionKeyMapper
 from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner

@@ -14,7 +14,7 @@ import pytest
 from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, StarlakeShell, build_definitions
 from starlake_dagster_assets.environments import execution_environments, get_environment
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
-from starlake_dagster_assets.resources.variables import parts
+from starlake_dagster_assets.resources.env_vars import parts
 from tests.dagster_features.projects import SALES, rows, write
 
 pytestmark = [

@@ -17,7 +17,7 @@ from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.environments import execution_environments, get_environment, origin_of
 from starlake_dagster_assets.errors import PluginError
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
-from starlake_dagster_assets.resources.resource_calls import call_resource
+from starlake_dagster_assets.resources.guarded_calls import call_resource
 from tests.conformance.subject import write_project
 
 PACKAGE = "wrong_plugin"

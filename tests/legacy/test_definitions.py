@@ -21,7 +21,7 @@ from starlake_dagster_assets import (
     definitions_from_dag_context,
 )
 from starlake_dagster_assets.automation import build_triggers
-from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
+from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.legacy.dag_file_reader import read_dag_files

@@ -36,7 +36,7 @@ from pathlib import Path
 from starlake_dagster_assets import StarlakeCloudRun, StarlakeDataproc, StarlakeFargate, StarlakeKubernetes
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.execution.file_store import Store
-from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
+from starlake_dagster_assets.execution.backends.local.dagster_shell_launcher import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 

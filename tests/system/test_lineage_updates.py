@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 from starlake_dagster_assets import StarlakeProject, build_definitions
-from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.testing import fake_starlake
 from starlake_dagster_assets.automation.policies.model import AllOf, Job, Trigger, Triggers, Upstream, UpstreamCondition
 

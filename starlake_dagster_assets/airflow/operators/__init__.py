@@ -4,13 +4,13 @@
 - `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one per environment of the registry
   (`starlake_dagster_assets.environments`)
 - `google`: what Dataproc and Cloud Run share
-- `checks`: tasks that query the results of expectations
+- `expectation_tasks`: tasks that query the results of expectations
 - `standard`: operators of Airflow itself
 """
 
 from __future__ import annotations
 
-from starlake_dagster_assets.airflow.operators.checks import Checks
+from starlake_dagster_assets.airflow.operators.expectation_tasks import Checks
 from starlake_dagster_assets.airflow.operators.renderer import OperatorRenderer
 from starlake_dagster_assets.airflow.operators.standard import either
 

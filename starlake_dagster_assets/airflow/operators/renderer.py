@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.dag_options import Templates, setting
-from starlake_dagster_assets.airflow.operators.checks import JOB_ID
+from starlake_dagster_assets.airflow.operators.expectation_tasks import JOB_ID
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SENSOR
 from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, jinja, jinja_text

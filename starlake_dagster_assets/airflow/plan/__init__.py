@@ -2,12 +2,12 @@
 
 - `model`: the content of a DAG file
 - `build`: from graph and triggers to DAGs
-- `translated_edges`: edges as a translator or definitions change them
+- `export_lineage`: edges as a translator or definitions change them
 - `grouping`: which nodes share a DAG
 - `tasks`: the tasks of a DAG
 - `operator_arguments`: arguments of single tasks, from tags and a hook
 - `expectations`: expectations as tasks
-- `waiting`: the files that a DAG waits for
+- `file_sensors`: the files that a DAG waits for
 - `wiring`: dependencies between tasks
 - `dag_events`: events of whole DAGs
 - `ids`, `dag_names`, `starlake_airflow_ids`: ids of tasks and assets, names of DAGs, and the ids of starlake-airflow

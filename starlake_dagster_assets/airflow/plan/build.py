@@ -13,6 +13,8 @@ from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
 from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, bundle_names, name_of_cron
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
+from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key, lineage_of
+from starlake_dagster_assets.airflow.plan.file_sensors import waiting_for
 from starlake_dagster_assets.airflow.plan.grouping import (
     DagNodes,
     FileGrouping,
@@ -43,8 +45,6 @@ from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import (
     with_starlake_airflow_ids,
 )
 from starlake_dagster_assets.airflow.plan.tasks import TaskBuilder, no_duplicates
-from starlake_dagster_assets.airflow.plan.translated_edges import ExportLineage, Key, lineage_of
-from starlake_dagster_assets.airflow.plan.waiting import waiting_for
 from starlake_dagster_assets.airflow.render.task_documentation import source_files, tags_of_dag, title
 from starlake_dagster_assets.automation.policies.model import (
     CronSchedule,

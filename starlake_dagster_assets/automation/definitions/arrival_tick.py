@@ -11,16 +11,15 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from starlake_dagster_assets._compat import quiet
-from starlake_dagster_assets.automation.definitions.arrival_runs import LoadRuns
-from starlake_dagster_assets.automation.definitions.arrival_sensor import ArrivalSensor
+from starlake_dagster_assets.automation.definitions.arrival_sensor_settings import ArrivalSensor
 from starlake_dagster_assets.automation.definitions.arrival_windows import missed_windows, newest_window
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.definitions.incoming_file_assets import (
     is_observed,
     observation,
 )
-from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, acknowledged_by
-from starlake_dagster_assets.automation.file_arrivals.evaluate import (
+from starlake_dagster_assets.automation.definitions.requested_loads import LoadRuns
+from starlake_dagster_assets.automation.file_arrivals.arrival_evaluation import (
     Arrival,
     ArrivalRun,
     NoRunDue,
@@ -29,11 +28,12 @@ from starlake_dagster_assets.automation.file_arrivals.evaluate import (
     evaluate_arrival,
     unstable_since,
 )
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, acknowledged_by
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_paths, areas, dated_names, directory
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
 from starlake_dagster_assets.automation.policies.skip_reasons import instant, listed, short_hash
-from starlake_dagster_assets.dagster_assets.runs import interval_tags
+from starlake_dagster_assets.dagster_assets.dagster_runs import interval_tags
 from starlake_dagster_assets.dagster_assets.specs.partitions import window_before
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import intervals_of_updates

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from starlake_dagster_assets.automation.file_arrivals.evaluate import Window
+from starlake_dagster_assets.automation.file_arrivals.arrival_evaluation import Window
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions, in_timezone
 

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+from starlake_dagster_assets.automation.definitions.arrival_sensors import build_arrival_sensors
 from starlake_dagster_assets.automation.definitions.conditions import build_condition_sensors
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
-from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of

@@ -19,8 +19,8 @@ from starlake_dagster_assets.automation.definitions.job_assets import asset_key
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.definitions.run_queue_tags import job_tags
-from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, condition_nodes
+from starlake_dagster_assets.automation.definitions.sensor_states import SensorStates
+from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.model import AnyOf, Trigger, Triggers, Upstream, UpstreamCondition
 from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget
 from starlake_dagster_assets.dagster_assets.specs.names import group_name

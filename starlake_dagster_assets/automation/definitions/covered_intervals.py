@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.runs import SCHEDULE, declared_interval
+from starlake_dagster_assets.dagster_assets.dagster_runs import SCHEDULE, declared_interval
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import update_of
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import interval_of_update

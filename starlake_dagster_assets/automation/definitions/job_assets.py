@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
+from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator

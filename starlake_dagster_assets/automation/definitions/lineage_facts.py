@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.definitions.lineage_partitions import PartitionTable
-from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
+from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers, UpstreamCondition
 from starlake_dagster_assets.automation.policies.skip_reasons import instant
 from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget, RunAttempt, UpstreamUpdate
-from starlake_dagster_assets.dagster_assets.runs import IN_PROGRESS, is_over, planned_assets
+from starlake_dagster_assets.dagster_assets.dagster_runs import IN_PROGRESS, is_over, planned_assets
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,

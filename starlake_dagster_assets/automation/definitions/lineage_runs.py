@@ -7,11 +7,11 @@ from typing import Any
 
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_partitions import adjacent
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded
+from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, RunNeeded
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
 from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget
-from starlake_dagster_assets.dagster_assets.runs import UPSTREAMS
+from starlake_dagster_assets.dagster_assets.dagster_runs import UPSTREAMS
 
 __all__ = ["JobPlan", "PlannedRun"]
 

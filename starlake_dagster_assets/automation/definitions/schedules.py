@@ -14,10 +14,10 @@ from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.definitions.job_assets import asset_key, untriggered_upstreams
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
-from starlake_dagster_assets.automation.policies.crons import tick_together
+from starlake_dagster_assets.automation.policies.cron_ticks import tick_together
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
-from starlake_dagster_assets.dagster_assets.runs import REQUESTED_AT, interval_tags
+from starlake_dagster_assets.dagster_assets.dagster_runs import REQUESTED_AT, interval_tags
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.partitions import (
     check_clocks,

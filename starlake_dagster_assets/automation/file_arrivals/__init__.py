@@ -3,7 +3,7 @@
 - `paths`: paths with variables and dates
 - `directory_scan`: the files of tables in one listing
 - `pre_load_check`: directory and files at one moment
-- `evaluate`: which tables are due
+- `arrival_evaluation`: which tables are due
 - `state`, `tags`: hints that a sensor keeps, and that it passes to a run
-- `guard`, `guard_cli`: the check in a run, by a listing or by `starlake preload`
+- `guard`, `preload_command`: the check in a run, by a listing or by `starlake preload`
 """

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileSet
-from starlake_dagster_assets.automation.file_arrivals.guard_cli import run_preload_command
 from starlake_dagster_assets.automation.file_arrivals.pre_load_check import FirstListings, PreLoadCheck
+from starlake_dagster_assets.automation.file_arrivals.preload_command import run_preload_command
 from starlake_dagster_assets.automation.file_arrivals.tags import sets_in
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import listed

@@ -9,10 +9,10 @@
 - `upstream_conditions`: the upstreams that each task watches
 - `expression`: `a & (b | c)` as a condition
 - `upstream_updates`: the facts of the event log that an evaluation reads
-- `evaluate`: whether a node needs a run
-- `intervals`, `append_interval_checks`: the data interval of a run, and warnings about it
-- `partitions`: whether a node can be partitioned
+- `lineage_evaluation`: whether a node needs a run
+- `data_intervals`, `append_interval_checks`: the data interval of a run, and warnings about it
+- `partition_support`: whether a node can be partitioned
 - `run_options`: variables that runs pass on
-- `crons`: periods and ticks of cron expressions
+- `cron_ticks`: periods and ticks of cron expressions
 - `skip_reasons`: the wording of reasons
 """

@@ -22,7 +22,7 @@ from starlake_dagster_assets.automation.policies.model import (
     UpstreamCondition,
 )
 from starlake_dagster_assets.automation.policies.options import OptionReader, merged
-from starlake_dagster_assets.automation.policies.partitions import (
+from starlake_dagster_assets.automation.policies.partition_support import (
     REASONS,
     PartitionObstacle,
     find_partition_obstacle,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from starlake_dagster_assets.automation.policies.crons import period_of
-from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
+from starlake_dagster_assets.automation.policies.cron_ticks import period_of
 from starlake_dagster_assets.automation.policies.expression import (
     ExpressionError,
     find_condition_node,
@@ -16,6 +15,7 @@ from starlake_dagster_assets.automation.policies.expression import (
     named_nodes,
     parse_expression,
 )
+from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, Upstream, UpstreamCondition
 from starlake_dagster_assets.automation.policies.options import OptionReader
 from starlake_dagster_assets.automation.policies.settings import NodeSettings

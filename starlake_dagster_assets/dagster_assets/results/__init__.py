@@ -9,6 +9,6 @@
 - `partition_results`: events per partition
 - `samples`: rows behind a failed check
 - `step_failures`: failures of a step
-- `step_outputs`: outputs without a materialization
+- `unmaterialized_outputs`: outputs without a materialization
 - `compute_log_location`: the location of the complete output
 """

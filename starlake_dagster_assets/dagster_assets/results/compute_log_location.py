@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.direct import is_direct
+from starlake_dagster_assets.dagster_assets.direct_invocation import is_direct
 
 __all__ = ["compute_log"]
 

@@ -5,20 +5,20 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.intervals import parse_interval
-from starlake_dagster_assets.automation.policies.partitions import partition_column
+from starlake_dagster_assets.automation.policies.data_intervals import parse_interval
+from starlake_dagster_assets.automation.policies.partition_support import partition_column
 from starlake_dagster_assets.commands.project_source import redact, secrets_of
-from starlake_dagster_assets.dagster_assets.binding import Binding
+from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL, OLDEST_ROW
 from starlake_dagster_assets.dagster_assets.results.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.dagster_assets.results.columns import TaskColumnLineage, warehouse_schema
 from starlake_dagster_assets.dagster_assets.results.existing_table_checks import existing_table_results
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.partition_results import LoadPartitions
 from starlake_dagster_assets.dagster_assets.results.samples import Samples
-from starlake_dagster_assets.dagster_assets.results.step_outputs import unchanged_output
-from starlake_dagster_assets.dagster_assets.runs import DATA_INTERVAL, OLDEST_ROW
+from starlake_dagster_assets.dagster_assets.results.unmaterialized_outputs import unchanged_output
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
-from starlake_dagster_assets.dagster_assets.specs.preview_rows import as_table, may_be_shown
+from starlake_dagster_assets.dagster_assets.specs.row_previews import as_table, may_be_shown
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings

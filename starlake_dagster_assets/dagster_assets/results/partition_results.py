@@ -9,12 +9,12 @@ import dagster as dg
 
 from starlake_dagster_assets._compat import unrecorded_output
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
-from starlake_dagster_assets.automation.policies.intervals import Interval
-from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
+from starlake_dagster_assets.automation.policies.data_intervals import Interval
+from starlake_dagster_assets.automation.policies.partition_support import partition_column, partition_column_type
 from starlake_dagster_assets.commands.partitions import PartitionInfo, added_rows
+from starlake_dagster_assets.dagster_assets.dagster_runs import PARTITIONED_BY
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
-from starlake_dagster_assets.dagster_assets.runs import PARTITIONED_BY
-from starlake_dagster_assets.dagster_assets.specs.partition_values import PartitionKeyMapper, moment_of_value
+from starlake_dagster_assets.dagster_assets.specs.partition_keys import PartitionKeyMapper, moment_of_value
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.backends.protocol import Runner

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.specs.preview_rows import as_table, may_be_shown, one_line
+from starlake_dagster_assets.dagster_assets.specs.row_previews import as_table, may_be_shown, one_line
 from starlake_dagster_assets.execution.expectation_checks import CheckResult
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node

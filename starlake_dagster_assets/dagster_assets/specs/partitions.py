@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.crons import cron_windows
+from starlake_dagster_assets.automation.policies.cron_ticks import cron_windows
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Trigger, Triggers
-from starlake_dagster_assets.automation.policies.partitions import partition_column, partition_column_type
+from starlake_dagster_assets.automation.policies.partition_support import partition_column, partition_column_type
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node

@@ -4,13 +4,13 @@
 - `body`: the function of a step
 - `execute`: from commands to events
 - `attempt`, `previous_attempts`: this attempt of a step, and earlier ones
-- `step_progress`: assets that have a result
+- `step_result_tracker`: assets that have a result
 - `step_partitions`, `partition_checks`: partitions of a step, and checks of them
 - `step_intervals`, `load_intervals`, `update_intervals`, `appended_intervals`: data intervals of a step, a load and
   an update
 - `consumption`: upstream materializations that were read
 - `step_updates`: updates that are not consumed yet
-- `skipped_assets`: assets that another run has materialized
+- `already_materialized`: assets that another run has materialized
 - `run_config`: `StarlakeRunConfig`
-- `command`, `command_log`: single commands, and their log
+- `single_command`, `command_log`: single commands, and their log
 """

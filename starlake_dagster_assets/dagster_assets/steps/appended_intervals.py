@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.intervals import Interval, interval_text, overlap
-from starlake_dagster_assets.automation.policies.partitions import next_step
+from starlake_dagster_assets.automation.policies.data_intervals import Interval, interval_text, overlap
+from starlake_dagster_assets.automation.policies.partition_support import next_step
 from starlake_dagster_assets.dagster_assets.steps.consumption import Consumption, Update, consumption_of, update_of
 
 __all__ = ["FULL_REFRESH", "AppendedRows", "duplicate_append_message"]

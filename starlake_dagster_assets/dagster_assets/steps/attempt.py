@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.direct import has_no_run
+from starlake_dagster_assets.dagster_assets.direct_invocation import has_no_run
 from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
 
 __all__ = ["build_command_attempt", "build_step_attempt", "deployment_of", "may_retry"]

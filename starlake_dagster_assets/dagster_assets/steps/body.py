@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.binding import BINDING, Binding
-from starlake_dagster_assets.dagster_assets.direct import with_run
+from starlake_dagster_assets.dagster_assets.direct_invocation import with_run
+from starlake_dagster_assets.dagster_assets.step_binding import BINDING, Binding
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
-from starlake_dagster_assets.dagster_assets.steps.step_progress import StepProgress
+from starlake_dagster_assets.dagster_assets.steps.step_result_tracker import StepProgress
 from starlake_dagster_assets.errors import StarlakeError
 
 __all__ = ["bound_body", "current_step", "events_of", "running_step"]

@@ -15,12 +15,13 @@ from starlake_dagster_assets.automation.policies.run_options import CONFLICT, op
 from starlake_dagster_assets.commands.build import options_argument
 from starlake_dagster_assets.commands.partitions import PartitionInfo
 from starlake_dagster_assets.commands.project_source import secrets_of
-from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.events import Results
 from starlake_dagster_assets.dagster_assets.results.existing_table_checks import unsupported_checks_error
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.step_failures import StepFailures
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_of
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.steps.already_materialized import skipped_asset_events
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (
     previous_jobs,
@@ -28,7 +29,6 @@ from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (
     read_previous_attempts,
     repeats_failed_assets,
 )
-from starlake_dagster_assets.dagster_assets.steps.skipped_assets import skipped_asset_events
 from starlake_dagster_assets.dagster_assets.steps.step_intervals import StepIntervals
 from starlake_dagster_assets.dagster_assets.steps.step_partitions import (
     invalid_partition_tasks,
@@ -37,7 +37,7 @@ from starlake_dagster_assets.dagster_assets.steps.step_partitions import (
     replacement_environment,
     window_of_step,
 )
-from starlake_dagster_assets.dagster_assets.steps.step_progress import RunCall, StepProgress
+from starlake_dagster_assets.dagster_assets.steps.step_result_tracker import RunCall, StepProgress
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.automation.policies.data_intervals import Interval
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.model import Trigger
-from starlake_dagster_assets.automation.policies.partitions import REASONS, find_partition_obstacle, next_step
+from starlake_dagster_assets.automation.policies.partition_support import REASONS, find_partition_obstacle, next_step
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.execution.outcome import TaskOptions
 from starlake_dagster_assets.graph.model import Node

@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets._compat import is_blocking
-from starlake_dagster_assets.dagster_assets.binding import Binding
 from starlake_dagster_assets.dagster_assets.results.events import files_of_failure, is_failure, is_unknown
 from starlake_dagster_assets.dagster_assets.results.partition_results import COMPLETE_LOAD
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.execution.outcome import PreviousLoad
 
 __all__ = [

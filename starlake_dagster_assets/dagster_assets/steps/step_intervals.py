@@ -10,8 +10,8 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.policies.append_interval_checks import appends, reads_interval
-from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.intervals import (
+from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
+from starlake_dagster_assets.automation.policies.data_intervals import (
     Interval,
     continued,
     covers,
@@ -23,14 +23,14 @@ from starlake_dagster_assets.automation.policies.intervals import (
 )
 from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
-from starlake_dagster_assets.dagster_assets.binding import Binding
-from starlake_dagster_assets.dagster_assets.runs import (
+from starlake_dagster_assets.dagster_assets.dagster_runs import (
     DATA_INTERVAL,
     REQUESTED_AT,
     SCHEDULE,
     recorded_interval,
 )
 from starlake_dagster_assets.dagster_assets.specs.partitions import in_timezone
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.appended_intervals import (
     FULL_REFRESH,
     AppendedRows,

@@ -9,9 +9,9 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets.automation.policies.model import Trigger
-from starlake_dagster_assets.automation.policies.partitions import next_step
+from starlake_dagster_assets.automation.policies.partition_support import next_step
 from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE, PartitionInfo
-from starlake_dagster_assets.dagster_assets.runs import declared_interval
+from starlake_dagster_assets.dagster_assets.dagster_runs import declared_interval
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import (
     accepts_partition,
     key_reason,

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.intervals import Interval
+from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
+from starlake_dagster_assets.automation.policies.data_intervals import Interval
 from starlake_dagster_assets.automation.policies.run_options import OPTIONS
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
-from starlake_dagster_assets.dagster_assets.binding import Binding
-from starlake_dagster_assets.dagster_assets.runs import TRIGGER, recorded_end
+from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER, recorded_end
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
     Update,

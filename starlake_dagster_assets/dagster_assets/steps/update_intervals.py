@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.intervals import Interval
-from starlake_dagster_assets.dagster_assets.runs import (
+from starlake_dagster_assets.automation.policies.data_intervals import Interval
+from starlake_dagster_assets.dagster_assets.dagster_runs import (
     DATA_INTERVAL,
     PARTITIONED_BY,
     declared_interval,

@@ -23,7 +23,7 @@ from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, stra
 from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
 from starlake_dagster_assets.engine.writing.file_moves import Counts, DomainAreas, Entry, leftovers, orphans, uri
 from starlake_dagster_assets.engine.writing.ingest import evaluate_recorded_expectations, run_load
-from starlake_dagster_assets.engine.writing.load_job import LoadJob, check_load
+from starlake_dagster_assets.engine.writing.load_settings import LoadJob, check_load
 from starlake_dagster_assets.engine.writing.transaction import run_uninterrupted
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.problems import Problem

@@ -1,7 +1,7 @@
 """From rows to tables: strategies, transactions, audit, expectations.
 
 - `ingest`: loads the rows of a file in one transaction
-- `load_job`: the settings of a load
+- `load_settings`: the settings of a load
 - `file_moves`: the way of a file through the areas
 - `strategies`, `adaptive`, `adaptive_conditions`, `templates`: write strategies, and how one is chosen
 - `partition_replacement`, `partition_counts`: replaced partitions, and row counts per partition

@@ -27,7 +27,7 @@ from starlake_dagster_assets.engine.writing.expectations import (
     run_blocking_expectations,
 )
 from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
-from starlake_dagster_assets.engine.writing.load_job import LoadJob
+from starlake_dagster_assets.engine.writing.load_settings import LoadJob
 from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile

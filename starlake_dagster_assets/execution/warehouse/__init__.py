@@ -8,5 +8,5 @@
 - `bigquery`: BigQuery
 - `sql`: the others, through SQLAlchemy
 - `urls`, `sqlalchemy_engines`, `resource_login`, `redshift`: SQLAlchemy URLs and engines, login by resources, a dialect
-- `audit_rows`, `expectations`, `partition_values`: what the readers share
+- `audit_rows`, `expectation_evaluation`, `partition_values`: what the readers share
 """

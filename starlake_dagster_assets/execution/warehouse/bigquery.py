@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_clien
 from starlake_dagster_assets.execution.failing_row_queries import Sample, failing_rows, with_limit
 from starlake_dagster_assets.execution.warehouse.audit_rows import AUDIT, EXPECTATIONS, audit_row, expectation_row
 from starlake_dagster_assets.execution.warehouse.connections import table_databases
-from starlake_dagster_assets.execution.warehouse.expectations import evaluate_expectations
+from starlake_dagster_assets.execution.warehouse.expectation_evaluation import evaluate_expectations
 from starlake_dagster_assets.execution.warehouse.partition_values import MOST_PARTITIONS, QUARTER_SECONDS, find_column
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader, as_texts
 from starlake_dagster_assets.project.model.project import Connection, Expectation, Project

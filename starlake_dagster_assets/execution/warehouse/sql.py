@@ -21,7 +21,7 @@ from starlake_dagster_assets.execution.warehouse.audit_rows import (
     number,
 )
 from starlake_dagster_assets.execution.warehouse.connections import table_databases
-from starlake_dagster_assets.execution.warehouse.expectations import evaluate_expectations
+from starlake_dagster_assets.execution.warehouse.expectation_evaluation import evaluate_expectations
 from starlake_dagster_assets.execution.warehouse.partition_values import MOST_PARTITIONS, sum_by_value
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader, as_texts
 from starlake_dagster_assets.project.model.project import Connection, Expectation, Project

@@ -9,7 +9,7 @@ from typing import Any
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.project.files.rendering import RenderError, render
 from starlake_dagster_assets.project.model.project import Project
-from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
+from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 
 __all__ = [
     "called_macro",

@@ -15,7 +15,7 @@ from starlake_dagster_assets.project.model.project import Attribute, Domain, Tab
 from starlake_dagster_assets.project.model.values import STRATEGIES
 from starlake_dagster_assets.project.resolve.durations import duration
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
-from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
+from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 
 __all__ = ["PRIVACY", "check_domain", "check_domains", "check_freshness", "check_strategy", "check_table"]

@@ -10,7 +10,7 @@ from starlake_dagster_assets.project.checks.expectations import check_expectatio
 from starlake_dagster_assets.project.checks.tables import check_freshness, check_strategy
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Task
-from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
+from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 from starlake_dagster_assets.project.sql.sections import never_closed
 
 __all__ = ["check_config", "check_sql", "check_task"]

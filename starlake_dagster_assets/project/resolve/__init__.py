@@ -9,5 +9,5 @@
 - `java_regex`: Java regular expressions in Python
 - `strategy_templates`: write strategies of the project
 - `broken`: leaves out objects with errors
-- `shared_types`: types of this package
+- `parsed_project`: types of this package
 """

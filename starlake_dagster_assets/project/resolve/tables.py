@@ -12,7 +12,7 @@ from starlake_dagster_assets.project.files.key_validation import Parsed
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Location, Table
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_metadata, resolve_metadata
-from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
+from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 
 __all__ = ["resolve_domains", "resolve_externals"]
 

@@ -12,8 +12,8 @@ from starlake_dagster_assets.project.files.key_validation import Parsed
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Location, Task, TransformDomain
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_task, sink_of, strategy
+from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 from starlake_dagster_assets.project.resolve.ref_rules import apply_refs
-from starlake_dagster_assets.project.resolve.shared_types import ParsedProject
 from starlake_dagster_assets.project.sql.sections import split_statements, strip_comments, temporary_tables
 
 __all__ = ["resolve_transforms"]

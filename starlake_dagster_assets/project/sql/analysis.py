@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import cast
 
 from starlake_dagster_assets.project.cache.manifest import Manifest
-from starlake_dagster_assets.project.resolve.shared_types import Analysis
+from starlake_dagster_assets.project.resolve.parsed_project import Analysis
 
 __all__ = ["Analyzer"]
 

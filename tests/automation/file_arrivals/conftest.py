@@ -10,7 +10,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator, build_starlake_assets
 from starlake_dagster_assets.automation.definitions import arrival_tick
-from starlake_dagster_assets.automation.definitions.arrivals import build_arrival_sensors
+from starlake_dagster_assets.automation.definitions.arrival_sensors import build_arrival_sensors
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.project.model.project import Domain, Metadata
 from starlake_dagster_assets.testing import FakeRunner, fake_starlake

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
 from starlake_dagster_assets.automation.definitions.job_assets import untriggered_upstreams
 from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
-from starlake_dagster_assets.automation.policies.evaluate import condition_nodes
+from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.acyclic_groups import topological

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, resources
-from starlake_dagster_assets.automation.policies.crons import period_of
+from starlake_dagster_assets.automation.policies.cron_ticks import period_of
 from starlake_dagster_assets.automation.policies.options import list_ignored_options, task_options
 from starlake_dagster_assets.errors import ProjectError
 from tests.automation.conftest import dag, made, project, table, task, trigger

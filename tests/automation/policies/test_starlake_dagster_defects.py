@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets.dagster_assets import runs
+from starlake_dagster_assets.dagster_assets import dagster_runs
 from tests.automation.conftest import Place, project, table, task, trigger
 
 SENSOR = "transform_kpi_lineage"
@@ -75,7 +75,8 @@ def test_w25_a_tick_asks_for_a_bounded_number_of_runs(location, monkeypatch):
 def test_w26_negative_offsets_are_no_other_instants(location):
     zone = timezone(timedelta(hours=-3, minutes=-30))
     start, end = datetime(2024, 5, 1, 0, 0, 0, 250, zone), datetime(2024, 5, 2, tzinfo=zone)
-    location.run("transform_kpi", {runs.INTERVAL_START: start.isoformat(), runs.INTERVAL_END: end.isoformat()})
+    tags = {dagster_runs.INTERVAL_START: start.isoformat(), dagster_runs.INTERVAL_END: end.isoformat()}
+    location.run("transform_kpi", tags)
     argv = location.runner.commands[-1].argv
     assert argv[argv.index("--scheduledDate") + 1] == "2024-05-02T03:30:00+0000"
     assert variables(location)["sl_start_date"] == "2024-05-01T00:00:00"

@@ -2,8 +2,8 @@
 
 - `shell`: the runner of the program
 - `shell_env`: environment variables of the program
-- `launchers`, `dagster_shell`: ways to start a process
+- `program_launchers`, `dagster_shell_launcher`: ways to start a process
 - `supervisor`: the process that stops the program
 - `pipe_reader`: from bytes to lines
-- `starlake_console`: one warm JVM for several transforms
+- `console_runner`: one warm JVM for several transforms
 """

@@ -19,8 +19,8 @@ from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
-from starlake_dagster_assets.execution.backends.local.launchers import Launcher, Program, launch
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
+from starlake_dagster_assets.execution.backends.local.program_launchers import Launcher, Program, launch
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 

@@ -12,7 +12,7 @@ from dagster._core.execution.api import execute_run
 
 from starlake_dagster_assets import StarlakeSteps, StarlakeTranslator, build_definitions
 from starlake_dagster_assets.automation.definitions.conditions import build_condition_sensors
-from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.automation.policies.model import (
     AllOf,
     AnyOf,

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
-from starlake_dagster_assets.automation.definitions.lineage import build_lineage_sensors
+from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.automation.policies.model import Job, Trigger, Triggers, Upstream, UpstreamCondition
 from starlake_dagster_assets.testing import FakeRunner, Script
 from tests.automation.definitions.lineage_sensors.conftest import World, all_of, any_of, watching

@@ -12,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from starlake_dagster_assets.automation.definitions.schedules import build_schedules
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
-from starlake_dagster_assets.dagster_assets.runs import interval_tags
+from starlake_dagster_assets.dagster_assets.dagster_runs import interval_tags
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.project.model.project import WriteStrategy
 from tests.automation.definitions.schedules.conftest import PARIS, merged, scheduled

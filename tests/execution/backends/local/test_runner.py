@@ -22,9 +22,9 @@ from starlake_dagster_assets.conformance.stand_in_program import is_alive
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local import pipe_reader as pump
 from starlake_dagster_assets.execution.backends.local import shell
-from starlake_dagster_assets.execution.backends.local.dagster_shell import launch_by_dagster_shell
-from starlake_dagster_assets.execution.backends.local.launchers import launch
+from starlake_dagster_assets.execution.backends.local.dagster_shell_launcher import launch_by_dagster_shell
 from starlake_dagster_assets.execution.backends.local.pipe_reader import LONGEST, LineSplitter
+from starlake_dagster_assets.execution.backends.local.program_launchers import launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from tests.fakes.script import Scripted, descendants
 

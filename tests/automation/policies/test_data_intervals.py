@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.automation.policies.intervals import (
+from starlake_dagster_assets.automation.policies.data_intervals import (
     continued,
     covers,
     interval_text,
@@ -19,7 +19,7 @@ from starlake_dagster_assets.automation.policies.intervals import (
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import CronSchedule
-from starlake_dagster_assets.dagster_assets.runs import OLDEST_ROW, interval_tags
+from starlake_dagster_assets.dagster_assets.dagster_runs import OLDEST_ROW, interval_tags
 from starlake_dagster_assets.dagster_assets.steps.consumption import Update
 from starlake_dagster_assets.dagster_assets.steps.load_intervals import interval_of_load
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import interval_of_update

@@ -5,7 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.results.step_outputs import unchanged_output, unrecorded_step_output
+from starlake_dagster_assets.dagster_assets.results.unmaterialized_outputs import (
+    unchanged_output,
+    unrecorded_step_output,
+)
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import PreviousAttempts
 
 __all__ = ["skipped_asset_events"]

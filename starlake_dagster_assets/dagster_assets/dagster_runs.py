@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.policies.intervals import Interval, parse_interval, parse_open_interval
+from starlake_dagster_assets.automation.policies.data_intervals import Interval, parse_interval, parse_open_interval
 
 __all__ = [
     "DATA_INTERVAL",

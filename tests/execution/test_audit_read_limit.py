@@ -1,6 +1,6 @@
 """The audit is read at most a tenth of the time while a load runs."""
 
-from starlake_dagster_assets.execution.read_budget import ReadBudget
+from starlake_dagster_assets.execution.audit_read_limit import ReadBudget
 
 
 def test_a_slow_read_delays_the_next_one():

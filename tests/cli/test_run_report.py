@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from starlake_dagster_assets.cli.report import report_for
+from starlake_dagster_assets.cli.run_report import report_for
 from starlake_dagster_assets.execution.outcome import FailedCommand
 
 

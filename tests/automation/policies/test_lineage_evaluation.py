@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from starlake_dagster_assets.automation.policies.crons import cycle_of
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, RunNeeded, Skip
+from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
+from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, RunNeeded, Skip
 from starlake_dagster_assets.automation.policies.model import (
     AllOf,
     AnyOf,

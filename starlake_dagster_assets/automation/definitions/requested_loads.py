@@ -5,10 +5,10 @@ from functools import cached_property
 
 import dagster as dg
 
-from starlake_dagster_assets.automation.file_arrivals.evaluate import ArrivalRun
+from starlake_dagster_assets.automation.file_arrivals.arrival_evaluation import ArrivalRun
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, sets_in
 from starlake_dagster_assets.automation.policies.skip_reasons import short_hash
-from starlake_dagster_assets.dagster_assets.runs import (
+from starlake_dagster_assets.dagster_assets.dagster_runs import (
     IN_PROGRESS,
     INTERVAL_END,
     is_of_this_location,

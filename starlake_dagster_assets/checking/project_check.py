@@ -10,9 +10,9 @@ from typing import Literal
 from starlake_dagster_assets.automation.policies.build import trigger_problems
 from starlake_dagster_assets.checking.columns import unknown_columns
 from starlake_dagster_assets.checking.embedded import unsupported_by_embedded_engine
+from starlake_dagster_assets.checking.engine_differences import bare_macros, differences
 from starlake_dagster_assets.checking.expectations import broken_expectations
 from starlake_dagster_assets.checking.patterns import overlapping_patterns
-from starlake_dagster_assets.checking.portability import bare_macros, differences
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.checking.syntax import syntax_errors
 from starlake_dagster_assets.checking.tables import unknown_tables

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.local.launchers import SupervisedProgram, launch
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
+from starlake_dagster_assets.execution.backends.local.program_launchers import SupervisedProgram, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner, exit_reason
 from starlake_dagster_assets.execution.backends.protocol import RunHandle, RunnerCapabilities, job_id_of
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader

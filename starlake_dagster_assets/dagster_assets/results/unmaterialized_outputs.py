@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.direct import is_direct
+from starlake_dagster_assets.dagster_assets.direct_invocation import is_direct
 
 __all__ = ["unchanged_output", "unrecorded_step_output"]
 

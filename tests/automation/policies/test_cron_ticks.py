@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from starlake_dagster_assets.automation.policies.crons import cycle_of, period_of, tick_together
+from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of, period_of, tick_together
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.definitions.arrival_sensor import ArrivalGroup, ArrivalSensor
+from starlake_dagster_assets.automation.definitions.arrival_sensor_settings import ArrivalGroup, ArrivalSensor
 from starlake_dagster_assets.automation.definitions.arrival_tick import evaluate_tick
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.policies.model import Trigger, Triggers

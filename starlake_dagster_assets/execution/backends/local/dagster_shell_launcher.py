@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.local.launchers import supervised
+from starlake_dagster_assets.execution.backends.local.program_launchers import supervised
 
 __all__ = ["launch_by_dagster_shell"]
 

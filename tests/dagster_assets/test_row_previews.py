@@ -15,7 +15,7 @@ from starlake_dagster_assets import (
     starlake_assets,
 )
 from starlake_dagster_assets.dagster_assets.decorator import build_starlake_assets
-from starlake_dagster_assets.dagster_assets.specs.preview_rows import as_table
+from starlake_dagster_assets.dagster_assets.specs.row_previews import as_table
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_project"
 

@@ -13,11 +13,11 @@ from starlake_dagster_assets.automation.definitions.job_assets import asset_key,
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan, PlannedRun
-from starlake_dagster_assets.automation.definitions.sensor_status import SensorStates
-from starlake_dagster_assets.automation.policies.evaluate import Evaluator, condition_nodes
+from starlake_dagster_assets.automation.definitions.sensor_states import SensorStates
+from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.runs import TRIGGER
+from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.acyclic_groups import topological

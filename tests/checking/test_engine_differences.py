@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from starlake_dagster_assets.checking.problems import check_project
+from starlake_dagster_assets.checking.project_check import check_project
 
 ROOT = Path(__file__).parents[2]
 APPLICATION = """version: 1

@@ -8,7 +8,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.checking.patterns import sample_names
-from starlake_dagster_assets.checking.problems import check_project
+from starlake_dagster_assets.checking.project_check import check_project
 from tests.project.conftest import write
 from tests.project.texts import ORDERS
 

@@ -8,8 +8,8 @@ from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import quiet
 from starlake_dagster_assets.airflow.export_source import DefinitionsGraph
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.binding import Binding, binding_of
 from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import naming_of
+from starlake_dagster_assets.dagster_assets.step_binding import Binding, binding_of
 from starlake_dagster_assets.environments import environment_of
 from starlake_dagster_assets.errors import StarlakeError
 

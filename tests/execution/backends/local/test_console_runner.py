@@ -12,8 +12,8 @@ import pytest
 
 from starlake_dagster_assets.commands.model import Command, CommandFailed, CommandSucceeded
 from starlake_dagster_assets.conformance.stand_in_program import is_alive
+from starlake_dagster_assets.execution.backends.local.console_runner import ConsoleRunner, supported_by_console
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
-from starlake_dagster_assets.execution.backends.local.starlake_console import ConsoleRunner, supported_by_console
 from starlake_dagster_assets.execution.backends.protocol import job_id_of
 from starlake_dagster_assets.execution.parse import parse
 from tests.fakes.script import Scripted

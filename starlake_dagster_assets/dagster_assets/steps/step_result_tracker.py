@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.dagster_assets.binding import Binding
-from starlake_dagster_assets.dagster_assets.direct import is_direct
+from starlake_dagster_assets.dagster_assets.direct_invocation import is_direct
+from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings
 from starlake_dagster_assets.execution.backends.protocol import Runner, WarehouseSharingRunner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from starlake_dagster_assets.automation.policies.crons import cycle_of
+from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
 
 __all__ = [
     "Interval",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from starlake_dagster_assets.automation.policies.crons import cycle_of
+from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
 from starlake_dagster_assets.automation.policies.model import AllOf, Condition, Trigger, Upstream, UpstreamCondition
 from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed
 from starlake_dagster_assets.automation.policies.upstream_updates import (
