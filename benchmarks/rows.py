@@ -230,13 +230,15 @@ def _airflow(quick: bool) -> Iterator[Row]:
         prepare=(Call("projects:warm", {"tables": 100}),),
         repeats=1,
     )
-    yield Row(
-        "Airflow reads the file of one task",
-        (Call("airflow:task", {"python": str(_airflow_python())}),),
-        (Figure("", "by_hand", 1.2, "a DAG of one task with parameters, and a schedule by assets, by hand"),),
-        prepare=(Call("projects:warm", {"tables": 1, "tasks": 1}),),
-        repeats=1,
-    )
+    for number, name in ((1, "one task"), (100, "100 tasks")):
+        followers = {"tables": number, "tasks": number, "depth": 1}
+        yield Row(
+            f"Airflow reads the file of {name}",
+            (Call("airflow:tasks", {**followers, "python": str(_airflow_python())}),),
+            (Figure("", "by_hand", 1.2, f"a DAG of {name} with parameters, and a schedule by assets, by hand"),),
+            prepare=(Call("projects:warm", followers),),
+            repeats=1,
+        )
 
 
 def _shell(quick: bool) -> Iterator[Row]:

@@ -39,7 +39,7 @@ TABLE = '''    t{number} = BashOperator(
     )
     stage >> t{number}
 '''
-TASK = '''
+TASKS = """
 day = {"type": ["null", "string"], "description": "A day, such as 2024-05-02"}
 with DAG(
     "by_hand",
@@ -49,14 +49,15 @@ with DAG(
     default_args={"retries": 1},
     params={"start": Param(None, **day), "end": Param(None, **day)},
 ):
-    BashOperator(
-        task_id="m0_k0",
-        bash_command="starlake transform --name m0.k0",
-        env={"SL_ROOT": "{{ var.value.starlake_root }}"},
+"""
+TASK = '''    BashOperator(
+        task_id="{domain}_{name}",
+        bash_command="starlake transform --name {domain}.{name}",
+        env={{"SL_ROOT": "{{{{ var.value.starlake_root }}}}"}},
         append_env=True,
-        inlets=[Asset("d0_t0")],
-        outlets=[Asset("m0_k0")],
-        doc_md="""A task of m0, with its columns: id long, name string.""",
+        inlets=[{inlets}],
+        outlets=[Asset("{domain}_{name}")],
+        doc_md="""A task of {domain}, with its columns: id long, name string.""",
     )
 '''
 READ = """
@@ -109,9 +110,13 @@ def tables(meter: Meter, work: Path, tables: int, python: str) -> None:
     _read(meter, work, python, "starlake_load_d0*.py", text, tables=tables)
 
 
-def task(meter: Meter, work: Path, python: str) -> None:
-    """The file of one task, and one by hand that has as much: parameters, a schedule by assets, a document."""
-    _read(meter, work, python, "starlake_transform_*.py", TASK, tables=1, tasks=1)
+def tasks(meter: Meter, work: Path, python: str, **shape: int) -> None:
+    """The file of tasks that follow tables, and one by hand that has as much: parameters, assets, documents."""
+    text = TASKS
+    for task in projects.planned(**shape).tasks:
+        inlets = ", ".join(f'Asset("{name.replace(".", "_")}")' for name in task.reads)
+        text += TASK.format(domain=task.domain, name=task.name, inlets=inlets)
+    _read(meter, work, python, "starlake_transform_*.py", text, **shape)
 
 
 def _read(meter: Meter, work: Path, python: str, which: str, text: str, **shape: Any) -> None:

@@ -26,6 +26,16 @@ class Task:
     given: dict[str, Any]
     upstream: list[str] = field(default_factory=list)
     doc_md: str = ""
+    task_group: Any = None
+    downstream_task_ids: set[str] = field(default_factory=set)
+
+    @property
+    def task_id(self) -> str:
+        return self.id
+
+    @property
+    def upstream_task_ids(self) -> Any:
+        return SimpleNamespace(add=self.upstream.append)
 
     @property
     def id(self) -> str:
@@ -149,7 +159,7 @@ def read(path: Path) -> Dag:
             template_fields = ()
 
             def __init__(self, **given: Any) -> None:
-                super().__init__(name, given)
+                super().__init__(name, given, task_group=found[-1].tasks.values())
                 assert self.id not in found[-1].tasks
                 found[-1].tasks[self.id] = self
 

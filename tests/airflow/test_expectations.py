@@ -69,7 +69,7 @@ def test_a_run_ends_well_where_something_only_warns_and_badly_where_something_is
         "end": "none_failed",
         "warnings_noted": "all_done",
     }
-    assert set(last["end"].upstream) == {"load_sales_orders", "kpi_sums_task"}
+    assert set(last["end"].upstream) == {"check_load_sales_orders", "kpi_sums_task"}
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,20 @@ def test_each_asset_is_made_by_one_task_and_each_edge_is_kept_or_told(exported):
         tuple(TopologicalSorter(_between(dags)).static_order())  # raises where DAGs start each other in a circle
 
 
+def test_the_last_tasks_run_after_all_tasks_that_materialize_assets(exported):
+    read, made = exported
+    last = [
+        (name, dag.id, task)
+        for name, (_, report) in made.items()
+        for dag in report.plan.dags
+        for task in dag.tasks
+        if task.kind in ("finish", "end")
+    ]
+    assert any(len(task.upstream) > 3 for _, _, task in last)
+    for name, dag, task in last:
+        assert read[name]["dags"][dag]["tasks"][task.id]["upstream"] == sorted(task.upstream), (name, dag)
+
+
 def test_ids_of_starlake_airflow_are_those_that_airflow_reads(exported):
     dags = exported[0]["peer"]["dags"]
     wanted = {name: tasks for name, tasks in RECORDED.items() if name.startswith(("load_imported", "transform"))}

@@ -217,8 +217,7 @@ def _ends(found: Sequence[TaskSpec], finished: str | None) -> list[TaskSpec]:
     if finished is not None:
         ends.append(TaskSpec("finish", "finish", upstream=made, outlets=(finished,), trigger_rule="all_done"))
     if ends or warnings:
-        about = made if ends else tuple(task.checks for task in warnings)
-        ends.append(TaskSpec("end", "end", upstream=about, trigger_rule="none_failed"))
+        ends.append(TaskSpec("end", "end", upstream=made, trigger_rule="none_failed"))
     if warnings:
         noted = tuple(task.id for task in warnings)
         ends.append(TaskSpec("warnings_noted", "end", upstream=noted, trigger_rule="all_done"))

@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 
-__all__ = ["Edge", "TaskSet", "edges_of", "groups_of", "wiring"]
+__all__ = ["AFTER_ALL", "Edge", "TaskSet", "edges_of", "groups_of", "last_edge", "wiring"]
+
+AFTER_ALL = "run_after_all_assets"
+"""Function of the shared module that declares the dependencies of the last tasks."""
+_ENDS = ("finish", "end")
 
 _WIDTH = 84
 _MANY = 4
@@ -51,13 +55,32 @@ def groups_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> dict[TaskS
     return found
 
 
-def wiring(edges: Sequence[Edge], groups: Mapping[TaskSet, str]) -> Iterator[str]:
+def last_edge(tasks: Sequence[TaskSpec], edges: Sequence[Edge], names: Mapping[str, str]) -> Edge | None:
+    """Returns the edge from all tasks that materialize assets to the last tasks of a DAG; None if there is none.
+
+    Args:
+        tasks: The tasks of the DAG.
+        edges: The dependencies.
+        names: Python names by task id.
+    """
+    produced = frozenset(names[task.id] for task in tasks if task.outlets and task.kind not in _ENDS)
+    ends = frozenset(names[task.id] for task in tasks if task.kind in _ENDS)
+    found = [edge for edge in edges if produced == frozenset(edge[0]) and ends.issuperset(edge[1])]
+    return found[0] if found and len(produced) >= _MANY else None
+
+
+def wiring(edges: Sequence[Edge], groups: Mapping[TaskSet, str], last: Edge | None = None) -> Iterator[str]:
     """Yields the statements that declare the dependencies of tasks.
 
     Args:
         edges: The dependencies.
         groups: Python names of task groups that can stand for their tasks.
+        last: The one of them that `run_after_all_assets` declares, unless a group stands for its upstream tasks.
     """
+    if last is not None and frozenset(last[0]) not in groups:
+        yield from wiring([edge for edge in edges if edge != last], groups)
+        yield f"{AFTER_ALL}({', '.join(last[1])})"
+        return
     uses = Counter[tuple[str, ...]]()
     for before, then in edges:
         uses[before] += len(then)

@@ -12,7 +12,7 @@ from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
 from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.plan.operator_arguments import with_imports
-from starlake_dagster_assets.airflow.plan.wiring import Edge, edges_of, groups_of, wiring
+from starlake_dagster_assets.airflow.plan.wiring import AFTER_ALL, Edge, edges_of, groups_of, last_edge, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import CronSchedule
@@ -33,7 +33,11 @@ except ImportError:  # Airflow 2
 {former}"""
 _GROUP = "    from airflow.utils.task_group import TaskGroup\n"
 _CHECKS = ("check", "warn")
-_USES = {"command_line": "command_line(", "emit_load_window": "post_execute=emit_load_window"}
+_USES = {
+    "command_line": "command_line(",
+    "emit_load_window": "post_execute=emit_load_window",
+    AFTER_ALL: f"{AFTER_ALL}(",
+}
 """Names of the shared module that a file imports if its text contains their use."""
 _ON_CLUSTER = ("wait", "start", "stage", "load", "transform")
 _RESERVED = (
@@ -49,6 +53,7 @@ _RESERVED = (
     "dag",
     "pendulum",
     "sys",
+    "run_after_all_assets",
     "table_tasks",
     "emit_load_window",
     "emit_window",
@@ -177,6 +182,7 @@ def _tasks(
     lines = [f"{more}{line}" for text in (_cluster(around) if around else []) for line in text.splitlines()]
     hooks = _window_hooks(dag)
     edges = edges_of(dag.tasks, names)
+    last = last_edge(dag.tasks, edges, names)
     if around:
         edges += _cluster_edges(dag, renderer, around[0][0], around[1][0], names)
     sides = {frozenset(side) for edge in edges for side in edge}
@@ -186,7 +192,7 @@ def _tasks(
         lines += _groups(opened, task.groups, depth, named, dag)
         opened = task.groups
         lines.append(_task(task, renderer, checks, names[task.id], depth + len(opened), hooks.get(task.id)))
-    statements = wiring(edges, {members: named[group] for members, group in groups.items()})
+    statements = wiring(edges, {members: named[group] for members, group in groups.items()}, last)
     placed = [f"    {more}{one}".replace("\n", f"\n{more}") for one in statements]
     return [*lines, *(["", *placed] if placed else [])]
 

@@ -16,6 +16,7 @@ __all__ = [
     "WINDOW",
     "Reading",
     "emit_updates",
+    "run_after_all_assets",
     "run_type",
     "skip_task",
     "span_of_windows",
@@ -101,6 +102,19 @@ def emit_updates(**context: Any) -> None:
         skip_task("nothing was updated")
     for asset in context["task"].outlets:
         context["outlet_events"][asset].extra["sl_updated"] = updated
+
+
+def run_after_all_assets(*tasks: Any) -> None:
+    """Makes the last tasks of a task group run after all of its tasks that materialize assets.
+
+    It declares the same dependencies as `[...] >> task`, for which Airflow 3 hashes the schedule once per dependency.
+    """
+    ids = {one.task_id for one in tasks}
+    for one in [*tasks[0].task_group]:
+        if one.outlets and one.task_id not in ids:
+            one.downstream_task_ids.update(ids)
+            for task in tasks:
+                task.upstream_task_ids.add(one.task_id)
 
 
 def span_of_windows(events: Sequence[Any]) -> tuple[str, str] | None:
