@@ -48,12 +48,12 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     Raises:
         ProjectError: When `default_dag_args` is not a JSON mapping, contains a secret, or changes when tasks run.
     """
-    given = _mapping("default_dag_args", {**options.settings, **job.options})
-    problems = [problem for name, value in given.items() if (problem := _problem_of_argument(name, value))]
+    arguments = _mapping("default_dag_args", {**options.settings, **job.options})
+    problems = [problem for name, value in arguments.items() if (problem := _problem_of_argument(name, value))]
     if problems:
         raise ProjectError(problems)
-    retries = job.retries if job.retries is not None else given.get("retries", options.retries)
-    delay = job.retry_delay if job.retry_delay is not None else given.get("retry_delay", options.retry_delay)
+    retries = job.retries if job.retries is not None else arguments.get("retries", options.retries)
+    delay = job.retry_delay if job.retry_delay is not None else arguments.get("retry_delay", options.retry_delay)
     found: dict[str, Any] = {
         "owner": "starlake",
         "retries": retries,
@@ -61,7 +61,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),
     }
-    for name, value in given.items():
+    for name, value in arguments.items():
         if name not in _OWN:
             found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
     if named := pool or configured_pool(job, options.settings):
@@ -147,10 +147,10 @@ class Templates:
         Args:
             settings: Options of a DAG configuration.
         """
-        given = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
-        if not given or _ROOT_NAME.search(given) or given == str(self.project.root):
+        root = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
+        if not root or _ROOT_NAME.search(root) or root == str(self.project.root):
             return self.variable("starlake_root")
-        return self.variable("starlake_root", _filled(given, self.project))
+        return self.variable("starlake_root", _filled(root, self.project))
 
     def variable(self, name: str, default: str | None = None) -> str:
         """Returns the template of an Airflow variable.

@@ -29,7 +29,7 @@ _FEW = 5
 def notes_of(
     request: Request,
     found: Sequence[DagNodes],
-    home: Mapping[str, int],
+    dag_numbers: Mapping[str, int],
     triggers: Mapping[str, Trigger],
     preloads: Mapping[str, PreLoad],
     waits: Mapping[str, Collection[tuple[str, PreLoad]]],
@@ -39,65 +39,69 @@ def notes_of(
     Args:
         request: What is exported.
         found: The DAGs.
-        home: Number of the DAG by node id.
+        dag_numbers: Number of the DAG by node id.
         triggers: By node id.
         preloads: What tables wait for, by node id.
         waits: What of that can be waited for, by environment: directories of domains.
     """
     graph, lineage = request.lineage.graph, request.lineage
     notes = list(request.triggers.warnings)
-    ordered = _Ordered(graph.upstream, home, found)
-    for node in home:
+    ordered = _Ordered(graph.upstream, dag_numbers, found)
+    for node in dag_numbers:
         notes += _of_watch(node, triggers[node].upstream_condition)
         notes += _of_holes(request.project.graph.nodes[node], triggers[node].cron_schedule)
-        late = [up for up in graph.upstream[node] if up in home and not ordered.before(up, node)]
+        late = [up for up in graph.upstream[node] if up in dag_numbers and not ordered.before(up, node)]
         if late:
-            why = "starts with its DAG" if triggers[node].upstream_condition else f"starts by {_how(found[home[node]])}"
+            why = (
+                "starts with its DAG"
+                if triggers[node].upstream_condition
+                else f"starts by {_how(found[dag_numbers[node]])}"
+            )
             notes.append(f"{node}: {why}; it does not wait for {', '.join(late)}")
-        gone = [up for up in graph.upstream[node] if up not in home and graph.nodes[up].kind != "external"]
+        gone = [up for up in graph.upstream[node] if up not in dag_numbers and graph.nodes[up].kind != "external"]
         if gone:
             notes.append(f"{node}: it does not wait for {', '.join(gone)}, which this export does not contain")
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
-    for bundle in found:
-        cut = [node for node in bundle.nodes if triggers[node].upstream_condition is not None]
-        if cut and bundle.start is None:
+    for dag_nodes in found:
+        cut = [node for node in dag_nodes.nodes if triggers[node].upstream_condition is not None]
+        if cut and dag_nodes.start is None:
             notes.append(
                 f"{_few(cut)}: nothing starts their DAG, because the export contains none of the upstreams that they "
                 "follow; trigger it by hand, or select these upstreams, too"
             )
     for node, preload in preloads.items():
         notes += _of_files(node, preload, request, waits[request.environments.of(node)])
-    for key in sorted(lineage.external_neighbours(lineage.keys[node] for node in home)):
-        notes += _of_own(key, lineage, home)
-    for environment, nodes in request.environments.parts(home).items():
+    for key in sorted(lineage.external_neighbours(lineage.keys[node] for node in dag_numbers)):
+        notes += _of_own(key, lineage, dag_numbers)
+    for environment, nodes in request.environments.parts(dag_numbers).items():
         for of_environment in (_of_checks, _of_loads, _of_transforms):
             notes += of_environment(request, environment, nodes)
-    return tuple(dict.fromkeys([*notes, *_of_dagster(request, home)]))
+    return tuple(dict.fromkeys([*notes, *_of_dagster(request, dag_numbers)]))
 
 
 class _Ordered:
     """Whether one node always runs after another: by tasks of one DAG, or by assets from DAG to DAG."""
 
     def __init__(
-        self, upstream: Mapping[str, Sequence[str]], home: Mapping[str, int], found: Sequence[DagNodes]
+        self, upstream: Mapping[str, Sequence[str]], dag_numbers: Mapping[str, int], found: Sequence[DagNodes]
     ) -> None:
-        self._upstream, self._home = upstream, home
-        self._starts: list[frozenset[str]] = [frozenset(self._started_by(bundle, found)) for bundle in found]
+        self._upstream, self._dag_numbers = upstream, dag_numbers
+        self._starts: list[frozenset[str]] = [frozenset(self._started_by(dag_nodes, found)) for dag_nodes in found]
 
-    def _started_by(self, bundle: DagNodes, found: Sequence[DagNodes]) -> Iterator[str]:
+    def _started_by(self, dag_nodes: DagNodes, found: Sequence[DagNodes]) -> Iterator[str]:
         """Yields the nodes whose update starts a DAG; all nodes of a DAG that it follows as a whole."""
-        names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
-        homes = [self._home[name] for name in names]
-        for name, home in zip(names, homes, strict=True):
-            yield from found[home].nodes if bundle.gated and homes.count(home) > 1 else (name,)
+        names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetRule) else ()
+        numbers = [self._dag_numbers[name] for name in names]
+        for name, number in zip(names, numbers, strict=True):
+            yield from found[number].nodes if dag_nodes.follows_updates and numbers.count(number) > 1 else (name,)
 
     def before(self, first: str, then: str) -> bool:
         """Whether an asset is updated before another, through task dependencies and the assets that start DAGs."""
         seen, stack = {then}, [then]
         while stack:
             node = stack.pop()
-            here = self._home[node]
-            waited = [up for up in self._upstream[node] if self._home.get(up) == here]
+            here = self._dag_numbers[node]
+            waited = [up for up in self._upstream[node] if self._dag_numbers.get(up) == here]
             for one in (*waited, *self._starts[here]):
                 if one == first:
                     return True
@@ -147,10 +151,10 @@ def pool_notes(
     )
 
 
-def _of_own(key: Key, lineage: ExportLineage, home: Mapping[str, int]) -> Iterator[str]:
+def _of_own(key: Key, lineage: ExportLineage, dag_numbers: Mapping[str, int]) -> Iterator[str]:
     """Yields a note if the user's own assets downstream of the project need a DAG of the user."""
     nodes = [lineage.nodes[one] for one in lineage.upstreams_in_project.get(key, ()) if one in lineage.nodes]
-    read = [node for node in nodes if node in home]
+    read = [node for node in nodes if node in dag_numbers]
     if read:
         yield f"{'/'.join(key)}: an asset of yours that reads {_few(read)}; a DAG of yours can start by their assets"
 
@@ -158,13 +162,13 @@ def _of_own(key: Key, lineage: ExportLineage, home: Mapping[str, int]) -> Iterat
 def _of_watch(node: str, watch: UpstreamCondition | None) -> Iterator[str]:
     if watch is None:
         return
-    said = {
+    settings = {
         "min_timedelta_between_runs": watch.min_interval,
         "data_cycle": watch.data_cycle,
     }
-    words = [name for name, value in said.items() if value]
-    if words:
-        yield f"{node}: {' and '.join(words)} of its trigger"
+    names = [name for name, value in settings.items() if value]
+    if names:
+        yield f"{node}: {' and '.join(names)} of its trigger"
 
 
 def _of_holes(node: Node, clock: CronSchedule | None) -> Iterator[str]:
@@ -239,10 +243,10 @@ def _of_transforms(request: Request, environment: EnvironmentName, here: Sequenc
         )
 
 
-def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
+def _of_dagster(request: Request, dag_numbers: Mapping[str, int]) -> Iterator[str]:
     """Yields notes on nodes that run in another environment than in the definitions."""
     found: dict[tuple[str, str], list[str]] = {}
-    for node in home:
+    for node in dag_numbers:
         there, here = request.environments.dagster.get(node), request.environments.of(node)
         if there is not None and there != here:
             found.setdefault((there, here), []).append(node)
@@ -250,10 +254,10 @@ def _of_dagster(request: Request, home: Mapping[str, int]) -> Iterator[str]:
         yield f"{_few(nodes)}: run by {there} in Dagster, by {here} here"
 
 
-def _how(bundle: DagNodes) -> str:
-    if isinstance(bundle.start, CronSchedule):
-        return f"`{bundle.start.cron}`"
-    return "files" if isinstance(bundle.start, FileGrouping) else "hand"
+def _how(dag_nodes: DagNodes) -> str:
+    if isinstance(dag_nodes.start, CronSchedule):
+        return f"`{dag_nodes.start.cron}`"
+    return "files" if isinstance(dag_nodes.start, FileGrouping) else "hand"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ _MODULES = (
     "execution/restaged_file_name",
     "airflow/runtime/asset_updates",
     "airflow/runtime/macros",
-    "airflow/runtime/update_gate",
+    "airflow/runtime/update_condition",
     "airflow/runtime/proxying",
     "airflow/runtime/load_spec",
     "airflow/runtime/local_try_record",

@@ -106,31 +106,33 @@ class _LoadTask:
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self._argv, self._environ = argv, environ
-        given = dict(zip(argv[1::2], argv[2::2], strict=False))
+        flags = dict(zip(argv[1::2], argv[2::2], strict=False))
         manifest = read_manifest(environ)
-        self._spec = LoadSpec.of(manifest, given.get("--domains", ""), given.get("--tables", "").split(","))
+        self._spec = LoadSpec.of(manifest, flags.get("--domains", ""), flags.get("--tables", "").split(","))
         self._areas = areas_of(manifest, environ)
-        self._taken = LoadedFiles(
+        self._loaded_files = LoadedFiles(
             TryRecord.of(environ.get("STARLAKE_ATTEMPT", ""), self._areas), self._areas, self._spec
         )
 
     def run(self) -> int:
         """Runs the load and returns the exit code of the task."""
-        if problems := self._taken.prepare():
+        if problems := self._loaded_files.prepare():
             for table, reason in problems.items():
                 log_line(f"{table}: failed: the load was not run: {reason}")
-            self._taken.give_up()
+            self._loaded_files.give_up()
             return FAILED
         spec = self._spec
         files = LoadFiles(self._areas, [*spec.requested.values()], spec.domain, archives=self._areas.archives)
-        self._taken.note(files, [])
-        ending = _run_to_end(self._argv, self._environ, spec.expected, spec.repeated, partial(self._taken.note, files))
+        self._loaded_files.note(files, [])
+        ending = _run_to_end(
+            self._argv, self._environ, spec.expected, spec.repeated, partial(self._loaded_files.note, files)
+        )
         ending = replace(ending, files=files.after(ending.events, adopted=False))
         verdicts = with_unknown_expectations(reconcile_load(spec.expected.values(), ending), ending, spec.blocking)
         alone = {table: verdict for (_, table), verdict in verdicts.items()}
-        final = self._taken.resolve(alone, ending, files)
+        final = self._loaded_files.resolve(alone, ending, files)
         code = self._exit_code({name: final[name[1]] for name in verdicts}, ending)
-        self._taken.finish(alone, final, ending, ended_well=code in (0, NOTHING))
+        self._loaded_files.finish(alone, final, ending, ended_well=code in (0, NOTHING))
         return code
 
     def _exit_code(self, verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd) -> int:

@@ -144,10 +144,10 @@ def export(
     if granularity is _Granularity.batch and ids is _Ids.starlake_airflow:
         wrong = "leave out one of the two: starlake-airflow has no task for several tables."
         raise typer.BadParameter(wrong, param_hint="--granularity batch, --ids starlake-airflow")
-    said, settings = _options(option or [])
+    automation_options, settings = _options(option or [])
     everywhere, elsewhere = _environments(environment or [])
-    if definitions and (translator or said):
-        wrong = "--translator" if translator else f"--option {next(iter(said))}"
+    if definitions and (translator or automation_options):
+        wrong = "--translator" if translator else f"--option {next(iter(automation_options))}"
         raise typer.BadParameter(f"{wrong} is set by the definitions; pass it to build_definitions there.")
     report = export_airflow(
         _source(project, env, definitions),
@@ -167,7 +167,7 @@ def export(
             airlift=airlift,
             airlift_operator=airlift_operator,
         ),
-        automation=None if definitions else StarlakeAutomation.from_options(said),
+        automation=None if definitions else StarlakeAutomation.from_options(automation_options),
         translator=_loaded(translator, "--translator") if translator else None,
         name=name,
         task_groups=task_groups,
@@ -187,10 +187,10 @@ def _source(project: Path | None, env: str | None, definitions: str | None) -> A
     """Returns a project, or the graph of definitions."""
     if definitions is None:
         return open_project(project or Path(), env=env)
-    given = open_project(project, env=env) if project else None
+    opened = open_project(project, env=env) if project else None
     from starlake_dagster_assets.definitions_asset_graph import definitions_graph
 
-    return definitions_graph(_loaded(definitions, "--definitions"), given)
+    return definitions_graph(_loaded(definitions, "--definitions"), opened)
 
 
 def _print_report(report: ExportReport, check: bool) -> None:

@@ -130,11 +130,11 @@ class Dataproc(Google):
 
     def _cluster_config(self) -> dict[str, Any]:
         """Returns the configuration of the cluster, as the resource `StarlakeDataproc` builds it."""
-        given: dict[str, Any] = {name: value for name in _TEXTS if (value := self.dag_option(f"dataproc_{name}"))}
-        given |= {name: int(value) for name in _NUMBERS if (value := self.dag_option(f"dataproc_{name}"))}
+        config: dict[str, Any] = {name: value for name in _TEXTS if (value := self.dag_option(f"dataproc_{name}"))}
+        config |= {name: int(value) for name in _NUMBERS if (value := self.dag_option(f"dataproc_{name}"))}
         metadata = self.dag_option("dataproc_cluster_metadata")
         plan = ClusterPlan(
-            **given,
+            **config,
             service_account=self.dag_option("dataproc_service_account"),
             bucket=self.dag_option("spark_bucket"),
             metadata=json.loads(metadata) if metadata else {},

@@ -76,5 +76,5 @@ class Kubernetes(OperatorRenderer):
     @property
     def _resources(self) -> dict[str, str]:
         """Requests of the container; the memory request is also the limit."""
-        given = {name: self.dag_option(f"kubernetes_{name}") for name in ("cpu", "memory")}
-        return {name: value for name, value in given.items() if value}
+        limits = {name: self.dag_option(f"kubernetes_{name}") for name in ("cpu", "memory")}
+        return {name: value for name, value in limits.items() if value}

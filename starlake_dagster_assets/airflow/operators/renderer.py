@@ -101,9 +101,9 @@ class OperatorRenderer:
     @cached_property
     def env(self) -> dict[str, str]:
         """The environment variables of every command, as templates."""
-        said = self._templates.environment(self.dag.settings)
+        variables = self._templates.environment(self.dag.settings)
         job = {"SL_JOB_ID": JOB_ID} if self.dag.audit else {}
-        return {"SL_ROOT": self._templates.root(self.dag.settings), "SL_LOG_LEVEL": "info", **said, **job}
+        return {"SL_ROOT": self._templates.root(self.dag.settings), "SL_LOG_LEVEL": "info", **variables, **job}
 
     def arguments(self, task: TaskSpec) -> list[str]:
         """Returns the argument list of a task, as templates."""
@@ -167,8 +167,8 @@ class OperatorRenderer:
             return [("post_execute", Call("end_transform", [*task.audited, Raw("**AUDIT")]))]
         if task.kind != "load":
             return []
-        given = dict(zip(task.argv[1::2], task.argv[2::2], strict=True))
-        arguments = [Raw("ROOT"), given["--domains"], *given["--tables"].split(",")]
+        flags = dict(zip(task.argv[1::2], task.argv[2::2], strict=True))
+        arguments = [Raw("ROOT"), flags["--domains"], *flags["--tables"].split(",")]
         return [("pre_execute", Call("begin_load", arguments)), ("post_execute", Call("end_load", arguments))]
 
     def waiting_operators(self, sensor: str) -> list[str]:

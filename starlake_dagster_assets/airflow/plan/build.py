@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, 
 from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
-from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, bundle_names, name_of_cron
+from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, name_of_cron, names_of_dags
 from starlake_dagster_assets.airflow.plan.expectations import audit_of
 from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key, lineage_of
 from starlake_dagster_assets.airflow.plan.file_sensors import waiting_for
@@ -19,8 +19,8 @@ from starlake_dagster_assets.airflow.plan.grouping import (
     DagNodes,
     FileGrouping,
     Start,
-    bundles,
     connected_components,
+    group_into_dags,
     reduced,
     topological_order,
     without_covered,
@@ -128,31 +128,31 @@ class _Planner:
 
     def plan(self) -> Plan:
         request, ids = self._request, self._task_ids()
-        found = bundles(self._order(), self._starts, self._scopes(), request.options.max_assets)
+        found = group_into_dags(self._order(), self._starts, self._scopes(), request.options.max_assets)
         groups = request.naming.groups
-        names = bundle_names(found, self._graph, request.options.prefix, request.split, self._name_parts, groups)
-        members = [([self._nodes[node] for node in bundle.nodes], self._jobs[bundle.nodes[0]]) for bundle in found]
+        names = names_of_dags(found, self._graph, request.options.prefix, request.split, self._name_parts, groups)
+        members = [([self._nodes[node] for node in one.nodes], self._jobs[one.nodes[0]]) for one in found]
         if request.ids == "starlake-airflow":
             names = starlake_airflow_dag_ids(members, names)
         parts = request.environments.parts(self._nodes)
         makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
         self._events = DagEvents(found, names, request.ids)
-        shown = {uri: uri for node, uri in self._uris.items() if not self._graph.nodes[node].is_files}
-        unique("URI", {**shown, **self._events.named}, "Use another --prefix.")
-        tasks = [makers[self._environment(bundle)].tasks(bundle, self._events.of(bundle)) for bundle in found]
+        asset_uris = {uri: uri for node, uri in self._uris.items() if not self._graph.nodes[node].is_files}
+        unique("URI", {**asset_uris, **self._events.named}, "Use another --prefix.")
+        tasks = [makers[self._environment(one)].tasks(one, self._events.of(one)) for one in found]
         self._waits = {where: maker.waits for where, maker in makers.items()}
         dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
         places = {
-            node: (name, makers[self._environment(bundle)].task_of(self._graph.nodes[node]))
-            for name, bundle in zip(names, found, strict=True)
-            for node in bundle.nodes
+            node: (name, makers[self._environment(dag_nodes)].task_of(self._graph.nodes[node]))
+            for name, dag_nodes in zip(names, found, strict=True)
+            for node in dag_nodes.nodes
         }
         if request.ids == "starlake-airflow":
             dags, places = with_starlake_airflow_ids(dags, members, places)
         used = any(dag.default_args.get("pool") == DUCKDB_POOL for dag in dags)
         pools = {DUCKDB_POOL: 1} if self._pool and used else {}
-        home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
-        notes = notes_of(request, found, home, self._triggers, self._preloads, self._waits)
+        dag_numbers = {node: number for number, dag_nodes in enumerate(found) for node in dag_nodes.nodes}
+        notes = notes_of(request, found, dag_numbers, self._triggers, self._preloads, self._waits)
         notes += pool_notes(self._jobs, self._pool, self._arguments, request.options.settings)
         return Plan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
@@ -185,12 +185,12 @@ class _Planner:
     @cached_property
     def _arguments(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the operators, by node id."""
-        given = self._request.naming.airflow
-        return {name: arguments_of(node, given.get(name, {}), self._pool) for name, node in self._nodes.items()}
+        by_node = self._request.naming.airflow
+        return {name: arguments_of(node, by_node.get(name, {}), self._pool) for name, node in self._nodes.items()}
 
-    def _environment(self, bundle: DagNodes) -> EnvironmentName:
+    def _environment(self, dag_nodes: DagNodes) -> EnvironmentName:
         """Returns the environment of a DAG, which all of its nodes share."""
-        return self._request.environments.of(bundle.nodes[0])
+        return self._request.environments.of(dag_nodes.nodes[0])
 
     @cached_property
     def _pool(self) -> str | None:
@@ -204,10 +204,10 @@ class _Planner:
     def _task_ids(self) -> dict[str, str]:
         ids = {name: task_id(node, self._keys[name], self._request.ids) for name, node in self._nodes.items()}
         unique("task id", ids, "Use --ids asset, or rename one.")
-        shown = {node.id: self._uris[node.id] for node in self._graph.nodes.values() if not node.is_files}
-        known = {self._keys[node] for node in shown}
+        asset_uris = {node.id: self._uris[node.id] for node in self._graph.nodes.values() if not node.is_files}
+        known = {self._keys[node] for node in asset_uris}
         own = {"/".join(one.key): uri for uri, one in self._external.items() if one.key not in known}
-        unique("URI", {**shown, **own}, "Use --ids asset, or give one another key.")
+        unique("URI", {**asset_uris, **own}, "Use --ids asset, or give one another key.")
         return ids
 
     @cached_property
@@ -347,31 +347,31 @@ class _Planner:
         job = self._jobs[node]
         return job.name if job.dag else None
 
-    def _file(self, bundle: DagNodes) -> str | None:
-        return self._job_file(bundle.nodes[-1]) if self._request.split == "domain" else None
+    def _file(self, dag_nodes: DagNodes) -> str | None:
+        return self._job_file(dag_nodes.nodes[-1]) if self._request.split == "domain" else None
 
-    def _name_parts(self, bundle: DagNodes) -> DagNameParts:
-        return DagNameParts(self._label(bundle), self._file(bundle), self._environment(bundle))
+    def _name_parts(self, dag_nodes: DagNodes) -> DagNameParts:
+        return DagNameParts(self._label(dag_nodes), self._file(dag_nodes), self._environment(dag_nodes))
 
-    def _label(self, bundle: DagNodes) -> str:
+    def _label(self, dag_nodes: DagNodes) -> str:
         """Returns a word for the trigger of a DAG."""
-        if isinstance(bundle.start, CronSchedule):
-            return name_of_cron(bundle.start.cron, self._request.project.model.application.schedule_presets)
-        return "files" if isinstance(bundle.start, FileGrouping) else ""
+        if isinstance(dag_nodes.start, CronSchedule):
+            return name_of_cron(dag_nodes.start.cron, self._request.project.model.application.schedule_presets)
+        return "files" if isinstance(dag_nodes.start, FileGrouping) else ""
 
     # ----------------------------------------------------------------------------------------------- DAGs
 
-    def _dag(self, name: str, bundle: DagNodes, tasks: Sequence[TaskSpec]) -> DagSpec:
-        request, nodes = self._request, [self._graph.nodes[node] for node in bundle.nodes]
-        job = self._jobs[bundle.nodes[0]]
-        clock = bundle.start if isinstance(bundle.start, CronSchedule) else None
-        where = self._environment(bundle)
+    def _dag(self, name: str, dag_nodes: DagNodes, tasks: Sequence[TaskSpec]) -> DagSpec:
+        request, nodes = self._request, [self._graph.nodes[node] for node in dag_nodes.nodes]
+        job = self._jobs[dag_nodes.nodes[0]]
+        clock = dag_nodes.start if isinstance(dag_nodes.start, CronSchedule) else None
+        where = self._environment(dag_nodes)
         no_duplicates(name, tasks)
         return DagSpec(
             id=name,
             title=job.description or title(nodes),
             sources=source_files(nodes),
-            schedule=self._schedule(bundle),
+            schedule=self._schedule(dag_nodes),
             timezone=(clock.timezone if clock else None) or request.project.model.application.timezone or "UTC",
             start_date=(clock.start if clock else None) or request.options.start_date,
             end_date=clock.end if clock else None,
@@ -388,12 +388,12 @@ class _Planner:
             airlift_operator=request.options.airlift_operator,
         )
 
-    def _schedule(self, bundle: DagNodes) -> CronSchedule | AssetRule | Continuous | None:
-        start = bundle.start
+    def _schedule(self, dag_nodes: DagNodes) -> CronSchedule | AssetRule | Continuous | None:
+        start = dag_nodes.start
         if isinstance(start, AssetRule):
-            return self._events.schedule(bundle, self._uris)
+            return self._events.schedule(dag_nodes, self._uris)
         if not isinstance(start, FileGrouping):
             return start
-        table = self._graph.nodes[bundle.nodes[0]].table
-        known = self._waits[self._environment(bundle)]
+        table = self._graph.nodes[dag_nodes.nodes[0]].table
+        known = self._waits[self._environment(dag_nodes)]
         return Continuous() if table is not None and (table.domain, start.preload) in known else None

@@ -21,36 +21,38 @@ class DagEvents:
     """
 
     def __init__(self, found: Sequence[DagNodes], names: Sequence[str], ids: Ids) -> None:
-        self._home = {node: number for number, bundle in enumerate(found) for node in bundle.nodes}
-        wanted = {home for bundle in found for home in self._followed(bundle)}
+        self._dag_numbers = {node: number for number, dag_nodes in enumerate(found) for node in dag_nodes.nodes}
+        wanted = {number for dag_nodes in found for number in self._followed(dag_nodes)}
         form = "{}" if ids == "starlake" else "x-starlake-dag://{}"  # starlake-airflow has an event of that name itself
         self._uris = {number: form.format(name) for number, name in enumerate(names) if number in wanted}
-        self._numbers = {id(bundle): number for number, bundle in enumerate(found)}
+        self._numbers = {id(dag_nodes): number for number, dag_nodes in enumerate(found)}
 
     @property
     def named(self) -> Mapping[str, str]:
         """The URIs by a description of their DAG, for messages."""
         return {f"the DAG {uri}": uri for uri in self._uris.values()}
 
-    def of(self, bundle: DagNodes) -> str | None:
+    def of(self, dag_nodes: DagNodes) -> str | None:
         """Returns the URI of the event of a DAG; None if nothing follows it as a whole."""
-        return self._uris.get(self._numbers[id(bundle)])
+        return self._uris.get(self._numbers[id(dag_nodes)])
 
-    def schedule(self, bundle: DagNodes, uris: Mapping[str, str]) -> AssetRule:
+    def schedule(self, dag_nodes: DagNodes, uris: Mapping[str, str]) -> AssetRule:
         """Returns the assets that start a DAG whose tasks follow any of their upstreams.
 
         Args:
-            bundle: The DAG.
+            dag_nodes: The DAG.
             uris: URIs of assets by node id.
         """
-        followed = self._followed(bundle)
-        names = bundle.start.names if isinstance(bundle.start, AssetRule) else ()
-        uris_of_names = [self._uris[self._home[name]] if self._home[name] in followed else uris[name] for name in names]
+        followed = self._followed(dag_nodes)
+        names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetRule) else ()
+        uris_of_names = [
+            self._uris[self._dag_numbers[name]] if self._dag_numbers[name] in followed else uris[name] for name in names
+        ]
         parts = tuple(dict.fromkeys(uris_of_names))
         return AssetRule("|" if len(parts) > 1 else "&", parts)
 
-    def _followed(self, bundle: DagNodes) -> frozenset[int]:
+    def _followed(self, dag_nodes: DagNodes) -> frozenset[int]:
         """Returns the numbers of the DAGs of which a DAG follows several nodes."""
-        names = bundle.start.names if bundle.gated and isinstance(bundle.start, AssetRule) else ()
-        homes = [self._home[name] for name in names]
-        return frozenset(home for home in homes if homes.count(home) > 1)
+        names = dag_nodes.start.names if dag_nodes.follows_updates and isinstance(dag_nodes.start, AssetRule) else ()
+        numbers = [self._dag_numbers[name] for name in names]
+        return frozenset(number for number in numbers if numbers.count(number) > 1)

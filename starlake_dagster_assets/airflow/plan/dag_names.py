@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.plan.model import AssetRule, Split
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
-__all__ = ["DagNameParts", "bundle_names", "name_of_cron"]
+__all__ = ["DagNameParts", "name_of_cron", "names_of_dags"]
 
 _SIGNS = {"*": "x", "/": "by", "-": "to", ",": "and", "#": "nth", "?": "x"}
 
@@ -45,12 +45,12 @@ def name_of_cron(cron: str, presets: Mapping[str, str]) -> str:
     return "cron_" + "_".join("".join(_SIGNS.get(char, char) for char in field) for field in cron.split())
 
 
-def bundle_names(
+def names_of_dags(
     found: Sequence[DagNodes],
     graph: Graph,
     prefix: str,
     split: Split,
-    words: Callable[[DagNodes], DagNameParts],
+    name_parts: Callable[[DagNodes], DagNameParts],
     groups: Mapping[str, str],
 ) -> list[str]:
     """Returns a name for each DAG.
@@ -60,22 +60,22 @@ def bundle_names(
         graph: The graph.
         prefix: Begins each name.
         split: What their nodes have in common.
-        words: Additional words for a DAG.
+        name_parts: Returns the parts of the name of a DAG.
         groups: The groups of a translator, by node id.
     """
     names: dict[str, None] = {}
-    said_of = [words(bundle) for bundle in found]
-    several = len({about.environment for about in said_of}) > 1
-    for bundle, about in zip(found, said_of, strict=True):
-        first = graph.nodes[bundle.nodes[0]]
+    parts_of_dags = [name_parts(dag_nodes) for dag_nodes in found]
+    several = len({about.environment for about in parts_of_dags}) > 1
+    for dag_nodes, about in zip(found, parts_of_dags, strict=True):
+        first = graph.nodes[dag_nodes.nodes[0]]
         phase = "load" if first.kind == "table" else "transform"
         whole = groups.get(first.id) or (first.table.domain if first.table else first.domain)
-        name, said = about.label, about.file
-        if said:
-            parts = [said] if dag_id([said]) not in names else [said, first.key[-1]]
-        elif bundle.gated and split == "domain":
+        name, file = about.label, about.file
+        if file:
+            parts = [file] if dag_id([file]) not in names else [file, first.key[-1]]
+        elif dag_nodes.follows_updates and split == "domain":
             parts = [prefix, phase, whole]
-        elif split == "table" or (isinstance(bundle.start, AssetRule) and first.kind == "task"):
+        elif split == "table" or (isinstance(dag_nodes.start, AssetRule) and first.kind == "task"):
             parts = [prefix, phase, whole, first.key[-1], name]
         elif split == "domain":
             parts = [prefix, phase, whole, name]

@@ -16,8 +16,8 @@ __all__ = [
     "DagNodes",
     "FileGrouping",
     "Start",
-    "bundles",
     "connected_components",
+    "group_into_dags",
     "is_any",
     "reduced",
     "topological_order",
@@ -42,15 +42,16 @@ class DagNodes:
 
     Attributes:
         scope: Values that its nodes have in common, apart from their start.
-        start: Their trigger; an `AssetRule` names nodes of other bundles.
+        start: Their trigger; an `AssetRule` names nodes of other DAGs.
         nodes: Ids.
-        gated: Whether an update of any followed node starts it, and each node runs only if its own condition is met.
+        follows_updates: Whether an update of any followed node starts it, and each node runs only if its own condition
+            is met.
     """
 
     scope: tuple[Hashable, ...]
     start: Start
     nodes: list[str] = field(default_factory=list[str])
-    gated: bool = False
+    follows_updates: bool = False
 
 
 def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
@@ -94,7 +95,7 @@ def without_covered(condition: Condition, conditions: Mapping[str, Condition]) -
     return joined(AnyOf, kept)
 
 
-def bundles(
+def group_into_dags(
     order: Iterable[str],
     starts: Mapping[str, Start],
     scopes: Mapping[str, tuple[Hashable, ...]],
@@ -113,24 +114,28 @@ def bundles(
         size: Maximum number of nodes per DAG.
     """
     found: list[DagNodes] = []
-    home: dict[str, DagNodes] = {}
+    dag_of: dict[str, DagNodes] = {}
     newest: dict[tuple[Hashable, ...], DagNodes] = {}
     for node in order:
         start, scope = starts[node], scopes[node]
-        gated = isinstance(start, AssetRule)
-        bundle = _followed(start, scope, home, size)
-        if bundle is None:
-            key = (scope, "gated" if gated else start)
+        follows_updates = isinstance(start, AssetRule)
+        dag_nodes = _followed(start, scope, dag_of, size)
+        if dag_nodes is None:
+            key = (scope, "updates" if follows_updates else start)
             known = newest.get(key)
-            if known is None or len(known.nodes) >= size or (known.gated and _would_form_cycle(start, known, home)):
-                known = newest[key] = DagNodes(scope, start, gated=gated)
+            if (
+                known is None
+                or len(known.nodes) >= size
+                or (known.follows_updates and _would_form_cycle(start, known, dag_of))
+            ):
+                known = newest[key] = DagNodes(scope, start, follows_updates=follows_updates)
                 found.append(known)
-            bundle = known
-        bundle.nodes.append(node)
-        home[node] = bundle
-        if bundle.gated:
-            names = [*(bundle.start.names if isinstance(bundle.start, AssetRule) else ()), *_names(start)]
-            bundle.start = AssetRule("|", tuple(dict.fromkeys(one for one in names if home[one] is not bundle)))
+            dag_nodes = known
+        dag_nodes.nodes.append(node)
+        dag_of[node] = dag_nodes
+        if dag_nodes.follows_updates:
+            names = [*(dag_nodes.start.names if isinstance(dag_nodes.start, AssetRule) else ()), *_names(start)]
+            dag_nodes.start = AssetRule("|", tuple(dict.fromkeys(one for one in names if dag_of[one] is not dag_nodes)))
     return found
 
 
@@ -143,34 +148,34 @@ def _names(start: Start) -> tuple[str, ...]:
     return start.names if isinstance(start, AssetRule) else ()
 
 
-def _would_form_cycle(start: Start, bundle: DagNodes, home: Mapping[str, DagNodes]) -> bool:
-    """Whether an upstream of a node runs, through other bundles, after the bundle that the node would join."""
+def _would_form_cycle(start: Start, dag_nodes: DagNodes, dag_of: Mapping[str, DagNodes]) -> bool:
+    """Whether an upstream of a node runs, through other DAGs, after the DAG that the node would join."""
     seen: set[int] = set()
-    stack = [home[name] for name in _names(start) if home[name] is not bundle]
+    stack = [dag_of[name] for name in _names(start) if dag_of[name] is not dag_nodes]
     while stack:
         one = stack.pop()
-        if one is bundle:
+        if one is dag_nodes:
             return True
         if id(one) not in seen:
             seen.add(id(one))
-            stack += [home[name] for name in _names(one.start)]
+            stack += [dag_of[name] for name in _names(one.start)]
     return False
 
 
-def _followed(start: Start, scope: tuple[Hashable, ...], home: Mapping[str, DagNodes], size: int) -> DagNodes | None:
+def _followed(start: Start, scope: tuple[Hashable, ...], dag_of: Mapping[str, DagNodes], size: int) -> DagNodes | None:
     """Returns the DAG of nodes that a node follows, if it can run there; None if there is none."""
     if not isinstance(start, AssetRule):
         return None
     for name in start.names:
-        bundle = home[name]
-        if bundle.scope != scope or len(bundle.nodes) >= size:
+        dag_nodes = dag_of[name]
+        if dag_nodes.scope != scope or len(dag_nodes.nodes) >= size:
             continue
-        if bundle.gated:
-            can_join = not _would_form_cycle(start, bundle, home)
+        if dag_nodes.follows_updates:
+            can_join = not _would_form_cycle(start, dag_nodes, dag_of)
         else:
-            can_join = all(home[one] is bundle for one in start.names)
+            can_join = all(dag_of[one] is dag_nodes for one in start.names)
         if can_join:
-            return bundle
+            return dag_nodes
     return None
 
 

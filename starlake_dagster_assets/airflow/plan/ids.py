@@ -108,14 +108,14 @@ def unique(what: str, names: Mapping[str, str], advice: str) -> None:
         raise ProjectError(problems)
 
 
-def python_names(ids: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
+def python_names(ids: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:
     """Returns a Python name for each task id: the id itself where it is valid.
 
     Args:
         ids: Task ids.
-        taken: Names that the file uses for something else.
+        reserved: Names that the file uses for something else.
     """
-    used = {*taken}
+    used = {*reserved}
     found: dict[str, str] = {}
     for one in ids:
         name = unicodedata.normalize("NFKC", one.rpartition(".")[2].replace("-", "_"))  # as Python reads it

@@ -87,15 +87,15 @@ def shared_arguments(task: str, arguments: Mapping[str, Mapping[str, Any]]) -> M
     return arguments[nodes[0]]
 
 
-def with_imports(dag: DagSpec, taken: Iterable[str]) -> tuple[DagSpec, list[str]]:
+def with_imports(dag: DagSpec, reserved: Iterable[str]) -> tuple[DagSpec, list[str]]:
     """Returns a DAG whose arguments have the Python names of the objects that they refer to, and the imports.
 
     Args:
         dag: The DAG.
-        taken: Names that its file has already.
+        reserved: Names that its file has already.
     """
     shared = {name: _value(name, value) for name, value in dag.default_args.items()}
-    used, names = {*taken}, dict[str, str]()
+    used, names = {*reserved}, dict[str, str]()
     lines: list[str] = []
     found = {one for value in (shared, *(task.arguments for task in dag.tasks)) for one in _imported(value)}
     if not found:

@@ -150,17 +150,17 @@ class _Names:
 
     def groups_and_id(self, task: TaskSpec) -> tuple[tuple[str, ...], str]:
         """Returns the groups around a task, and its id within them."""
-        given = dict(zip(task.argv[1::2], task.argv[2::2], strict=False))
+        flags = dict(zip(task.argv[1::2], task.argv[2::2], strict=False))
         if task.kind == "transform":
-            return (), f"{starlake_airflow_name(given['--name'])}_task"
-        directory = given.get("--domains") or given.get("--domain")
+            return (), f"{starlake_airflow_name(flags['--name'])}_task"
+        directory = flags.get("--domains") or flags.get("--domain")
         if directory is None:
             return (), _RENAMED.get(task.id, task.id)
         tables = [(node.table, node) for node in self.nodes if node.table and node.table.domain == directory]
         domain = starlake_airflow_name(tables[0][1].domain)
         name = f"{domain}{self.suffix}"
         if task.kind == "load":
-            table = next(one for one, _ in tables if one.stem == given["--tables"])
+            table = next(one for one, _ in tables if one.stem == flags["--tables"])
             return (name, f"load_{name}"), f"load_{domain}_{starlake_airflow_name(table.final_name)}"
         ids = {
             "wait": f"check_{domain}_{task.id.rpartition('_')[0].rpartition('_')[2]}_{task.id.rpartition('_')[2]}",

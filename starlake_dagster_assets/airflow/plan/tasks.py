@@ -68,12 +68,12 @@ class TaskBuilder:
             return f"load_{id_part(node.table.domain)}"
         return self.ids[node.id]
 
-    def gate_of(self, node: Node) -> str:
+    def outlet_task_of(self, node: Node) -> str:
         """Returns the id of the task after which a node is valid: its blocking check, or else its own task."""
-        return self._gates.get(self.task_of(node), self.task_of(node))
+        return self._blocking_checks.get(self.task_of(node), self.task_of(node))
 
     @cached_property
-    def _gates(self) -> Mapping[str, str]:
+    def _blocking_checks(self) -> Mapping[str, str]:
         """The check by the task that it holds back."""
         if self.application is None:
             return {}
@@ -81,14 +81,14 @@ class TaskBuilder:
         tasks = {self.task_of(node) for node in nodes if checked([node], self.application, blocking=True)}
         return {task: f"check_{task}" for task in tasks}
 
-    def tasks(self, bundle: DagNodes, finished: str | None = None) -> list[TaskSpec]:
+    def tasks(self, dag_nodes: DagNodes, finished: str | None = None) -> list[TaskSpec]:
         """Returns the tasks of a DAG, loads first.
 
         Args:
-            bundle: The nodes of the DAG.
+            dag_nodes: The nodes of the DAG.
             finished: URI of the event of the whole DAG; None if no other DAG follows it.
         """
-        nodes = [self.graph.nodes[node] for node in bundle.nodes]
+        nodes = [self.graph.nodes[node] for node in dag_nodes.nodes]
         domains: dict[str, list[Node]] = {}
         for node in nodes:
             if node.table:
@@ -101,11 +101,11 @@ class TaskBuilder:
             for domain, members in domains.items()
             for task in self._domain(domain, members, () if alone else (id_part(domain),))
         ]
-        inside = set(bundle.nodes)
+        inside = set(dag_nodes.nodes)
         for schema in sorted(schemas):
             groups = () if alone else (f"{id_part(schema)}_transform",)
             members = [node for node in transforms if node.domain == schema]
-            made = [(self._transform(node, bundle, inside, groups), node) for node in members]
+            made = [(self._transform(node, dag_nodes, inside, groups), node) for node in members]
             found += [task for transform, node in made for task in self._with(transform, [node])]
         return [*found, *_ends(found, finished)]
 
@@ -134,15 +134,15 @@ class TaskBuilder:
 
     def _with(self, task: TaskSpec, nodes: Sequence[Node]) -> Iterator[TaskSpec]:
         """Yields a task and its checks; the outlets belong to the check that withholds them."""
-        gate = self._gates.get(task.id)
-        yield replace(task, outlets=()) if gate else task
+        check = self._blocking_checks.get(task.id)
+        yield replace(task, outlets=()) if check else task
         if self.application is None:
             return
         idle = task.kind == "load" and (self.logs_unread or len(nodes) > 1)
         both = TaskSpec("", "check", (), (task.id,), groups=task.groups, owner=task.owner, checks=task.id, idle=idle)
-        if gate:
+        if check:
             texts = checked(nodes, self.application, blocking=True)
-            yield replace(both, id=gate, inlets=task.inlets, outlets=task.outlets, expectations=texts)
+            yield replace(both, id=check, inlets=task.inlets, outlets=task.outlets, expectations=texts)
         if texts := checked(nodes, self.application, blocking=False):
             yield replace(both, id=f"warn_{task.id}", kind="warn", inlets=task.outlets, expectations=texts)
 
@@ -162,7 +162,7 @@ class TaskBuilder:
             arguments=shared_arguments(self.task_of(nodes[0]), {node.id: self.arguments[node.id] for node in nodes}),
         )
 
-    def _transform(self, node: Node, bundle: DagNodes, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
+    def _transform(self, node: Node, dag_nodes: DagNodes, inside: set[str], groups: tuple[str, ...]) -> TaskSpec:
         rule = self.rules.get(node.id)
         followed = rule.names if rule else ()
         here = [up for up in dict.fromkeys([*self.graph.upstream[node.id], *followed]) if up in inside]
@@ -170,7 +170,7 @@ class TaskBuilder:
             self.ids[node.id],
             "transform",
             build.transform(node.raw).argv,
-            tuple(dict.fromkeys(self.gate_of(self.graph.nodes[up]) for up in here)),
+            tuple(dict.fromkeys(self.outlet_task_of(self.graph.nodes[up]) for up in here)),
             inlets=self._inlets(node),
             outlets=(self.uris[node.id],),
             groups=groups,
@@ -179,7 +179,7 @@ class TaskBuilder:
             audited=(node.task.domain, node.task.table)
             if self.logs_unread and self.application and node.task
             else None,
-            trigger_rule=self._trigger_rule(node.id, here, bundle) if here else None,
+            trigger_rule=self._trigger_rule(node.id, here, dag_nodes) if here else None,
             follows=self._by_uri(rule) if rule else None,
             own=self.uris[node.id] if rule else "",
             present=self._present(node.id, rule) if rule else None,
@@ -188,10 +188,10 @@ class TaskBuilder:
             arguments=self.arguments[node.id],
         )
 
-    def _trigger_rule(self, node: str, here: Sequence[str], bundle: DagNodes) -> str | None:
+    def _trigger_rule(self, node: str, here: Sequence[str], dag_nodes: DagNodes) -> str | None:
         """Returns the trigger rule of a task: a skipped upstream (no file) skips only what waits for it."""
         rule = self.rules.get(node)
-        if rule is None or bundle.gated or not is_any(rule):
+        if rule is None or dag_nodes.follows_updates or not is_any(rule):
             return _RULES["clock"]
         return _RULES["any" if set(rule.names) <= set(here) else "clock"]
 

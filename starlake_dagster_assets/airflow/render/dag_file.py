@@ -89,11 +89,11 @@ def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: Operato
     shared += ["embed"] if dag.embedded else ["window_params"] if transforms else []
     shared += ["end_transform"] if any(task.audited for task in dag.tasks) else []
     shared += ["run_if_updated"] if any(task.follows is not None for task in dag.tasks) else []
-    taken = {*_RESERVED, *shared, *renderer.reserved, *_imported(renderer.imports)}
-    taken |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
-    dag, objects = with_imports(dag, taken)
+    reserved = {*_RESERVED, *shared, *renderer.reserved, *_imported(renderer.imports)}
+    reserved |= {*checks.reserved, *_imported(checks.imports)} if checks else set()
+    dag, objects = with_imports(dag, reserved)
     groups = dict.fromkeys(group for task in dag.tasks for group in task.groups)
-    names = python_names([*(task.id for task in dag.tasks), *groups], taken | _imported(objects))
+    names = python_names([*(task.id for task in dag.tasks), *groups], reserved | _imported(objects))
     body = (_function if dag.embedded else _body)(dag, renderer, checks, names, transforms)
     functions = [text.rstrip() for text in renderer.functions()]
     shared += [name for name, use in _USES.items() if any(use in text for text in (*functions, body))]

@@ -94,8 +94,8 @@ def tags_of_dag(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
         nodes: The nodes of the DAG.
         job: Its configuration.
     """
-    said = [tag for node in nodes for tag in node.tags]
-    kept = [tag for tag in said if tag.partition("=")[0].strip().lower() not in OWN_TAGS and not tag.startswith(TAG)]
+    tags = [tag for node in nodes for tag in node.tags]
+    kept = [tag for tag in tags if tag.partition("=")[0].strip().lower() not in OWN_TAGS and not tag.startswith(TAG)]
     kept = [tag for tag in kept if "spark" not in tag]
     found = ["starlake", *(node.domain for node in nodes), *job.tags, *kept]
     return tuple(dict.fromkeys(tag.strip()[:_LONGEST_TAG] for tag in found if tag.strip()))

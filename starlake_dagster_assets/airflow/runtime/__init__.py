@@ -2,7 +2,7 @@
 
 - `asset_updates`: updates of the assets that a task reads, and what it has read
 - `macros`: macros of templates: the window of a run, options, paths
-- `update_gate`: condition of a task on the updates of its upstreams
+- `update_condition`: condition of a task on the updates of its upstreams
 - `load_spec`: the tables of a load
 - `local_try_record`, `loaded_files`: files of a load on the disk of a worker, and the record of the tries
 - `cloud_load`, `cloud_transform`: results of loads and transforms in a cloud

@@ -79,15 +79,15 @@ class _CloudLoad:
         record = TryRecord.of(self._attempt, self._areas, resume=True)
         if record.begun:
             return
-        taken = LoadedFiles(record, self._areas, self._spec)
+        loaded_files = LoadedFiles(record, self._areas, self._spec)
         domain = self._spec.domain[0].domain_name
-        if problems := taken.prepare():
-            taken.give_up()
+        if problems := loaded_files.prepare():
+            loaded_files.give_up()
             raise RuntimeError("; ".join(f"{domain}.{table}: {reason}" for table, reason in problems.items()))
         stage = self._areas.list_files("stage", domain) or {}
         ingesting = self._areas.list_files("ingesting", domain) or {}
         record.listing = {"stage": stage, "ingesting": ingesting, "archive": self._areas.archived(domain, stage) or {}}
-        taken.note(self._files(self._areas, record), [])
+        loaded_files.note(self._files(self._areas, record), [])
 
     def end(self) -> None:
         """Decides the result by the same rules as Dagster steps.
@@ -102,13 +102,13 @@ class _CloudLoad:
         if not record.begun:
             raise RuntimeError("the result is unknown: the record of this try, which lists its files, was removed.")
         files = self._files(self._areas, record)
-        taken = LoadedFiles(record, self._areas, self._spec)
+        loaded_files = LoadedFiles(record, self._areas, self._spec)
         ending = CommandEnd((), RunResult(0, 0.0), Log(ended=False, understood=False))
         ending = replace(ending, files=files.after((), adopted=False))
         alone = {name[1]: one for name, one in reconcile_load(self._spec.expected.values(), ending).items()}
-        final = taken.resolve(alone, ending, files)
+        final = loaded_files.resolve(alone, ending, files)
         failed = {name: one for name, one in final.items() if one.status in ("failed", "unknown")}
-        taken.finish(alone, final, ending, ended_well=not failed)
+        loaded_files.finish(alone, final, ending, ended_well=not failed)
         self._report(final)
         if failed:
             raise RuntimeError("; ".join(f"{name}: {one.status}: {one.reason}" for name, one in failed.items()))

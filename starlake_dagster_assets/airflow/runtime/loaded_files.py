@@ -77,8 +77,8 @@ class LoadedFiles:
         tries: dict[str, TableFilesByTry] = {}
         seen, progress = self._record.known and files.is_listed, LoadProgress(events)
         for stem, table in self._requested.items():
-            taken = {*files.sizes(table), *progress.announced(_name(table))}
-            tries[stem] = self._after(table, self._tries[stem], "" if seen else "unknown", taken, ())
+            names = {*files.sizes(table), *progress.announced(_name(table))}
+            tries[stem] = self._after(table, self._tries[stem], "" if seen else "unknown", names, ())
             tries[stem].unfinished = sorted(progress.unfinished(_name(table)))
         self._record.save(tries, ended_well=False)
 
@@ -140,9 +140,9 @@ class LoadedFiles:
         for stem, table in self._requested.items():
             verdict, facts = alone[table.name], ending.files.get((table.domain_name, table.name))
             gone = {*facts.before} - facts.waiting if facts is not None else set[str]()
-            taken = {*verdict.files, *progress.announced(_name(table)), *gone}
+            names = {*verdict.files, *progress.announced(_name(table)), *gone}
             loaded = _loaded_files(table, verdict, ending)
-            one = self._after(table, self._tries[stem], final[table.name].status, taken, loaded)
+            one = self._after(table, self._tries[stem], final[table.name].status, names, loaded)
             one.unfinished = sorted(progress.unfinished(_name(table)) & one.pending.keys())
             if final[table.name].status != "loaded":
                 self._put_back(table, one)
@@ -177,10 +177,10 @@ class LoadedFiles:
         one.unfinished = [name for name in one.unfinished if name in one.pending and name not in one.returned]
 
     def _after(
-        self, table: WorkerTable, before: TableFilesByTry, status: str, taken: Iterable[str], loaded: Collection[str]
+        self, table: WorkerTable, before: TableFilesByTry, status: str, names: Iterable[str], loaded: Collection[str]
     ) -> TableFilesByTry:
         """Returns the record of a table after a try that took some files and loaded some."""
-        new = [name for name in sorted(taken) if name not in loaded]
+        new = [name for name in sorted(names) if name not in loaded]
         pending = {name: mark for name, mark in before.pending.items() if name not in loaded}
         marks = self._areas.archived(table.domain_name, new) or {} if new else {}
         pending |= {name: marks.get(name, "") for name in new if name not in pending}

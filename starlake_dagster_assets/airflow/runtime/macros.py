@@ -55,11 +55,11 @@ def window(context: Any) -> tuple[str, str]:
     Raises:
         ValueError: Only one of `sl_start_date` and `sl_end_date` is given, one is no date, or they are reversed.
     """
-    gate = _update_gate(context.get("task")) if run_type(context) != "manual" else None
+    condition = _update_condition(context.get("task")) if run_type(context) != "manual" else None
     events = triggering_events(context)
-    updates = gate.window_of_updates(context) if gate is not None else span_of_windows(events)
+    updates = condition.window_of_updates(context) if condition is not None else span_of_windows(events)
     declared = _configured(context) or updates
-    is_timed = gate is None and not events and type(context["dag"].timetable).__name__.startswith("Cron")
+    is_timed = condition is None and not events and type(context["dag"].timetable).__name__.startswith("Cron")
     if declared is None and is_timed:
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         declared = (_text(start), _text(end)) if start and end and start < end else None
@@ -68,9 +68,9 @@ def window(context: Any) -> tuple[str, str]:
 
 def _configured(context: Any) -> tuple[str, str] | None:
     """Returns the window that the parameters or the configuration of the run name, in the time zone of the DAG."""
-    run, given = context["dag_run"], {**context.get("params", {})}
-    given.update(getattr(run, "conf", None) or {})
-    start, end = (given.get(name) or "" for name in WINDOW)
+    run, values = context["dag_run"], {**context.get("params", {})}
+    values.update(getattr(run, "conf", None) or {})
+    start, end = (values.get(name) or "" for name in WINDOW)
     if not start and not end:
         return None
     if not start or not end:
@@ -81,7 +81,7 @@ def _configured(context: Any) -> tuple[str, str] | None:
     return _text(moments[0]), _text(moments[1])
 
 
-def _update_gate(task: Any) -> Any:
+def _update_condition(task: Any) -> Any:
     """Returns the hook that evaluates the condition of a task on updates; None if it has no condition."""
     hook = getattr(task, "_pre_execute_hook", None)
     return hook if hasattr(hook, "window_of_updates") else None
@@ -205,9 +205,9 @@ def emit_window(context: Any, result: Any = None) -> None:
     """Adds the window of a task, and what it has read, to the events of its outlets: its `post_execute`."""
     reading = _recorded_reading(context)
     if reading is None:
-        _tell(context, *window(context))
+        _add_window(context, *window(context))
         return
-    _tell(context, *reading["window"])
+    _add_window(context, *reading["window"])
     for asset in context["task"].outlets:
         context["outlet_events"][asset].extra[READ] = reading["read"]
 
@@ -215,12 +215,12 @@ def emit_window(context: Any, result: Any = None) -> None:
 def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
     """Returns what the task of an asset has read: the task itself, or the one whose expectations it checks."""
     task, one = context["task"], context["ti"]
-    if _update_gate(task) is not None:
+    if _update_condition(task) is not None:
         return one.xcom_pull(task_ids=one.task_id, key=READ)
     uris = {asset.uri for asset in task.outlets}
     for name in sorted(task.upstream_task_ids) if uris else ():
-        gate = _update_gate(context["dag"].get_task(name))
-        if gate is not None and gate.own is not None and gate.own.uri in uris:
+        condition = _update_condition(context["dag"].get_task(name))
+        if condition is not None and condition.own is not None and condition.own.uri in uris:
             return one.xcom_pull(task_ids=name, key=READ)
     return None
 
@@ -228,11 +228,11 @@ def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
 def emit_load_window(context: Any, result: Any = None) -> None:
     """Adds the window of a load to its events, or that of the loads before a task to its events: `post_execute`."""
     one, ups = context["ti"], sorted(context["task"].upstream_task_ids)
-    found = [told for told in (one.xcom_pull(task_ids=ups, key=_LOADED) if ups else None) or () if told]
+    found = [span for span in (one.xcom_pull(task_ids=ups, key=_LOADED) if ups else None) or () if span]
     if not found:  # the load itself
         found = [_window_of_load(context)]
         one.xcom_push(key=_LOADED, value=found[0])
-    _tell(context, min(start for start, _ in found), max(end for _, end in found))
+    _add_window(context, min(start for start, _ in found), max(end for _, end in found))
 
 
 def _window_of_load(context: Any) -> list[str]:
@@ -248,7 +248,7 @@ def _window_of_load(context: Any) -> list[str]:
     return [start, end]
 
 
-def _tell(context: Any, start: str, end: str) -> None:
+def _add_window(context: Any, start: str, end: str) -> None:
     for asset in context["task"].outlets if start else ():
         context["outlet_events"][asset].extra.update(sl_start_date=start, sl_end_date=end)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.asset_updates import skip_task
 from starlake_dagster_assets.airflow.runtime.macros import emit_window, in_dag_timezone, window
-from starlake_dagster_assets.airflow.runtime.update_gate import UpdateGate
+from starlake_dagster_assets.airflow.runtime.update_condition import UpdateCondition
 
 __all__ = ["proxy_to_dagster"]
 
@@ -97,8 +97,8 @@ class RunsInDagster:
         session = parent.get_dagster_session(context)
         request = session.request
 
-        def patient(*args: Any, **given: Any) -> Any:
-            return request(*args, **{**given, "timeout": max(_PATIENCE, given.get("timeout") or 0)})
+        def patient(*args: Any, **options: Any) -> Any:
+            return request(*args, **{**options, "timeout": max(_PATIENCE, options.get("timeout") or 0)})
 
         session.request = patient
         return session
@@ -187,25 +187,25 @@ def _partition_key(context: Any, partitioning_info: Any) -> str:
 
 def _build(kind: Any, task: Any) -> Any:
     """Builds the operator that takes the place of a task."""
-    given = {name: value for name in _COPIED if (value := getattr(task, name, None)) is not None}
+    arguments = {name: value for name in _COPIED if (value := getattr(task, name, None)) is not None}
     return kind(
         task_id=task.label,
         task_group=task.task_group,
-        pre_execute=_gate(task),
+        pre_execute=_update_hook(task),
         post_execute=emit_window,
-        **given,
+        **arguments,
     )
 
 
 def _leave_to_dagster(task: Any) -> None:
     """Replaces the work of a task by nothing, because the run of its assets in Dagster does it."""
-    task._pre_execute_hook, task._post_execute_hook, task.execute = _gate(task), None, _do_nothing  # noqa: SLF001
+    task._pre_execute_hook, task._post_execute_hook, task.execute = _update_hook(task), None, _do_nothing  # noqa: SLF001
 
 
-def _gate(task: Any) -> Callable[[Any], None] | None:
+def _update_hook(task: Any) -> Callable[[Any], None] | None:
     """Returns the hook by which a task runs only if its upstreams were updated; hooks that judge files are left out."""
     hook: Any = getattr(task, "_pre_execute_hook", None)
-    return hook if isinstance(hook, UpdateGate) else None
+    return hook if isinstance(hook, UpdateCondition) else None
 
 
 def _do_nothing(context: Any) -> None:

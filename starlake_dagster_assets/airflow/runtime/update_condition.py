@@ -20,10 +20,10 @@ from starlake_dagster_assets.airflow.runtime.asset_updates import (
 )
 from starlake_dagster_assets.airflow.runtime.macros import attempt, window
 
-__all__ = ["UpdateGate", "run_if_updated"]
+__all__ = ["UpdateCondition", "run_if_updated"]
 
 
-def run_if_updated(condition: Any, *, own: Any = None, present: Collection[str] | None = None) -> UpdateGate:
+def run_if_updated(condition: Any, *, own: Any = None, present: Collection[str] | None = None) -> UpdateCondition:
     """Returns the `pre_execute` of a task that follows other assets.
 
     It skips the task unless one of the assets was updated in this run, and the condition is met by the updates that the
@@ -34,10 +34,10 @@ def run_if_updated(condition: Any, *, own: Any = None, present: Collection[str] 
         own: The asset that the task materializes, if the event of the asset is that of another task.
         present: URIs of assets that must have been materialized once; by default all of the condition.
     """
-    return UpdateGate(condition, own, [one.uri for one in _assets(condition)] if present is None else present)
+    return UpdateCondition(condition, own, [one.uri for one in _assets(condition)] if present is None else present)
 
 
-class UpdateGate:
+class UpdateCondition:
     """Hook that skips a task unless its condition on upstream updates is met.
 
     Attributes:

@@ -10,7 +10,7 @@ import pytest
 
 from starlake_dagster_assets.airflow.runtime import asset_updates, macros
 from starlake_dagster_assets.airflow.runtime.asset_updates import READ
-from starlake_dagster_assets.airflow.runtime.update_gate import run_if_updated
+from starlake_dagster_assets.airflow.runtime.update_condition import run_if_updated
 from tests.airflow.scheduler import events_of
 from tests.airflow.standin import asset
 
