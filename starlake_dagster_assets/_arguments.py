@@ -129,7 +129,7 @@ def variables_of(value: object, function: str, argument: str = "options") -> Map
 
 
 def command_options(value: object, function: str) -> dict[str, str]:
-    """Returns the variables of commands, which `--options` of Starlake must be able to carry.
+    """Returns variables for `--options`, after validating that the option can represent them.
 
     Args:
         value: What was passed; None for none.

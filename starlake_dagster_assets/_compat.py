@@ -100,7 +100,7 @@ class TimeWindow:
 
 @cache
 def has_freshness_policies() -> bool:
-    """Whether an asset may have a `FreshnessPolicy` of a time window; the class of that name was another one in 1.9."""
+    """Whether assets support time-window `FreshnessPolicy`s; Dagster 1.9 has another class of that name."""
     try:
         policy = getattr(dg, "FreshnessPolicy", None)
     except ImportError:  # 1.11 and early 1.12 raise this for the name that they renamed

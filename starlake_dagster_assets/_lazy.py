@@ -12,7 +12,7 @@ def lazy(package: str, homes: Mapping[str, str], name: str) -> Any:
 
     Args:
         package: `__name__` of the package.
-        homes: The module of each name, relative to the package: `build`, or `.triggers.build` next to it.
+        homes: The module of each name, relative to the package: `build`, or `.graph.build` next to it.
         name: The name of the attribute.
 
     Raises:

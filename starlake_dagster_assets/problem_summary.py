@@ -13,7 +13,7 @@ __all__ = ["summarize"]
 
 
 def summarize(problems: Iterable[Problem], project: ProjectSource) -> list[str]:
-    """Returns one message per kind of problem, errors first: their number, the first, and the command that lists all.
+    """Returns one message per kind of problem, errors first: count, first problem, and the command that lists all.
 
     Args:
         problems: The problems of a project.

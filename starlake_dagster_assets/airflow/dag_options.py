@@ -165,7 +165,7 @@ class Templates:
         return "{{ var.value.get('" + name + "', " + jinja_text(default) + ") }}"
 
     def rooted(self, text: str) -> str:
-        """Returns a text of the project with its variables filled in, and the Airflow variable in place of its root.
+        """Returns a text of the project with its variables filled in, and the Airflow variable instead of its root.
 
         The root on the machine that exports may differ from that on the machine that runs the DAGs.
 

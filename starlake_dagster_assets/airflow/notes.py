@@ -244,7 +244,7 @@ def _of_transforms(request: Request, environment: EnvironmentName, here: Sequenc
 
 
 def _of_dagster(request: Request, dag_numbers: Mapping[str, int]) -> Iterator[str]:
-    """Yields notes on nodes that run in another environment than in the definitions."""
+    """Yields notes on nodes whose environment differs from that of the Dagster definitions."""
     found: dict[tuple[str, str], list[str]] = {}
     for node in dag_numbers:
         there, here = request.environments.dagster.get(node), request.environments.of(node)

@@ -108,7 +108,7 @@ class RunReport:
         return {word: words.count(word) for word in _COLORS}
 
     def cells(self, outcome: Outcome) -> list[str]:
-        """Rows in, accepted and rejected, and seconds."""
+        """Returns the table cells of an outcome: rows read, accepted and rejected, and seconds."""
         counts = (outcome.input, self._rows[outcome.node.id], outcome.rejected)
         return ["-" if count is None else str(count) for count in counts] + [f"{outcome.seconds:.2f}"]
 

@@ -89,7 +89,7 @@ class Case:
         return cast("Any", _Recorded(self._suite.open_environment(self.program, self._directory), self))
 
     def command(self, job_id: str = KEY) -> Command:
-        """Returns a load of one table, with characters that a shell would change."""
+        """Returns a load of one table whose arguments contain characters that a shell would interpret."""
         args = ("--domains", "sales", "--tables", "orders", "--options", f"note={VARIABLE.replace(',', ';')}")
         return Command("load", args, {"SL_JOB_ID": job_id, "SL_NOTE": VARIABLE}, job_id=job_id)
 

@@ -85,7 +85,7 @@ def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any
 
 
 def entry_point(command: Sequence[str], advice: str) -> Finding:
-    """Returns the finding on whether a container's entry point is the program."""
+    """Checks whether the entry point of a container is the starlake program."""
     if not command:
         text = "not set here: the image decides, and it must be the program"
         return Finding("ok", "entry point", text)

@@ -15,7 +15,7 @@ _FREE_SECONDS = 0.05
 
 
 class ReadBudget:
-    """Limit that allows a read once nine times the duration of the previous read have passed.
+    """Limits reads to a tenth of the time: after a read of n seconds, the next one is allowed 9·n seconds later.
 
     Args:
         clock: Returns monotonic seconds.

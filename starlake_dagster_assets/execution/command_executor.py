@@ -193,7 +193,7 @@ class CommandExecutor:
         return rows
 
     def evaluate_now(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
-        """Evaluates expectations on a table as it is; None if it does not exist or the environment cannot query it."""
+        """Evaluates expectations on the current state of a table; None if there is no table, or no access to it."""
         reader = self._reader
         return None if reader is None else self._read_optional(lambda: evaluate_now(node, named, reader))
 

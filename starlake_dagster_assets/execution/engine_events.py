@@ -11,7 +11,7 @@ __all__ = ["ReportedEvents"]
 
 
 class ReportedEvents:
-    """Receiver of the events of one command, in place of `OutputParser` for its lines."""
+    """Receiver of the events of one command, instead of `OutputParser` for its lines."""
 
     def __init__(self) -> None:
         self.tables_processed = False
@@ -33,7 +33,7 @@ class ReportedEvents:
         return (event,)
 
     def finish(self, exit_code: int | None) -> tuple[Event, ...]:
-        """Returns the verdict on the command."""
+        """Returns the final event of the command, with its exit code."""
         if exit_code == 0 and isinstance(self._verdict, CommandSucceeded):
             return (self._verdict,)
         if isinstance(self._verdict, CommandFailed):

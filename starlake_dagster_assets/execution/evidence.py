@@ -14,7 +14,7 @@ __all__ = ["CommandEnd", "Evidence", "Expected", "Log", "TableFiles", "Verdict"]
 
 
 class Evidence(str, Enum):
-    """Evidence of a verdict, in the order in which it is trusted."""
+    """Evidence of a result, most reliable first."""
 
     AUDIT = "audit"
     """Rows of `audit.audit` with the job id of the command."""

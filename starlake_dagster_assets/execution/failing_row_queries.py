@@ -55,7 +55,7 @@ class Sample:
 
 
 def failing_rows(sql: str, dialect: str) -> FailingRows | None:
-    """Returns the query of the rows that an expectation finds wrong; None if its SQL does not identify them.
+    """Returns the query of the rows that violate an expectation; None if its SQL does not identify them.
 
     Args:
         sql: The expectation's query. It counts rows (`count(*)`, `count(*) filter (…)`, `sum(case when … then 1 …)`,

@@ -37,7 +37,7 @@ class LoadedTable(Protocol):
 
 
 class AreaReader(Protocol):
-    """Lists the areas of a project: the part of `execution.backends.protocol.FileReader` that changes nothing."""
+    """Lists the areas of a project: the read-only part of `FileReader`."""
 
     def list_files(self, area: Literal["stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
         """Returns the marks of the files of a domain by name; None if they cannot be listed."""

@@ -257,7 +257,7 @@ class _Load:
         )
 
     def _report(self) -> Iterator[Outcome]:
-        """Yields the tables that have evidence now; the others wait for a later line, or the end of the command."""
+        """Yields tables whose result is proven; the others are evaluated at a later line or the end of the command."""
         with self._budget.spent():
             concurrent = self._executor.supports_concurrent_reads
             rows = (self._executor.audit(self._executor.job_id) if concurrent else None) or ()

@@ -99,7 +99,7 @@ class OutputParser:
 
     @property
     def understood(self) -> bool:
-        """Whether any line was of a known form."""
+        """Whether any line has a known format."""
         return bool(self._tables) or self.found is not None or self.ended
 
     @property

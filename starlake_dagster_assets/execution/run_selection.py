@@ -22,7 +22,7 @@ __all__ = ["execute", "ordered"]
 def execute(
     source: ProjectSource, selection: Collection[str], runner: Runner, settings: RunSettings
 ) -> Generator[Outcome | FinalOutcome | FailedCommand, None, None]:
-    """Loads and transforms what is selected; after a failure, the others go on.
+    """Runs the selected loads and transforms; continues with independent nodes after a failure.
 
     Args:
         source: The project.

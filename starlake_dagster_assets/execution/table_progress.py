@@ -55,7 +55,7 @@ class TableState:
 
     @property
     def waiting(self) -> bool:
-        """Whether a file still lacks its summary."""
+        """Whether the summary line of a file is still missing."""
         return FileState.ANNOUNCED in self.files.values()
 
     @property
@@ -86,7 +86,7 @@ class TableState:
             self.files[name] = FileState.ANNOUNCED
 
     def summarise(self, name: str) -> None:
-        """Takes a file of an `ingestion-summary` line; a name with commas heals its announcement."""
+        """Takes a file of an `ingestion-summary` line; a file name with commas corrects the announced names."""
         if name not in self.files and "," in name:
             parts = [part.strip() for part in name.split(",")]
             if all(part in self.files for part in parts):

@@ -36,7 +36,7 @@ class StepGroup:
 def plan(
     graph: Graph, selection: Collection[str] | None = None, *, max_size: int | None = None
 ) -> tuple[StepGroup, ...]:
-    """Puts load tables and tasks into groups: as few a domain as the absence of cycles between groups allows.
+    """Puts load tables and tasks into groups: as few groups per domain as possible without a cycle between groups.
 
     Args:
         graph: The graph.

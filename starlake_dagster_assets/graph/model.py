@@ -139,5 +139,5 @@ class Graph:
 
     @cached_property
     def by_raw(self) -> Mapping[tuple[str, str], Node]:
-        """(kind, raw name) to node, for `table` and `task` nodes."""
+        """Nodes by kind and raw name, for tables and tasks."""
         return MappingProxyType({(n.kind, n.raw): n for n in self.nodes.values() if n.kind != "external"})

@@ -44,7 +44,7 @@ class ScheduledNodes:
 
     @property
     def runs_dependencies(self) -> bool:
-        """Whether what its tasks read is run in its job (`load_dependencies`)."""
+        """Whether the job also runs the upstreams of its tasks (`load_dependencies`)."""
         options = self.context.options
         text = options.get("run_dependencies_first", options.get("load_dependencies", ""))
         return text.strip().lower() in {"true", "1", "yes", "on"}

@@ -343,7 +343,7 @@ class _Loading:
 
 
 class _Values(Mapping[str, str]):
-    """Value and stable value of each variable, which the manifest compares."""
+    """Mapping from each variable to its value and its stable value, for the manifest."""
 
     def __init__(self, variables: Variables) -> None:
         self._variables = variables

@@ -305,7 +305,7 @@ def _without_variables(value: Any, path: str, names: dict[str, str]) -> Any:
 
 
 def _with(value: Any, path: str, item: object) -> Any:
-    """Returns a mapping or list with an item at a path."""
+    """Returns a copy of a mapping or list with the item at a path set."""
     name, _, below = path.partition("/")
     if isinstance(value, list):
         items = enumerate(cast("list[Any]", value))

@@ -36,7 +36,7 @@ class StarlakeWarehouseResource(StarlakeResource):
         return warehouse_reader(project.model, call_resource(self, "warehouse_access"))
 
     def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read, beyond the options of the project's connections.
+        """Returns the settings for warehouse access that the connections of the project do not contain.
 
         Raises:
             RunnerError: When `warehouse` is a resource that gives no connection.

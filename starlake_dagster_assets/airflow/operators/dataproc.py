@@ -91,7 +91,7 @@ class Dataproc(Google):
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
-        """Arguments of all tasks: location and credentials of clusters."""
+        """Default arguments of all tasks: location and credentials of clusters."""
         return {
             "project_id": self.templated_option("dataproc_project_id"),
             "region": self.templated_option("dataproc_region", "europe-west1"),

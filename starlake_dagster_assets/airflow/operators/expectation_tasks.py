@@ -20,7 +20,7 @@ _ALTERED = " \t\n\r'\"`{}\\"
 
 @dataclass(frozen=True)
 class Checks:
-    """The words of the checks of a DAG.
+    """Renders the expectation checks of a DAG.
 
     Attributes:
         audit: The audit that they query.

@@ -57,7 +57,7 @@ class ExportLineage:
         return frozenset(found)
 
     def behind(self, key: Key) -> tuple[str, ...]:
-        """Ids of the nodes that an asset which is not of the project reads, directly or through its like; sorted."""
+        """Sorted ids of the nodes that an external asset reads, directly or through other external assets."""
         found: set[str] = set()
         seen, stack = {key}, [key]
         while stack:
@@ -71,7 +71,7 @@ class ExportLineage:
 
 
 def lineage_of(graph: Graph, naming: Naming) -> ExportLineage:
-    """Returns the edges of a project, with those that a naming declares in place of its own.
+    """Returns the edges of a project, with those that a naming declares instead of its own.
 
     Args:
         graph: The project's own.

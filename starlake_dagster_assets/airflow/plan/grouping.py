@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FileGrouping:
-    """A start by incoming files."""
+    """Trigger by incoming files."""
 
     preload: PreLoad
 

@@ -265,7 +265,7 @@ class External:
 
 @dataclass(frozen=True)
 class Plan:
-    """All DAGs.
+    """Plan of an export: DAGs, asset URIs, external assets, pools and notes.
 
     Attributes:
         dags: By id, sorted.

@@ -56,7 +56,7 @@ def starlake_airflow_dag_ids(members: Sequence[tuple[Sequence[Node], Job]], name
 def with_starlake_airflow_ids(
     dags: Sequence[DagSpec], members: Sequence[tuple[Sequence[Node], Job]], places: Mapping[str, tuple[str, str]]
 ) -> tuple[list[DagSpec], dict[str, tuple[str, str]]]:
-    """Returns DAGs with the ids and groups of starlake-airflow, and the DAG and task of each table and task.
+    """Returns the DAGs with the ids of starlake-airflow, and the DAG and task id of each node.
 
     Args:
         dags: The DAGs, with their final ids.

@@ -199,7 +199,7 @@ class Reading:
 
 
 def _events_of(context: Any, asset: Any) -> Any:
-    """Returns the events of an asset as Airflow returns those of inlets.
+    """Returns the events of an asset in the format of Airflow's `inlet_events`.
 
     The asset of a task is not one of its inlets, so that the lineage has no edge from the asset to itself.
     """

@@ -280,7 +280,7 @@ def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
 
 
 def expectations_query(table: str, task_id: str, *expectations: str, idle: bool = False) -> str:
-    """Returns the query of whether the newest result of each expectation of a task is a success.
+    """Returns the query that checks whether the newest result of each expectation of a task is a success.
 
     Args:
         table: The table of results, `audit.expectations`.

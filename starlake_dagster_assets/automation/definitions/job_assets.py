@@ -1,4 +1,4 @@
-"""Assets that a run materializes: keys of nodes, upstreams that run with them, and jobs of one kind of partitions."""
+"""Assets that a run materializes: keys of nodes, upstreams that run with them, jobs by partitions definition."""
 
 import hashlib
 from collections.abc import Collection, Iterable

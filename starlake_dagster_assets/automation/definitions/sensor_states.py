@@ -85,7 +85,7 @@ class SensorStates:
 
     @cached_property
     def _switched(self) -> Mapping[str, bool]:
-        """Whether each sensor that was switched on or off is on, by its name."""
+        """Whether each sensor is running, by name, for sensors started or stopped in the instance."""
         found: dict[str, bool] = {}
         if self._instance.schedule_storage is None:  # of an ephemeral instance
             return found

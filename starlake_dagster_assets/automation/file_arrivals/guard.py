@@ -104,7 +104,7 @@ class GuardedRun:
         )
 
     def note_files_elsewhere(self, nodes: Sequence[Node]) -> None:
-        """Records the files that `_files_elsewhere` finds before the loads, for `overlooked`."""
+        """Records the files that `_files_elsewhere` finds before the loads."""
         self._elsewhere |= self._files_elsewhere(nodes)
 
     def _files_elsewhere(self, nodes: Sequence[Node]) -> dict[str, FileSet]:

@@ -57,7 +57,7 @@ def union_of_intervals(
 
 
 def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:
-    """Returns the oldest intervals that follow each other without a gap; all intervals where one is unknown (None)."""
+    """Returns the oldest contiguous intervals; all of them if one is unknown (None)."""
     intervals = list(declared)
     known = sorted((interval for interval in intervals if interval is not None), key=lambda one: one[0].timestamp())
     if not known or len(known) < len(intervals):

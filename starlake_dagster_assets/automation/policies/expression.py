@@ -140,7 +140,7 @@ class _Parser:
         return joined(AllOf, parts)
 
     def _one(self, depth: int) -> Condition:
-        """Returns a name, or an expression between parentheses."""
+        """Parses a name or a parenthesized expression."""
         token = self.peek()
         if depth > _DEEPEST:
             raise ExpressionError(self._text, token.position, f"more than {_DEEPEST} parentheses within each other")

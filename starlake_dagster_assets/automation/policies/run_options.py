@@ -120,7 +120,7 @@ def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, s
 
 
 def tag_of(options: RunOptions) -> dict[str, str]:
-    """Returns the run tag that holds some variables.
+    """Returns the run tag that stores variables.
 
     Args:
         options: By section: `all`, or `<domain>.<task>`.

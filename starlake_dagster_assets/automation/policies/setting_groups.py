@@ -219,7 +219,7 @@ class ScheduleSettings(SettingsGroup):
 
 
 class PartitionSettings(SettingsGroup):
-    """Partitions of assets.
+    """Settings of asset partitions.
 
     In DAG configurations and tags the options have the names in parentheses.
 

@@ -17,7 +17,7 @@ _LONGEST = 300
 
 
 class Samples:
-    """Reads and shows them.
+    """Reads sample rows and renders them as Markdown, without private values.
 
     Args:
         reader: Reads the warehouse; None if nothing can.

@@ -54,7 +54,7 @@ def tags_of(tags: Iterable[str]) -> Mapping[str, str]:
 
 
 def collisions(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> None:
-    """Refuses a project in which two nodes would become one asset.
+    """Raises an error if two nodes would become one asset.
 
     Args:
         specs: By node id.

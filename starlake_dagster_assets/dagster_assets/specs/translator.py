@@ -239,7 +239,7 @@ class StarlakeTranslator:
         return group_name(node.table.final_domain if node.is_files and node.table else node.domain)
 
     def get_description(self, node: Node) -> str | None:
-        """Returns the comment and the SQL."""
+        """Returns the description: the comment, followed by the SQL."""
         return shown.describe(node, with_sql=self.switches.enable_sql_in_description)
 
     def get_tags(self, node: Node) -> Mapping[str, str]:

@@ -98,7 +98,7 @@ def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: 
 
 
 def unused_key_reason(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
-    """Returns why the partition key does not reach the SQL of a task; "" where it does, or where that is unknown."""
+    """Returns why the SQL of a task does not use the partition key; "" if it does or if that is unknown."""
     timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
     if timed or node.task is None or not node.task.source_sql or (callable(options) and accepts_partition(options)):
         return ""

@@ -1,4 +1,4 @@
-"""Input of a write strategy: the accepted rows of some files, and the counts of the rejected ones."""
+"""Input of a write strategy: accepted rows of one or more files, and the number of rejected rows."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def is_computed(table: Table) -> bool:
 def computed_select(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, rows: str, paths: str
 ) -> str | None:
-    """Returns the SELECT that adds the computed columns to the rows read, and leaves out what the filter does.
+    """Returns the SELECT that adds computed columns and applies the `filter` of the table.
 
     Scripts run first, in order, each seeing the ones before; then privacy by SQL; then the filter. They may use raw
     and final names. An expression that DuckDB does not understand is tried as Spark SQL, which the real loader runs.

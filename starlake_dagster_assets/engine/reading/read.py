@@ -106,7 +106,7 @@ class _Reading:
         self.scratch.create_rejects(replay=self.project.application.sink_replay_to_file)
 
     def load(self, file: InputFile, part: int) -> None:
-        """Loads a plain file by the first reader that works."""
+        """Loads an uncompressed file with the first reader that can parse it."""
         failure = "no way to read it"
         for attempt in sources(self.con, self.table, file):
             source = attempt()

@@ -233,7 +233,7 @@ def _except(con: duckdb.DuckDBPyConnection, left: str, right: str, columns: Mapp
 def _paired(
     missing: Sequence[Row], unexpected: Sequence[Row]
 ) -> tuple[tuple[ChangedRow, ...], tuple[Row, ...], tuple[Row, ...]]:
-    """Pairs each missing row with the unexpected row that shares the most values with it, where one is shared."""
+    """Pairs each missing row with the unexpected row that shares the most values with it, if any does."""
     rest, changed, alone = list(unexpected[: _SHOWN * 10]), list[ChangedRow](), list[Row]()
     for row in missing:
         best = max(rest, key=lambda other: _shared(row, other), default=None)

@@ -107,7 +107,7 @@ class Auditor:
             write()
 
     def rolled_back(self) -> None:
-        """Discards what belongs to the caller's transaction; called when it was rolled back."""
+        """Discards the records of the caller's transaction after a rollback."""
         self._waiting = []
 
     def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: CommandOutput) -> None:

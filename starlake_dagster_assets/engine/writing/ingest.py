@@ -50,7 +50,7 @@ def run_load(job: LoadJob) -> Counts:
     """Loads the files of a job.
 
     Returns:
-        The rows read, accepted and refused, committed.
+        The rows read, accepted and rejected, committed.
 
     Raises:
         EngineError: The load failed; nothing of it is left but a row of `audit.audit` about it, with the rejected

@@ -49,7 +49,7 @@ def resolve_names(sql: str, project: Project, dialect: str) -> str:
 
 
 def _tables(sql: str, dialect: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Parts, start and end of each table name that is written out in the text."""
+    """Yields the parts, the start and the end of each table name in SQL text."""
     try:
         trees: list[Any] = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
     except (SqlglotError, ValueError, RecursionError):

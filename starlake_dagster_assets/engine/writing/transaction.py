@@ -36,7 +36,7 @@ def in_transaction(session: Session, body: Callable[[], T]) -> T:
 
 
 def usable(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the current transaction still takes statements: DuckDB gives it up when a query fails while running."""
+    """Whether the current transaction accepts statements; DuckDB aborts it if a query fails while it runs."""
     try:
         con.execute("SELECT 1").fetchall()
     except duckdb.Error:

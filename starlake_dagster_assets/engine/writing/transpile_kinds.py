@@ -1,4 +1,4 @@
-"""Kinds of the operands in SQL of another warehouse, from the types of the project's columns."""
+"""Type categories of operands in SQL of another dialect, from the column types of the project."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ class ExecutionLog(Protocol):
         ...
 
     def ended(self, execution: Execution, state: str) -> None:
-        """Records that its results were reported: no later attempt adopts it."""
+        """Records that the results of an execution were reported, so that no later attempt adopts it."""
         ...
 
     def unfinished(self, environment: str) -> Sequence[Execution]:

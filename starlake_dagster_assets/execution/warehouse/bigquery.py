@@ -119,7 +119,7 @@ class BigQueryReader(WarehouseReader):
         return Sample(counted, columns, as_texts(row.values() for row in rows), wanted.renamed, wanted.tables)
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is; None if it does not exist."""
+        """Evaluates expectations on the current state of a table; None if it does not exist."""
         name = self._name(schema, table)
         if self._table(schema, table) is None:
             return None

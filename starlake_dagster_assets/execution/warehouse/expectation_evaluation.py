@@ -1,4 +1,4 @@
-"""Evaluates expectations on a table as it is, as the engine does after it wrote the table."""
+"""Evaluates expectations on the current state of a table, as the engine does after it wrote the table."""
 
 from __future__ import annotations
 

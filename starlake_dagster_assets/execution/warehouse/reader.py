@@ -74,5 +74,5 @@ class WarehouseReader(ABC):
 
 
 def as_texts(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
-    """Returns rows with their values as texts; NULL is empty."""
+    """Returns rows with values as text; NULL becomes ""."""
     return [["" if value is None else str(value) for value in row] for row in rows]

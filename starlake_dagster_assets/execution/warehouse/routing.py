@@ -1,4 +1,4 @@
-"""Several connections behind one reader: the audit may be in another warehouse than a table."""
+"""Reader that delegates to one reader per connection: audit and tables can be in different warehouses."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: Ke
 
 
 def _check_template(kind: str, connection: str, file: str, path: KeyPath, context: ParsedProject) -> None:
-    """Reports a strategy that neither Starlake nor a template of the project has: every write of the table fails."""
+    """Reports an unknown write strategy: neither built into Starlake nor a template of the project."""
     used = context.application.connections.get(connection)
     engine = used.engine if used else "*"
     own = template_names(context.root, engine)

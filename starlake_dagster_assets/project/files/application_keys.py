@@ -102,7 +102,7 @@ class MetricsFile(FileModel):
 
 
 class InternalFile(FileModel):
-    """`internal`."""
+    """Keys of the section `internal`."""
 
     cache_storage_level: Text | None = None
     intermediate_bigquery_format: Text | None = None

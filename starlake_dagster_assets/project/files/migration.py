@@ -47,7 +47,7 @@ def unwrap_tables(document: Raw) -> Raw:
         document: The mapping of a table file.
 
     Returns:
-        The mapping with `table` in place of `tables`.
+        The mapping with `table` instead of `tables`.
     """
     rest = {key: value for key, value in document.items() if key != "tables"}
     tables = document.get("tables")

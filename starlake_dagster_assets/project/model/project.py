@@ -1,6 +1,6 @@
 """The resolved project: frozen models with every default, inheritance, rename and variable applied.
 
-Nothing here knows how a file is spelled; `project.schema` does. All paths of locations are posix paths
+Nothing here knows how a file is spelled; `project.files.schema` does. All paths of locations are posix paths
 relative to the project's root, so that a manifest written on one machine is valid on another.
 """
 

@@ -1,4 +1,4 @@
-"""Rewrites forms of DuckDB's SQL that sqlglot does not bind: `* RENAME`, `structure.*`, `query_table('t')`."""
+"""Rewrites DuckDB syntax that sqlglot cannot resolve: `* RENAME`, `structure.*`, `query_table('t')`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Known = Mapping[str, Sequence[tuple[str, str | None]]]
 
 
 def name_tables_of_functions(tree: Tree) -> None:
-    """Replaces `query_table('a.b')` by the table `a.b`."""
+    """Replaces `query_table('a.b')` with the table `a.b`."""
     from sqlglot import exp
 
     for table in list(tree.find_all(exp.Table)):

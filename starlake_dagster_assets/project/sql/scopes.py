@@ -36,7 +36,7 @@ class Output:
 
 
 class ScopeReader:
-    """Tracer of columns through scopes, each scope once.
+    """Traces columns through query scopes, visiting each scope once.
 
     Args:
         dialect: For the spelling of types.

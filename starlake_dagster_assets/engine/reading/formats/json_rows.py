@@ -102,7 +102,7 @@ def _column(value: str, text: str, attribute: Attribute) -> Cell:
 
 
 def _text(value: str) -> str:
-    """Returns a JSON value as `json_extract_string` does; only strings have to be parsed for it."""
+    """Returns a JSON value as text, as `json_extract_string` does; only strings are parsed."""
     return f"CASE WHEN prefix({value}::VARCHAR, '\"') THEN {value} ->> '$' ELSE {value}::VARCHAR END"
 
 

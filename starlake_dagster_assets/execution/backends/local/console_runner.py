@@ -88,7 +88,7 @@ class ConsoleRunner:
 
     @property
     def capabilities(self) -> RunnerCapabilities:
-        """Capabilities of the runner of the other commands, without Spark properties."""
+        """Capabilities of the shell runner, without Spark properties."""
         return replace(self._shell.capabilities, uses_spark=False)
 
     @property

@@ -181,7 +181,7 @@ class ClusterService:
 
     @property
     def location(self) -> dict[str, str]:
-        """Project and region, as every request names them."""
+        """Project and region, as fields of a request."""
         return {"project_id": self.project, "region": self.region}
 
     @cached_property
