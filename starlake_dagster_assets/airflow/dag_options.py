@@ -13,7 +13,8 @@ from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.plan.operator_arguments import secret_names
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text
 from starlake_dagster_assets.automation.policies.model import Job
-from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.redaction import contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = [

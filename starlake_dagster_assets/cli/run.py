@@ -85,7 +85,7 @@ def run(
 
     If you selected one of them, the exit code is 1.
     """
-    from starlake_dagster_assets.commands.project_source import secrets_of
+    from starlake_dagster_assets.commands.redaction import secrets_of
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.execution.run_selection import execute, ordered
     from starlake_dagster_assets.graph.select import select as select_nodes

@@ -6,5 +6,6 @@
 - `project_source`: the parts of a project that a command needs
 - `partitions`: the partition of a command
 - `spark`: Spark properties from tags
+- `redaction`: secrets of a project in text, found and hidden
 - `secret_forms`: the forms in which a secret can appear in text
 """

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from starlake_dagster_assets.commands.project_source import ProjectSource, redact, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse
 from starlake_dagster_assets.environments import environment_of, get_environment

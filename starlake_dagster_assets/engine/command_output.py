@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.commands.project_source import redact
+from starlake_dagster_assets.commands.redaction import redact
 
 __all__ = ["CommandOutput", "Emit", "printable"]
 

@@ -50,12 +50,12 @@ class _Slot:
 
     turn: Lock = field(default_factory=Lock)
     database: Database | None = None
-    held: ExitStack | None = None
+    resources: ExitStack | None = None
 
     def close(self) -> None:
-        held, self.held, self.database = self.held, None, None
-        if held is not None:
-            held.close()
+        resources, self.resources, self.database = self.resources, None, None
+        if resources is not None:
+            resources.close()
 
 
 class OpenDatabases:
@@ -123,5 +123,5 @@ class OpenDatabases:
 def _open(slot: _Slot, opening: Callable[[ExitStack], Database]) -> Database:
     with ExitStack() as stack:
         slot.database = opening(stack)
-        slot.held = stack.pop_all()
+        slot.resources = stack.pop_all()
     return slot.database

@@ -31,14 +31,14 @@ def path_literal(path: Path) -> str:
     return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
-def value(given: Value) -> str:
+def value(item: Value) -> str:
     """Returns a value as SQL, a naive time as a TIMESTAMP.
 
     Statements carry their values: with the first parameter that it binds, DuckDB imports pandas and pyarrow where they
     are installed, which takes longer than the load of a small file.
     """
-    if isinstance(given, str):
-        return literal(given) if "\0" not in given else f"({literal(given)})".replace("\0", "' || chr(0) || '")
-    if isinstance(given, datetime):
-        return f"TIMESTAMP {literal(given.isoformat(sep=' '))}"
-    return "NULL" if given is None else str(given)
+    if isinstance(item, str):
+        return literal(item) if "\0" not in item else f"({literal(item)})".replace("\0", "' || chr(0) || '")
+    if isinstance(item, datetime):
+        return f"TIMESTAMP {literal(item.isoformat(sep=' '))}"
+    return "NULL" if item is None else str(item)

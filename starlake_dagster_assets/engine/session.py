@@ -197,8 +197,8 @@ def open_session(
     """
     path = database_path(project, name, options)
     connection = _connection(project, name)
-    with ExitStack() as held:
-        lease = held.enter_context(_lease(path, project, journal, options))
+    with ExitStack() as stack:
+        lease = stack.enter_context(_lease(path, project, journal, options))
         con = lease.con
         if options.opened is not None:
             options.opened(con)
@@ -207,7 +207,7 @@ def open_session(
         if connection.engine == "duckdb":
             _pre_actions(lease, connection)
         catalog, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
-        audit = _attach_audit(lease, project, path, held, journal, options) if audited else ""
+        audit = _attach_audit(lease, project, path, stack, journal, options) if audited else ""
         dialect = options.transpile_from or connection.dialect
         yield Session(con, connection, path, dialect, (str(catalog), str(schema)), audit or str(catalog), lease)
 
@@ -241,7 +241,7 @@ def _connection(project: Project, name: str) -> Connection:
 
 
 def _attach_audit(
-    lease: Lease, project: Project, path: Path, held: ExitStack, journal: CommandOutput, options: EngineOptions
+    lease: Lease, project: Project, path: Path, stack: ExitStack, journal: CommandOutput, options: EngineOptions
 ) -> str:
     """Attaches the file of `audit.sink.connectionRef` where it is another one; gives its catalog, or ""."""
     name = project.application.audit.connection
@@ -256,7 +256,7 @@ def _attach_audit(
         return ""
     con, lease.discard = lease.con, True
     _close_idle(options)
-    held.enter_context(exclusive(audit, journal, options))
+    stack.enter_context(exclusive(audit, journal, options))
     attached = {str(row[0]) for row in con.execute("SELECT lower(database_name) FROM duckdb_databases()").fetchall()}
     catalog = _free(_AUDIT, attached | _schemas(project))
 

@@ -18,7 +18,7 @@ from starlake_dagster_assets.commands.model import (
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.commands.project_source import redact
+from starlake_dagster_assets.commands.redaction import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import (
     AdoptingRunner,

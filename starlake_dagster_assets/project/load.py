@@ -105,17 +105,17 @@ class ProjectLoader:
         keep_broken: bool = False,
     ) -> tuple[Project, tuple[Problem, ...]]:
         """Loads the project; see `load_project`."""
-        given = dict(os.environ if environ is None else environ)
+        values = dict(os.environ if environ is None else environ)
         now = datetime.now(timezone.utc).astimezone()
-        moment = {**date_variables(now), **{name: given[name] for name in _OF_A_COMMAND if name in given}}
-        fixed = frozenset((name, value) for name, value in given.items() if name not in moment)
+        moment = {**date_variables(now), **{name: values[name] for name in _OF_A_COMMAND if name in values}}
+        fixed = frozenset((name, value) for name, value in values.items() if name not in moment)
         key = (env, keep_broken, frozenset((options or {}).items()), fixed, frozenset(moment))
         if key in self._loaded:
             then, project, problems = self._loaded[key]
             changed = {name: moment[name] for name, value in then.items() if project.variables.get(name) == value}
             return project.model_copy(update={"variables": {**project.variables, **changed}}), problems
         sources = self._sources or read_sources(self.root)
-        loading = _Loading(self.root, sources, env, dict(options or {}), given, now)
+        loading = _Loading(self.root, sources, env, dict(options or {}), values, now)
         manifest = self._manifests.get(loading.env) or Manifest(cache_dir or _cache_dir(), self.root, loading.env)
         found = loading.load(manifest, keep_broken=keep_broken)
         if self._keeping:

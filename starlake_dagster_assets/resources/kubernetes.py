@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import dagster as dg
 from pydantic import Field
 
-from starlake_dagster_assets.commands.project_source import ProjectSource, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.commands.project_source import ProjectSource, contains_secret, names_secret, secrets_of
+from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.redaction import contains_secret, names_secret, secrets_of
 from starlake_dagster_assets.errors import PluginError, RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, VARIABLE_NAME, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt

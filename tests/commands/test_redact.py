@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from starlake_dagster_assets.commands.project_source import redact
+from starlake_dagster_assets.commands.redaction import redact
 
 
 def b64(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from starlake_dagster_assets.airflow.plan.model import DagSpec
 from starlake_dagster_assets.airflow.render.source import Raw
-from starlake_dagster_assets.commands.project_source import names_secret
+from starlake_dagster_assets.commands.redaction import names_secret
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 

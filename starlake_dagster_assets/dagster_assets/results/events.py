@@ -7,7 +7,7 @@ import dagster as dg
 
 from starlake_dagster_assets.automation.policies.data_intervals import parse_interval
 from starlake_dagster_assets.automation.policies.partition_support import partition_column
-from starlake_dagster_assets.commands.project_source import redact, secrets_of
+from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL, OLDEST_ROW
 from starlake_dagster_assets.dagster_assets.results.checks import drift_result, expectation_results, rejected_result
 from starlake_dagster_assets.dagster_assets.results.columns import TaskColumnLineage, warehouse_schema

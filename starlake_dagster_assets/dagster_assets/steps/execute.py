@@ -14,7 +14,7 @@ from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, options_in, options_of, unknown_sections
 from starlake_dagster_assets.commands.build import options_argument
 from starlake_dagster_assets.commands.partitions import PartitionInfo
-from starlake_dagster_assets.commands.project_source import secrets_of
+from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.dagster_assets.results.events import Results
 from starlake_dagster_assets.dagster_assets.results.existing_table_checks import unsupported_checks_error
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent

@@ -21,13 +21,13 @@ class Option:
         name: With its dashes left out.
         kind: What it takes: `flag` takes nothing, `list` is `a,b`, `map` is `k=v,k2=v2`.
         required: Whether the command needs it.
-        done: False where the embedded engine refuses it by name.
+        supported: False where the embedded engine refuses it by name.
     """
 
     name: str
     kind: Kind = "text"
     required: bool = False
-    done: bool = True
+    supported: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ _COMMON = (Option("options", "map"), Option("reportFormat"))
 
 
 def _unsupported(*names: str, kind: Kind = "text") -> tuple[Option, ...]:
-    return tuple(Option(name, kind, done=False) for name in names)
+    return tuple(Option(name, kind, supported=False) for name in names)
 
 
 COMMANDS: Mapping[str, CommandGrammar] = {
@@ -189,16 +189,16 @@ class _Reader:
         return Arguments(self._texts, self._lists, frozenset(self._flags), self._variables)
 
     def _flag(self, option: Option) -> None:
-        if self._done(option):
+        if self._supported(option):
             self._flags.add(option.name)
 
-    def _done(self, option: Option) -> bool:
-        if not option.done:
+    def _supported(self, option: Option) -> bool:
+        if not option.supported:
             self._errors.append(f"Error: --{option.name} is not supported by the embedded engine")
-        return option.done
+        return option.supported
 
     def _store(self, option: Option, value: str) -> None:
-        if not self._done(option):
+        if not self._supported(option):
             return
         if option.kind == "map":
             self._map(option, value)

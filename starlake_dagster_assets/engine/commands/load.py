@@ -343,8 +343,8 @@ def _returned_unless_committed(passage: DomainAreas, job: LoadJob, options: Engi
         if isinstance(error, duckdb.InterruptException):
             raise EngineError("cancelled") from error
         given_back = isinstance(error, EngineError) and not_committed
-        if given_back and (told := passage.put_away(job.entry, job.auditor, options.quarantine_after)):
-            raise EngineError(f"{error}\n{told}") from error
+        if given_back and (message := passage.put_away(job.entry, job.auditor, options.quarantine_after)):
+            raise EngineError(f"{error}\n{message}") from error
         raise
 
 
@@ -353,8 +353,8 @@ def _unresolved(passage: DomainAreas, tables: Sequence[Table]) -> None:
     for file in _files(passage.stage):
         if _table_of(file, tables) is None:
             passage.unresolved.mkdir(parents=True, exist_ok=True)
-            told = f"no table of {passage.domain} has a pattern for {printable(file.name)}: to unresolved"
-            passage.journal.warn(_SOURCE, told)
+            message = f"no table of {passage.domain} has a pattern for {printable(file.name)}: to unresolved"
+            passage.journal.warn(_SOURCE, message)
             move_file(file, free_name(passage.unresolved / file.name))
 
 

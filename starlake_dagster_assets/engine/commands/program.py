@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded
-from starlake_dagster_assets.commands.project_source import secrets_of
+from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.engine.command_output import CommandOutput, Emit
 from starlake_dagster_assets.engine.commands.grammar import COMMANDS, Arguments, UsageError, read, usage
 from starlake_dagster_assets.engine.commands.load import LoadRequest, run_load_command

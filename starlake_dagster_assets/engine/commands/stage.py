@@ -68,9 +68,9 @@ def run_stage(
             found = [_Failure(str(error), chosen)]
         failures += [failure.message for failure in found]
         for failure in found:
-            told = printable(journal.redact(failure.message))
+            shown = printable(journal.redact(failure.message))
             for table in failure.tables:
-                report(TableFailed(domain.name, table.name, (), (), told))
+                report(TableFailed(domain.name, table.name, (), (), shown))
     if failures:
         raise EngineError(f"stage: {printable(failures[0])}" if len(failures) == 1 else _listed(failures))
 
@@ -108,8 +108,10 @@ def _stage_domain(
         return []
     listing = list_files(folder)
     for link in listing.links:
-        told = f"{printable(link)} stays: it is a link to {printable(link.resolve())}, outside of the landing directory"
-        journal.warn(_SOURCE, f"{told}; deliver the file itself")
+        reason = (
+            f"{printable(link)} stays: it is a link to {printable(link.resolve())}, outside of the landing directory"
+        )
+        journal.warn(_SOURCE, f"{reason}; deliver the file itself")
     arrivals, failures = _without_shared(_arrivals(folder, listing, tables), domain)
     target = area(project, "stage", domain.name)
     free = [item for item in arrivals if _is_free(item, target, journal) and _rests(item, rest_seconds, journal)]
@@ -144,7 +146,7 @@ def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[
     for item in arrivals:
         owners.setdefault(item.path, []).append(item.table)
     shared = {path: tables for path, tables in owners.items() if len(tables) > 1}
-    told = [
+    failures = [
         _Failure(
             f"{path} matches tables "
             + " and ".join(f"'{table.raw}' (pattern {table.pattern})" for table in tables)
@@ -153,7 +155,7 @@ def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[
         )
         for path, tables in shared.items()
     ]
-    return [item for item in arrivals if item.path not in shared], told
+    return [item for item in arrivals if item.path not in shared], failures
 
 
 def _rests(item: _Arrival, seconds: float, journal: CommandOutput) -> bool:
@@ -162,8 +164,8 @@ def _rests(item: _Arrival, seconds: float, journal: CommandOutput) -> bool:
         return True
     age = time.time() - item.path.stat().st_mtime
     if age < seconds:
-        told = f"{printable(item.path)} stays: it changed {age:.0f} s ago, and has to rest {seconds:g} s"
-        journal.info(_SOURCE, told)
+        reason = f"{printable(item.path)} stays: it changed {age:.0f} s ago, and has to rest {seconds:g} s"
+        journal.info(_SOURCE, reason)
     return age >= seconds
 
 
@@ -172,6 +174,6 @@ def _is_free(item: _Arrival, target: Path, journal: CommandOutput) -> bool:
     waiting = target / item.path.name
     if not waiting.exists():
         return True
-    told = f"{printable(waiting)} was not loaded yet: {printable(item.path)} stays in incoming until it is"
-    journal.warn(_SOURCE, f"{told}; run load first")
+    reason = f"{printable(waiting)} was not loaded yet: {printable(item.path)} stays in incoming until it is"
+    journal.warn(_SOURCE, f"{reason}; run load first")
     return False

@@ -37,7 +37,7 @@ class EvaluatedRows:
         return f"(SELECT {', '.join(['*', *values])} FROM {self.source.sql})"
 
     @property
-    def right(self) -> str:
+    def is_accepted(self) -> str:
         """A value over `rows`: whether the row is accepted; cheaper than the reasons why another is not."""
         reason = self.source.reason
         tests = [
@@ -73,7 +73,7 @@ class EvaluatedRows:
         source, unreadable = self.source, f"{self.source.reason} IS NOT NULL"
         # Where all of them are records that could not be read at all, the others need not be typed again.
         alone = source.reason != "NULL" and count(con, f"{source.sql} WHERE {unreadable}") == wrong
-        chosen = unreadable if alone else f"NOT {self.right}"
+        chosen = unreadable if alone else f"NOT {self.is_accepted}"
         path = literal(str(file))
         message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {path}"
         header = "NULL" if source.header is None else literal(source.header)

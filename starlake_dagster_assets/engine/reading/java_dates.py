@@ -162,8 +162,8 @@ class DatePattern:
         else:
             date, tests = self._calendar(text), []
         if "E" in at:
-            told, names = self._group(text, "E"), f"[{', '.join(literal(day[:3].lower()) for day in _DAYS[0])}]"
-            tests.append(f"isodow({date}) = list_position({names}, lower({told})[:3])")
+            name, names = self._group(text, "E"), f"[{', '.join(literal(day[:3].lower()) for day in _DAYS[0])}]"
+            tests.append(f"isodow({date}) = list_position({names}, lower({name})[:3])")
         return f"CASE WHEN {' AND '.join(tests)} THEN {date} END" if tests else date
 
     def _calendar(self, text: str) -> str:

@@ -96,7 +96,7 @@ def apply_privacy(
         raise EngineError(f"{where}: unknown privacy '{privacy}'.{hint} Expected SQL: … or one of {', '.join(known)}")
     call = _CALL.match(known[key])
     name = call.group(1).lower() if call else ""
-    given = [part.strip().strip("\"'") for part in (call.group(2) or "").split(",")] if call else []
+    arguments = [part.strip().strip("\"'") for part in (call.group(2) or "").split(",")] if call else []
     build = _ENGINES.get(name)
     if build is None:
         raise EngineError(
@@ -105,58 +105,60 @@ def apply_privacy(
         )
     if name == "sha512":
         python_function(con, "sl_sha512", _sha512, "VARCHAR", f"{where}: privacy '{privacy}'")
-    return build(text, [part for part in given if part or name == "hide"])
+    return build(text, [part for part in arguments if part or name == "hide"])
 
 
 def _sha512(text: str) -> str:
     return hashlib.sha512(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _hide(text: str, given: list[str]) -> str:
-    char, count = [*given, "", "0"][:2] if given else ("", "0")
+def _hide(text: str, arguments: list[str]) -> str:
+    char, count = [*arguments, "", "0"][:2] if arguments else ("", "0")
     shown = literal(char * (int(count) if count.isdigit() else 1))
     return f"CASE WHEN {text} IS NOT NULL THEN {shown} END"
 
 
-def _approx(text: str, given: list[str]) -> str:
-    percent = int(given[0]) if given and given[0].isdigit() else 100
+def _approx(text: str, arguments: list[str]) -> str:
+    percent = int(arguments[0]) if arguments and arguments[0].isdigit() else 100
     number = f"TRY_CAST({text} AS DOUBLE)"
     return f"CAST(CAST(round({number} * (1 + (random() * 2 - 1) * {percent} / 100.0)) AS BIGINT) AS VARCHAR)"
 
 
-def _initials(text: str, given: list[str]) -> str:
+def _initials(text: str, arguments: list[str]) -> str:
     words = f"list_filter(regexp_split_to_array({text}, '\\s+'), lambda w: w <> '')"
     return f"array_to_string(list_transform({words}, lambda w: w[1] || '.'), '')"
 
 
-def _email(text: str, given: list[str]) -> str:
-    hashed = {"SHA1": "sha1", "SHA256": "sha256"}.get(given[0].upper().replace("-", ""), "md5") if given else "md5"
+def _email(text: str, arguments: list[str]) -> str:
+    hashed = (
+        {"SHA1": "sha1", "SHA256": "sha256"}.get(arguments[0].upper().replace("-", ""), "md5") if arguments else "md5"
+    )
     return f"{hashed}(split_part({text}, '@', 1)) || '@' || split_part({text}, '@', 2)"
 
 
 def _address(separator: str) -> Callable[[str, list[str]], str]:
-    def mask(text: str, given: list[str]) -> str:
-        count = int(given[0]) if given and given[0].isdigit() else 1
+    def mask(text: str, arguments: list[str]) -> str:
+        count = int(arguments[0]) if arguments and arguments[0].isdigit() else 1
         parts, zeros = f"string_split({text}, '{separator}')", ", ".join(["'0'"] * count)
         return f"array_to_string(list_concat({parts}[:len({parts}) - {count}], [{zeros}]), '{separator}')"
 
     return mask
 
 
-def _mask(text: str, given: list[str]) -> str:
-    char, count, left, right = given if len(given) == 4 else ["X", "8", "1", "1"]
+def _mask(text: str, arguments: list[str]) -> str:
+    char, count, left, right = arguments if len(arguments) == 4 else ["X", "8", "1", "1"]
     fill = literal(char * int(count))
     kept = f"left({text}, {int(left)}) || {fill} || right({text}, {int(right)})"
     return f"CASE WHEN length({text}) <= {int(left)} THEN {text} || {fill} ELSE {kept} END"
 
 
 _ENGINES: Mapping[str, Callable[[str, list[str]], str | None]] = {
-    "no": lambda text, given: None,
+    "no": lambda text, arguments: None,
     "hide": _hide,
-    "md5": lambda text, given: f"md5({text})",
-    "sha1": lambda text, given: f"sha1({text})",
-    "sha256": lambda text, given: f"sha256({text})",
-    "sha512": lambda text, given: f"sl_sha512({text})",
+    "md5": lambda text, arguments: f"md5({text})",
+    "sha1": lambda text, arguments: f"sha1({text})",
+    "sha256": lambda text, arguments: f"sha256({text})",
+    "sha512": lambda text, arguments: f"sl_sha512({text})",
     "initials": _initials,
     "approxlong": _approx,
     "email": _email,

@@ -68,7 +68,7 @@ def read_incoming(
         EngineError: When the table cannot be read by this engine, or a file cannot be read at all.
     """
     check_readable(con, project, table)
-    job = _Reading(Scratch(con), project, table, tuple(path.absolute() for path in files))
+    job = _IncomingReader(Scratch(con), project, table, tuple(path.absolute() for path in files))
     job.create()
     replay = project.application.sink_replay_to_file
     try:
@@ -83,7 +83,7 @@ def read_incoming(
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _IncomingReader:
     """State of a call of `read_incoming`."""
 
     scratch: Scratch
@@ -113,10 +113,10 @@ class _Reading:
             if source is None:
                 continue
             try:
-                judged = evaluate_rows(self.con, self.project, self.table, source)
-                done = self._insert(judged, part)
+                evaluated = evaluate_rows(self.con, self.project, self.table, source)
+                done = self._insert(evaluated, part)
                 if source.expected_rows in (None, done):
-                    self._reject(judged, part)
+                    self._reject(evaluated, part)
                     return
             except duckdb.InterruptException:
                 raise
@@ -129,15 +129,15 @@ class _Reading:
             self._undo(done)
         raise EngineError(f"{file.shown}: cannot be read as {self.table.metadata.format}: {failure}")
 
-    def _insert(self, judged: EvaluatedRows, part: int) -> int:
+    def _insert(self, evaluated: EvaluatedRows, part: int) -> int:
         """Inserts all rows of a source, accepted or rejected, and returns their number."""
-        columns = [*(f"sl_v{index}" for index in range(len(judged.typed))), judged.right, str(part)]
-        return inserted(self.con, f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM {judged.rows}")
+        columns = [*(f"sl_v{index}" for index in range(len(evaluated.typed))), evaluated.is_accepted, str(part)]
+        return inserted(self.con, f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM {evaluated.rows}")
 
-    def _reject(self, judged: EvaluatedRows, part: int) -> None:
+    def _reject(self, evaluated: EvaluatedRows, part: int) -> None:
         rows, rejects, file = self.name("rows"), self.name("rejects"), self.files[part - 1]
         wrong = count(self.con, f"{rows} WHERE NOT sl_ok") - count(self.con, rejects)
-        if wrong and judged.reject(self.con, rejects, wrong, file) != wrong:
+        if wrong and evaluated.reject(self.con, rejects, wrong, file) != wrong:
             raise EngineError(f"{file}: the file changed while it was read")
 
     def _undo(self, done: int) -> None:

@@ -67,8 +67,9 @@ class Stream:
             raise
         except REFUSALS as error:
             raise StreamError(str(error)) from error
-        told = rejects if wrong else None
-        return AcceptedRows(self.relation, self.columns, (self._file,), self._expected, accepted, wrong, told)
+        return AcceptedRows(
+            self.relation, self.columns, (self._file,), self._expected, accepted, wrong, rejects if wrong else None
+        )
 
 
 @contextmanager
@@ -108,18 +109,21 @@ def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain:
     source = next(sources(scratch.con, table, plain))()
     if source is None or source.expected_rows is None:
         return None
-    judged = evaluate_rows(scratch.con, project, table, source)
+    evaluated = evaluate_rows(scratch.con, project, table, source)
     columns = [
         f"CAST(sl_v{index} AS {column_type(item, project)}) AS {identifier(item.final_name)}"
         for index, item in enumerate(table.attributes)  # none is computed
         if not item.ignore
     ]
-    select = f"SELECT {', '.join(columns)} FROM (SELECT *, {judged.right} AS sl_ok FROM {judged.rows}) WHERE sl_ok"
+    rows = f"(SELECT *, {evaluated.is_accepted} AS sl_ok FROM {evaluated.rows})"
+    select = f"SELECT {', '.join(columns)} FROM {rows} WHERE sl_ok"
     try:
         scratch.con.execute(f"CREATE TEMP VIEW {scratch.name('accepted')} AS {select}")
     except duckdb.InterruptException:
         raise
     except duckdb.Error:
         return None
-    scratch.create_rejects(replay=judged.replay)
-    return Stream(scratch.name("accepted"), target_columns(table, project), file, judged, scratch, source.expected_rows)
+    scratch.create_rejects(replay=evaluated.replay)
+    return Stream(
+        scratch.name("accepted"), target_columns(table, project), file, evaluated, scratch, source.expected_rows
+    )

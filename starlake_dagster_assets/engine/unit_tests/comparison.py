@@ -134,13 +134,13 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows)
     found = described(con, f"FROM temp.{_ACTUAL}")
     # JSON without rows does not name the columns
     named = expected.columns or tuple(column.name for column in found)
-    given = [column.lower() for column in named]
+    wanted = [column.lower() for column in named]
     missing = tuple(column for column in named if column.lower() not in {one.name.lower() for one in found})
-    unexpected = tuple(column.name for column in found if column.name.lower() not in given)
-    columns = {column.name: column.type for column in found if column.name.lower() in given}
+    unexpected = tuple(column.name for column in found if column.name.lower() not in wanted)
+    columns = {column.name: column.type for column in found if column.name.lower() in wanted}
     if not columns:
         return Difference(name, (), missing, unexpected)
-    positions = [given.index(column.lower()) for column in columns]
+    positions = [wanted.index(column.lower()) for column in columns]
     definition = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_EXPECTED} ({definition})")
     rows = [[row[index] for index in positions] for row in expected.rows]

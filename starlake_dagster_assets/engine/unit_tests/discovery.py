@@ -112,7 +112,7 @@ def select_unit_tests(tests: Sequence[UnitTest], selection: TestSelection) -> tu
             "the project has no unit tests; create metadata/tests/transform/<domain>/<task>/<test>/ with the tables "
             "that the task reads (<domain>.<table>.csv) and its result (_expected.csv)"
         )
-    for option, given, names in (
+    for option, requested, names in (
         ("--domain", selection.domain, [test.domain for test in tests]),
         (
             "--table",
@@ -121,8 +121,8 @@ def select_unit_tests(tests: Sequence[UnitTest], selection: TestSelection) -> tu
         ),
         ("--test", selection.test, [test.name for test in tests]),
     ):
-        if given is not None and given not in names and (guess := closest_match(given, names)):
-            raise EngineError(f"no unit test is selected by {option} {given}; did you mean {guess}?")
+        if requested is not None and requested not in names and (guess := closest_match(requested, names)):
+            raise EngineError(f"no unit test is selected by {option} {requested}; did you mean {guess}?")
     listed = ", ".join(test.id for test in tests[:5])
     raise EngineError(f"no unit test is selected; the project has {listed}{' …' if len(tests) > 5 else ''}")
 

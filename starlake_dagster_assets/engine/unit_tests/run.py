@@ -13,7 +13,7 @@ from typing import Literal
 import duckdb
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.commands.project_source import redact, secrets_of
+from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.engine.areas import area
 from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.commands.load import LoadRequest, run_load_command
@@ -198,18 +198,20 @@ def _target(project: Project, problems: Sequence[Problem], test: UnitTest) -> _T
     raise EngineError(f"the project has no {what} {test.domain}.{test.target}{hint}")
 
 
-def _create(session: Session, project: Project, given: InputTable) -> None:
+def _create(session: Session, project: Project, table_input: InputTable) -> None:
     """Creates a table that exists before the test, with the types of the project where it describes the table."""
-    rows = read_rows(given.file)
-    declared = {column.name.lower(): column for column in _declared(project, given)}
-    name = qualified(given.schema, given.table)
-    session.con.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified(given.schema)}")
+    rows = read_rows(table_input.file)
+    declared = {column.name.lower(): column for column in _declared(project, table_input)}
+    name = qualified(table_input.schema, table_input.table)
+    session.con.execute(f"CREATE SCHEMA IF NOT EXISTS {qualified(table_input.schema)}")
     if declared:
         unknown = [column for column in rows.columns if column.lower() not in declared]
         if unknown:
             guess = closest_match(unknown[0], [column.name for column in declared.values()])
             hint = f"; did you mean {guess}?" if guess else ""
-            raise EngineError(f"{given.file.name}: {given.schema}.{given.table} has no column {unknown[0]}{hint}")
+            raise EngineError(
+                f"{table_input.file.name}: {table_input.schema}.{table_input.table} has no column {unknown[0]}{hint}"
+            )
         columns = list(declared.values())
     else:
         columns = [
@@ -217,28 +219,28 @@ def _create(session: Session, project: Project, given: InputTable) -> None:
             for index, column in enumerate(rows.columns)
         ]
     if not columns:
-        raise EngineError(f"{given.file.name}: the table has no columns; write a CSV file with a header")
+        raise EngineError(f"{table_input.file.name}: the table has no columns; write a CSV file with a header")
     definition = ", ".join(f"{qualified(column.name)} {column.type}" for column in columns)
     session.con.execute(f"CREATE TABLE {name} ({definition})")
     types = {column.name.lower(): column.type for column in columns}
     try:
         inexact = insert_texts(session.con, name, {column: types[column.lower()] for column in rows.columns}, rows.rows)
     except EngineError as error:
-        raise EngineError(f"{given.file.name}: {error}") from error
+        raise EngineError(f"{table_input.file.name}: {error}") from error
     if inexact:
-        raise EngineError(f"{given.file.name}: {inexact[0]}")
+        raise EngineError(f"{table_input.file.name}: {inexact[0]}")
 
 
-def _declared(project: Project, given: InputTable) -> Sequence[Column]:
+def _declared(project: Project, table_input: InputTable) -> Sequence[Column]:
     """Returns the columns that the project describes; none where it does not describe all types."""
-    name = (given.schema.lower(), given.table.lower())
+    name = (table_input.schema.lower(), table_input.table.lower())
     for table in project.tables:
         if (table.final_domain.lower(), table.final_name.lower()) == name:
             return [*target_columns(table, project), *_scd2(project, table.metadata.write_strategy)]
         if (table.domain.lower(), table.stem.lower()) == name:
             raise EngineError(
-                f"{given.file.name}: the table {table.raw} is {table.id} in the warehouse; "
-                f"name the file {table.id}{given.file.suffix}"
+                f"{table_input.file.name}: the table {table.raw} is {table.id} in the warehouse; "
+                f"name the file {table.id}{table_input.file.suffix}"
             )
     for item in (*project.externals, *project.tasks):
         table_name = item.table if isinstance(item, Task) else item.name

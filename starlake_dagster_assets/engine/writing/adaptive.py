@@ -51,13 +51,13 @@ def strategy_for(table: Table, application: Application, file: Path) -> WriteStr
     check_adaptive(strategy)
     names = _names(application, file)
     group = _groups(table, file)
-    held = [name for name, text in strategy.types.items() if evaluate_condition(text, names, group)]
-    if len(held) != 1:
-        found = "none holds" if not held else f"{' and '.join(held)} hold"
+    matching = [name for name, text in strategy.types.items() if evaluate_condition(text, names, group)]
+    if len(matching) != 1:
+        found = "none holds" if not matching else f"{' and '.join(matching)} hold"
         raise EngineError(
             f"{table.location}: writeStrategy.types: exactly one condition must hold for {file.name}, {found}"
         )
-    return strategy.model_copy(update={"type": held[0].upper(), "types": {}})
+    return strategy.model_copy(update={"type": matching[0].upper(), "types": {}})
 
 
 def _names(application: Application, file: Path) -> Mapping[str, object]:

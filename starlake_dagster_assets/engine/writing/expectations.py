@@ -78,8 +78,8 @@ def blocking(project: Project, expectations: Sequence[Expectation]) -> tuple[Exp
 
 def recorded_expectations(project: Project, expectations: Sequence[Expectation]) -> tuple[Expectation, ...]:
     """Returns the expectations that are only recorded."""
-    held = blocking(project, expectations)
-    return tuple(item for item in expectations if item not in held)
+    excluded = blocking(project, expectations)
+    return tuple(item for item in expectations if item not in excluded)
 
 
 def run_blocking_expectations(
@@ -93,8 +93,8 @@ def run_blocking_expectations(
     checked = evaluate(session, project, blocking(project, expectations), target)
     broken = [item for item in checked if not item.success]
     if broken:
-        told = (*checked, *evaluate(session, project, recorded_expectations(project, expectations), target))
-        raise ExpectationError(target, broken, told)
+        results = (*checked, *evaluate(session, project, recorded_expectations(project, expectations), target))
+        raise ExpectationError(target, broken, results)
     return checked
 
 

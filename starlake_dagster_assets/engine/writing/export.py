@@ -56,9 +56,9 @@ def _option(job: TaskJob, *names: str) -> str | None:
 
 def _file(job: TaskJob) -> Path:
     task = job.task
-    given = _option(job, "path")
-    if given:
-        path = Path(given.removeprefix("file://").removeprefix("file:"))
+    option = _option(job, "path")
+    if option:
+        path = Path(option.removeprefix("file://").removeprefix("file:"))
         return path if path.is_absolute() else Path(job.project.root) / path
     extension = (task.sink.extension or "csv").lstrip(".")
     return Path(job.project.application.datasets) / "export" / task.domain / f"{task.table}.{extension}"

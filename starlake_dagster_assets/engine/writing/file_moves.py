@@ -142,8 +142,8 @@ class DomainAreas:
         entered = tuple(self.ingesting / file.name for file in files)
         for file, there in zip(files, entered, strict=True):
             if file != there and there.exists():
-                told = "is still there from an earlier load that failed: load or remove it first"
-                raise EngineError(f"{printable(there)} {told}")
+                message = "is still there from an earlier load that failed: load or remove it first"
+                raise EngineError(f"{printable(there)} {message}")
         marker = Target(schema, f"{_MARKER}{uuid4().hex}")
         stamps = tuple(map(_stamp, files))
         for file, there, stamp in zip(files, entered, stamps, strict=True):
@@ -205,8 +205,8 @@ class DomainAreas:
         for file in files:
             there = self.stage / file.name
             if there.exists():
-                told = f"{printable(file)} stays: {printable(there)} has arrived meanwhile; the next load takes both"
-                self.journal.warn(_SOURCE, told)
+                message = f"{printable(file)} stays: {printable(there)} has arrived meanwhile; the next load takes both"
+                self.journal.warn(_SOURCE, message)
             elif file.exists():
                 move_file(file, there)
             _ticket(file).unlink(missing_ok=True)
@@ -233,8 +233,8 @@ class DomainAreas:
         for file in files:
             move_file(file, free_name(self.quarantine / file.name))
         names = ", ".join(printable(file.name) for file in files)
-        told = f"{names} failed {failed} times and is in {self.quarantine} now"
-        return f"{told}; correct it and move it back to {self.stage}"
+        message = f"{names} failed {failed} times and is in {self.quarantine} now"
+        return f"{message}; correct it and move it back to {self.stage}"
 
     def recover(self, files: Iterable[Path], session: Session, auditor: Auditor) -> list[tuple[Entry, Counts]]:
         """Decides about files found in `ingesting`.

@@ -65,8 +65,8 @@ def run_load(job: LoadJob) -> Counts:
     except Exception as error:
         shown = with_file_names(shown_error(error, job.table), job.entry.files)
         if job.entry.committed(job.session) is not None:
-            told = "its rows are committed, and the next load archives the file, but"
-            raise EngineError(f"{job.table.raw}: {told} {shown}") from error
+            state = "its rows are committed, and the next load archives the file, but"
+            raise EngineError(f"{job.table.raw}: {state} {shown}") from error
         checked = error.checked if isinstance(error, ExpectationError) else ()
         outcome = _outcome(job, Counts(0, 0, 0), success=False, message=shown)
         job.auditor.failed(outcome, lambda: _expect(job, checked), job.journal)
@@ -99,8 +99,8 @@ def _may_stream(job: LoadJob) -> bool:
 
 def _write_as_read(job: LoadJob) -> Counts | None:
     """Writes rows while they are read, in one pass; None, without any effect, if that does not work."""
-    con, told = job.session.con, list[Line]()
-    within = replace(job, journal=job.journal.within(told.append))
+    con, lines = job.session.con, list[Line]()
+    within = replace(job, journal=job.journal.within(lines.append))
     with stream_incoming(con, job.project, job.table, job.entry.files[0]) as stream:
         if stream is None:
             return None
@@ -119,10 +119,10 @@ def _write_as_read(job: LoadJob) -> Counts | None:
         try:
             incoming = in_transaction(job.session, lambda: _body(within, put))
         except StreamError:
-            told.clear()
+            lines.clear()
             return None
         finally:
-            for line in told:
+            for line in lines:
                 job.journal.emit(line)
         return _finished(job, incoming)
 
@@ -173,8 +173,8 @@ def _log_audit_limit(job: LoadJob, incoming: AcceptedRows) -> None:
     if incoming.rejected and not incoming.accepted:
         job.journal.warn("Audit", f"{job.table.raw}: all {incoming.rejected} rows are rejected")
     if incoming.rejected > limit:
-        told = f"the first {limit} of {incoming.rejected} rejected rows are recorded in audit.rejected"
-        job.journal.warn("Audit", f"{job.table.raw}: {told}; set audit.maxErrors to record more")
+        note = f"the first {limit} of {incoming.rejected} rejected rows are recorded in audit.rejected"
+        job.journal.warn("Audit", f"{job.table.raw}: {note}; set audit.maxErrors to record more")
 
 
 def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
@@ -193,9 +193,9 @@ def _reject_file(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
     _log_audit_limit(job, incoming)
     message = f"{counts.rejected} invalid records"
     names = ", ".join(printable(file.name) for file in job.entry.files)
-    told = f"Fail on rejected count requested: {message}"
+    reason = f"Fail on rejected count requested: {message}"
     if not counts.accepted:
-        told = (
+        reason = (
             f"{job.table.raw}: no row of {names} is accepted ({counts.rejected} rejected), so nothing "
             f"is written{_first_reason(job, incoming)}. Fix the file or the attributes, or set SL_ALL_REJECTED=warn"
         )
@@ -206,7 +206,7 @@ def _reject_file(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
 
     in_transaction(job.session, record)
     job.auditor.committed()
-    return RejectedError(told)
+    return RejectedError(reason)
 
 
 def _body(job: LoadJob, put: Callable[[bool], AcceptedRows]) -> AcceptedRows:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.commands.model import AuditRow, ExpectationRow
-from starlake_dagster_assets.commands.project_source import redact, secrets_of
+from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.errors import QueryError, StarlakeError, WarehouseError
 from starlake_dagster_assets.execution.failing_row_queries import WINDOW_COLUMN, Sample, failing_rows, with_limit
 from starlake_dagster_assets.execution.warehouse.audit_rows import (

@@ -95,7 +95,7 @@ def read_prepared(
         ProjectError: When the file is missing or cannot be read, was written by a version with other models, or with
             another environment, other options or other values of the `SL_*` variables that the project reads.
     """
-    given = os.environ if environ is None else environ
+    values = os.environ if environ is None else environ
     again = f"Write it again: starlake-dagster prepare {root}{f' --env {env}' if env else ''} --out {path}"
     try:
         head, _, body = path.read_text(encoding="utf-8").partition("\n")
@@ -105,13 +105,13 @@ def read_prepared(
             raise ProjectError([f"{_describe_origin(path, made)} {again}"])
         found = Project.model_validate_json(body.replace(_ROOT, _json(str(root))[1:-1]))
         problems = _PROBLEMS.validate_python(header["problems"])
-        _same_inputs(path, header, env, _inputs(header["names"], options or {}, given), again)
+        _same_inputs(path, header, env, _inputs(header["names"], options or {}, values), again)
     except FileNotFoundError as error:
         raise ProjectError([f"{path} is not there: the project was not prepared. {again}"]) from error
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise ProjectError([f"{path} is not a prepared project ({type(error).__name__}). {again}"]) from error
     times = date_variables(datetime.now(timezone.utc).astimezone())
-    mine = {name: value for name, value in given.items() if name.startswith("SL_")}
+    mine = {name: value for name, value in values.items() if name.startswith("SL_")}
     variables = {**mine, **times, **found.variables, **(options or {})}
     return found.model_copy(update={"variables": variables}), problems
 

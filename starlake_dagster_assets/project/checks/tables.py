@@ -222,17 +222,17 @@ def _unknown_column(name: str, table: Table, where: KeyPath, context: ParsedProj
 
 def check_freshness(found: dict[str, Any], file: str, path: KeyPath, context: ParsedProject) -> None:
     """Checks `freshness`: durations that cannot be parsed, and a `warn` that is not shorter than `error`."""
-    said: dict[str, timedelta] = {}
+    lengths: dict[str, timedelta] = {}
     for key in ("warn", "error"):
         value = found.get(key)
         length = duration(str(value)) if value else None
         if length is not None:
-            said[key] = length
+            lengths[key] = length
         elif value:
             message = f"`{value}` is not a duration."
             hint = "Write it as `3 days`, `2 hours` or `30 minutes`."
             context.report.error(file, (*path, "freshness", key), message, "invalid-duration", hint)
-    if len(said) == 2 and said["warn"] >= said["error"]:
+    if len(lengths) == 2 and lengths["warn"] >= lengths["error"]:
         message = f"`{found['warn']}` never warns: the error is reported after `{found['error']}`."
         hint = "Set `warn` to less than `error`, or leave it out."
         context.report.warning(file, (*path, "freshness", "warn"), message, "freshness-order", hint)

@@ -72,11 +72,11 @@ class Variables:
     stable: Mapping[str, str]
 
 
-def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, application: str = "") -> str | None:
+def choose_env(requested: str | None, environ: Mapping[str, str], files: EnvFiles, application: str = "") -> str | None:
     """Returns the name of the environment.
 
     Args:
-        asked: The environment that the caller requested.
+        requested: The environment that the caller requested.
         environ: The process environment; `SL_ENV` is read.
         files: The env files; an `SL_ENV` key of `env.sl.yml` is the last resort.
         application: `application.env`, which takes over from `SL_ENV`.
@@ -84,21 +84,23 @@ def choose_env(asked: str | None, environ: Mapping[str, str], files: EnvFiles, a
     Returns:
         The name, or None for none.
     """
-    return asked or application or environ.get("SL_ENV") or files.maps.get("", {}).get("SL_ENV") or None
+    return requested or application or environ.get("SL_ENV") or files.maps.get("", {}).get("SL_ENV") or None
 
 
-def missing_env(name: str, asked: str | None, environ: Mapping[str, str], files: EnvFiles, application: str) -> Problem:
+def missing_env(
+    name: str, requested: str | None, environ: Mapping[str, str], files: EnvFiles, application: str
+) -> Problem:
     """Returns the error for an environment that has no file, with the closest name and the setting that named it.
 
     Args:
         name: The environment.
-        asked: As for `choose_env`.
+        requested: As for `choose_env`.
         environ: As for `choose_env`.
         files: As for `choose_env`.
         application: As for `choose_env`.
     """
     sources = {
-        "": asked,
+        "": requested,
         "`application.env` of metadata/application.sl.yml": application,
         "the environment variable SL_ENV": environ.get("SL_ENV"),
     }

@@ -170,8 +170,8 @@ def _size(value: Any) -> int:
         elif isinstance(one, (list, tuple, set)):
             rest += cast("Iterable[Any]", one)
         elif isinstance(one, dict):
-            for key, held in cast("Mapping[Any, Any]", one).items():
-                rest += (key, held)
+            for key, item in cast("Mapping[Any, Any]", one).items():
+                rest += (key, item)
     return total
 
 
@@ -186,11 +186,11 @@ def _format(text: Any) -> Any:
 
 def _expanding(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wraps a filter so that it raises an error where its result would be too large."""
-    given = 1 if hasattr(function, "jinja_pass_arg") else 0
+    implicit = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        value, *others = args[given:]
+        value, *others = args[implicit:]
         _check_work(value, [*others, *kwargs.values()])
         return _sized(function(*args, **kwargs))
 

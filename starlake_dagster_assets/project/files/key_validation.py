@@ -229,11 +229,11 @@ class Shape:
         return source_line(self._source, self._text, key_line(self._text, kept))
 
 
-def _pruned(model: type[BaseModel], given: object, key: str, issues: list[Issue]) -> dict[str, Any] | None:
+def _pruned(model: type[BaseModel], content: object, key: str, issues: list[Issue]) -> dict[str, Any] | None:
     """Removes wrong keys from values that others inherit, so that one mistake is one problem."""
-    data, found = check_shape(model, given, (key,))
+    data, found = check_shape(model, content, (key,))
     issues += found
-    value = given
+    value = content
     for _ in range(len(found)):
         if data is not None:
             break

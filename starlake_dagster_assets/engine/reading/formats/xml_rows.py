@@ -93,8 +93,8 @@ class _RowReader:
             return
         if len(self._open) >= _DEEPEST:
             raise ValueError(f"elements are nested more than {_DEEPEST} deep")
-        given = {} if self._exclude else {f"{self._prefix}{_local(key)}": text for key, text in attributes.items()}
-        self._open.append((given, []))
+        fields = {} if self._exclude else {f"{self._prefix}{_local(key)}": text for key, text in attributes.items()}
+        self._open.append((fields, []))
 
     def text(self, data: str) -> None:
         if self._open:

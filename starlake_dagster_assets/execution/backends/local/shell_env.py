@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from starlake_dagster_assets.commands.project_source import names_secret
+from starlake_dagster_assets.commands.redaction import names_secret
 
 __all__ = ["ALWAYS", "DROPPED", "VARIABLE_NAME", "inherited", "required_log_level", "secret_values"]
 

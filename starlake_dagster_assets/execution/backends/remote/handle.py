@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from starlake_dagster_assets.commands.model import Command, Line, RunResult
-from starlake_dagster_assets.commands.project_source import redact
+from starlake_dagster_assets.commands.redaction import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.calls import Calls, TimeSource

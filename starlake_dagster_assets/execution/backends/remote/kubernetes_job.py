@@ -11,7 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
-from starlake_dagster_assets.commands.project_source import names_secret
+from starlake_dagster_assets.commands.redaction import names_secret
 from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.commands.project_source import redact
+from starlake_dagster_assets.commands.redaction import redact
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, ErrorClass, Policy

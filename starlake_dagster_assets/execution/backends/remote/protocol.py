@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from starlake_dagster_assets.commands.model import Command, Line
-from starlake_dagster_assets.commands.project_source import contains_secret, names_secret
+from starlake_dagster_assets.commands.redaction import contains_secret, names_secret
 from starlake_dagster_assets.errors import RunnerError
 
 __all__ = ["Environment", "ErrorClass", "Policy", "State", "Status", "Submission", "validate_no_secret_options"]

@@ -1,0 +1,84 @@
+"""Finds secrets of a project in text, and hides them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from starlake_dagster_assets.commands.secret_forms import masked
+from starlake_dagster_assets.project.model.project import Project
+
+__all__ = ["contains_secret", "find_secrets", "names_secret", "redact", "secrets_of"]
+
+_SECRET_KEY = re.compile(
+    r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
+    r"|(?:api|private|access|account|encryption)[-_.]?key",
+    re.I,
+)
+_IN_URL = re.compile(
+    r"(?:passw\w*|pwd|token|secret[\w.]*|account\.key[\w.-]*|(?<=[?&])sig)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@"
+    r"|\"(?:passw\w*|pwd|token|secret\w*)\"\s*:\s*\"([^\"]+)\""
+    r"|jdbc:oracle:\w+:[^/@:\s]+/([^@\s]+)@",
+    re.I,
+)
+_KEY_MATERIAL = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
+    r"|AccountKey=[\w+/]{20}|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+(?=\S*\d)[\w.~+/-]{16}"
+    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20}"
+)
+_PLACEHOLDERS = ("$", "{{", "%", "<", "*")
+_LONG = 8
+_SHORTEST = 4
+"""Shorter values are not redacted: they would blot out half of every log."""
+
+
+def names_secret(name: str) -> bool:
+    """Whether a variable or an option of that name holds a secret."""
+    return _SECRET_KEY.search(name) is not None
+
+
+def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
+    """Whether a text gives a secret away: a URL with a password, a private key, or a known secret in any form.
+
+    Args:
+        text: The text. A placeholder for a password, such as `${PASSWORD}`, is not a secret.
+        secrets: Values that are known to be secret; a short one may well be part of an innocent word.
+    """
+    if find_secrets(text, secrets):
+        return True
+    shown = ((one, masked(text, one)) for one in secrets if one)
+    return any(hidden == "***" or (len(one) >= _LONG and hidden != text) for one, hidden in shown)
+
+
+def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
+    """Returns the parts of a text that reveal secrets; see `contains_secret`.
+
+    Args:
+        text: The text.
+        secrets: Values that are known to be secret.
+    """
+    in_urls = {part for match in _IN_URL.finditer(text) for part in match.groups() if part}
+    found = {part for part in in_urls if not part.startswith(_PLACEHOLDERS)}
+    found |= {match[0] for match in _KEY_MATERIAL.finditer(text)}
+    return frozenset(found | {one for one in secrets if one == text or (len(one) >= _LONG and one in text)})
+
+
+def secrets_of(project: Project) -> frozenset[str]:
+    """Values that must not be shown: connection options and variables named as secrets, and passwords in URLs."""
+    pairs = [*project.variables.items()]
+    for connection in project.application.connections.values():
+        pairs.extend(connection.options.items())
+    found = [value for key, value in pairs if names_secret(key)]
+    found += [part for _, value in pairs for match in _IN_URL.finditer(value) for part in match.groups() if part]
+    return frozenset(value for value in found if len(value) >= _SHORTEST)
+
+
+def redact(text: str, secrets: frozenset[str]) -> str:
+    """Returns the text with each secret in any form, longest first, and each password in a URL replaced by `***`."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = masked(text, secret) if secret else text
+    return _IN_URL.sub(_hidden, text) if "=" in text or "@" in text else text
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return match[0].replace(next(filter(None, match.groups())), "***")
