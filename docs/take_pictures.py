@@ -5,8 +5,8 @@ Usage, from the repository root (needs Chromium):
     make install && uv run --with playwright --with pillow python docs/take_pictures.py [--only lineage]
 
 On a copy of the example, with its sensors switched on: materializes the files of the first day, starts `dagster dev`,
-delivers those of the second day, and waits until the sensors have loaded them and made what reads them. Then the same
-project with its schedules. Writes docs/images/*.png.
+delivers those of the second day, and waits until the sensors have loaded them and updated everything downstream. Then
+does the same with the schedules of the project. Writes docs/images/*.png.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-WORK = Path(tempfile.gettempdir()) / "bakery"  # stands in some pictures
+WORK = Path(tempfile.gettempdir()) / "bakery"  # visible in some pictures
 WIDTH = 1440
+IMPORT = "import dagster as dg"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 SENSORS = 'automation=StarlakeAutomation(pre_load="imported", schedules=False)'
 
 
 def main() -> None:
-    """Runs the example, opens its pages one after the other and keeps a picture of each."""
+    """Runs the example, opens its pages and takes a picture of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chromium", default="/usr/bin/chromium", help="path of the browser")
     parser.add_argument("--only", action="append", help="names of pictures; all by default")
@@ -68,9 +69,11 @@ def _all(camera: Camera) -> None:
         _until_quiet(base)
         _assets(camera, base)
         _sensors(camera, base)
-    days = '{"start_date": "2025-03-05", "end_date": "2025-03-17"}'
+    days = 'ScheduleSettings(start_date="2025-03-05", end_date="2025-03-17")'
     definitions.write_text(
-        text.replace(SENSORS, f'automation=StarlakeAutomation(partitions="cron", schedules={days}, status="RUNNING")')
+        text.replace(
+            SENSORS, f'automation=StarlakeAutomation(partitions="cron", schedules={days}, status="RUNNING")'
+        ).replace(IMPORT, f"{IMPORT}\nfrom starlake_dagster_assets import ScheduleSettings")
     )
     for day in ("2025-03-09", "2025-03-10"):
         select = ("--select", "kpi/daily_revenue", "--partition", day, "-f", "definitions.py")
@@ -123,7 +126,7 @@ def _expand_groups(page: Any) -> None:
 
 
 def _first_tick(page: Any) -> None:
-    """Why the oldest tick that is shown asked for nothing: the files had just come."""
+    """Opens the oldest tick without a run: the files had just arrived."""
     page.get_by_text("0 runs requested").last.click()
     page.wait_for_timeout(1500)
 
@@ -163,15 +166,15 @@ class Camera:
         width: int = WIDTH,
         shows: str = "",
     ) -> None:
-        """A picture of an address, once it is quiet.
+        """Takes a picture of a page, once it has loaded.
 
         Args:
             name: Of the file.
             url: The address.
             height: Of the window, in pixels.
-            prepare: What is done to the page before.
+            prepare: Called with the page before the picture is taken.
             width: Of the window, in pixels.
-            shows: A text that is on the page once everything has come.
+            shows: A text that is on the page once it has loaded.
         """
         if self._only and name not in self._only:
             return
@@ -189,7 +192,7 @@ class Camera:
         _shrink(path)
 
     def terminal(self, name: str, environment: dict[str, str], command: list[str]) -> None:
-        """A picture of what a command shows on a terminal."""
+        """Takes a picture of the output of a command on a terminal."""
         if self._only and name not in self._only:
             return
         from rich.console import Console
@@ -205,7 +208,7 @@ class Camera:
 
 
 def _on_a_terminal(environment: dict[str, str], command: list[str]) -> str:
-    """What is left on the screen when a command has ended."""
+    """Returns the text on the screen after a command has ended."""
     ours, theirs = pty.openpty()
     environment = {**environment, "COLUMNS": "110", "LINES": "40", "TERM": "xterm-256color"}
     process = subprocess.Popen(command, cwd=WORK, env=environment, stdout=theirs, stderr=theirs, stdin=theirs)
@@ -225,7 +228,7 @@ def _on_a_terminal(environment: dict[str, str], command: list[str]) -> str:
 
 
 def _shrink(path: Path) -> None:
-    """Fewer colours: a third of the bytes, and nothing to be seen of it."""
+    """Reduces the number of colors, which saves two thirds of the bytes without a visible difference."""
     from PIL import Image
 
     with Image.open(path) as picture:
@@ -244,7 +247,7 @@ def _browser(chromium: str) -> Iterator[Any]:
 
 @contextmanager
 def _server(environment: dict[str, str]) -> Iterator[str]:
-    """`dagster dev`; gives its address."""
+    """Starts `dagster dev`, and yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -301,7 +304,7 @@ def _ask(base: str, query: str) -> dict[str, Any]:
 
 
 def _until_quiet(base: str) -> None:
-    """Until the sensors have started what there is to start: no run is in progress, and none begins for two ticks."""
+    """Waits until the sensors start no more runs: none is in progress, and none begins for two ticks."""
     deadline, quiet_since = time.monotonic() + 900, time.monotonic()
     while time.monotonic() < deadline:
         runs = _ask(base, "{ runsOrError { ... on Runs { results { status tags { key value } } } } }")

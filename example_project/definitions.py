@@ -1,4 +1,4 @@
-"""The Dagster code location of Starbake: the whole Starlake project, and one asset of our own after it."""
+"""The Dagster code location of Starbake: the Starlake project, and one Python asset downstream of it."""
 
 import os
 from pathlib import Path
@@ -39,7 +39,7 @@ Best sellers: {products}.
     group_name="reports",
     tags={"audience": "head-office"},
     kinds={"python", "duckdb"},
-    deps=[  # tables of Starlake are assets like any other: [schema, table]
+    deps=[  # the tables of the project are assets with the key [schema, table]
         dg.AssetKey(["kpi", "shop_ranking"]),
         dg.AssetKey(["kpi", "top_products"]),
         dg.AssetKey(["Customers", "HighValueCustomers"]),

@@ -2,7 +2,7 @@
 
     python example_project/deliver.py               # both days
     python example_project/deliver.py --day 2       # one day
-    python example_project/deliver.py --reset       # forget everything that was loaded, then deliver
+    python example_project/deliver.py --reset       # delete all loaded data, then deliver
 
 The files are copies: `deliveries` stays as it is, and `datasets` is ignored by git.
 """

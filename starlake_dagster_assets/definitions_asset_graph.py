@@ -21,13 +21,13 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
 
     Args:
         defs: With assets of `build_definitions`, `build_starlake_assets` or `starlake_assets`, and others.
-        project: The project, or the path of its directory; needed where the definitions hold several.
+        project: The project, or the path of its directory; required if the definitions contain several.
 
     Returns:
         An argument of `export_airflow`, instead of a project.
 
     Raises:
-        StarlakeError: When the definitions hold no project, several without one being named, or not the one named.
+        StarlakeError: When the definitions have no project, several and none is named, or not the named one.
 
     Examples:
         ::

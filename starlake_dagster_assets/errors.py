@@ -22,7 +22,7 @@ __all__ = [
 
 
 class StarlakeError(Exception):
-    """Base of all errors of this package: one message a user can act on."""
+    """Base of all errors of this package: one message that a user can act on."""
 
 
 class ProjectError(StarlakeError):

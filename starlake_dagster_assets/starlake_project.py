@@ -139,7 +139,7 @@ class StarlakeProject:
         return path
 
     def prepare_if_dev(self) -> None:
-        """Calls `prepare` under `dagster dev` and `dg dev`, so that changes of the project are seen.
+        """Calls `prepare` under `dagster dev` and `dg dev`, so that changes of the project take effect.
 
         Raises:
             ProjectError: As `prepare`.
@@ -167,7 +167,7 @@ class StarlakeProject:
 
     @cached_property
     def whole_graph(self) -> Graph:
-        """The graph with what `on_error="skip"` leaves out, to select from; unreadable files are external nodes."""
+        """The graph with the nodes that `on_error="skip"` leaves out; unreadable files are external nodes."""
         from starlake_dagster_assets.graph.broken_dependents import with_unreadable
 
         return with_unreadable(self._with_broken, self.problems) if self._has_broken else self.graph

@@ -18,7 +18,7 @@ def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
     """Returns a resource whose commands are executed by a runner of the test.
 
     Args:
-        runner: The runner; one that lets everything succeed by default.
+        runner: The runner; by default one for which every command succeeds.
 
     Returns:
         A resource for the key `starlake`.

@@ -205,12 +205,12 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         """Returns the spec of a table, a task, an external table or the files of a table, `translation` applied.
 
         Args:
-            node: What it is in the project.
+            node: The node in the project.
         """
         return self.translator.translated(node)
 
     def execute(self, context: dg.AssetExecutionContext, starlake: StarlakeResource) -> Iterator[StarlakeEvent]:
-        """Runs what a step selects.
+        """Runs the selected assets of a step.
 
         Args:
             context: Of the step.
@@ -230,7 +230,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
     def write_state_to_path(self, state_path: Path) -> None:
-        """Parses the project and writes what was found.
+        """Parses the project and writes the state.
 
         Raises:
             ProjectError: When the project has errors.

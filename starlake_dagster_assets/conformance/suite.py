@@ -44,7 +44,7 @@ class EnvironmentConformance:
         raise NotImplementedError("Define open_environment(self, program, directory) in your subclass.")
 
     def faults(self, environment: Environment) -> Mapping[str, Callable[[], None]]:
-        """Returns functions that let the next calls fail; tests of faults that are not named are skipped.
+        """Returns functions that make the next calls fail; tests of faults that are not named are skipped.
 
         The names are `throttled` (`submit` fails twice, and starts nothing), `lost_answer` (`submit` starts an
         execution, and fails), `outage` (`status` fails three times) and `endless_outage` (`status` fails from now on).

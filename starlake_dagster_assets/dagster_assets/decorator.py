@@ -152,7 +152,7 @@ def build_starlake_assets(
         One definition per step, in an order in which they can run.
 
     Raises:
-        SelectionError: When the selection names nothing, or its tasks read each other in a circle.
+        SelectionError: When the selection names nothing, or its tasks read each other in a cycle.
         ProjectError: When two nodes would become one asset.
         TypeError: When an argument is of another kind.
 

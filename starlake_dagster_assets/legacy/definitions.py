@@ -45,7 +45,7 @@ def definitions_from_dag_context(
 ) -> dg.Definitions:
     """Returns the tables and tasks of DAG files as assets, with their jobs, schedules and sensors.
 
-    Each schedule of a load file, and each transform file, is a job of that name. Nothing of a file is run.
+    Each schedule of a load file, and each transform file, is a job of that name. No code of a file is run.
 
     Args:
         files: DAG files that `starlake dag-generate` wrote for Dagster or Airflow, or directories of them.
@@ -54,7 +54,7 @@ def definitions_from_dag_context(
             tasks are known by name only.
         schedules: Literal of a load file: `[{"schedule", "cron", "domains": [{"name", "tables": [...]}]}]`, or JSON.
         task_deps: Literal of a transform file: a list of trees of `data` and `children`, or its JSON.
-        dependencies: Its name in newer files.
+        dependencies: Name of `task_deps` in newer files.
         options: Literal of either: options of the DAG configuration, for triggers and for where Starlake runs.
         jobs: Literal of a transform file: `{"domain.task": {"options": "key=value,…"}}`.
         cron: Literal of a transform file.
@@ -81,7 +81,7 @@ def definitions_from_dag_context(
 
             defs = definitions_from_dag_context("dags/generated", project=StarlakeProject("starbake"))
 
-        At the end of a generated file, instead of what follows its literals::
+        At the end of a generated file, instead of the code after its literals::
 
             defs = definitions_from_dag_context(schedules=schedules, options=options, file=__file__)
     """

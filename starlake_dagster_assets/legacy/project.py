@@ -122,7 +122,7 @@ class DagProject:
         """The project's graph; without the project, the graph of the files' trees.
 
         Raises:
-            ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a circle.
+            ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a cycle.
         """
         return self._graph
 

@@ -56,7 +56,7 @@ def load_project(
     Args:
         root: The directory that holds `metadata/application.sl.yml`.
         env: The environment: `env.<NAME>.sl.yml`. By default that of `SL_ENV` or of the project's files.
-        options: Variables of the run, as `--options` has them; they win over the env files.
+        options: Variables of the run, as in `--options`; they take precedence over the env files.
         environ: The process environment (`SL_*`); by default `os.environ`.
         cache_dir: Where the manifest is kept; by default the user's cache directory.
         keep_broken: Whether objects with errors are kept where they could be read, for checks of what depends on them.

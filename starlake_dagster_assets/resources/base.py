@@ -48,12 +48,12 @@ _Self = TypeVar("_Self", bound="StarlakeResource")
 class StarlakeResource(dg.ConfigurableResource[Any]):
     """Base class of the resources that run Starlake commands. A subclass implements `runner`.
 
-    A field may be given by its own name or by the name that the option has in Starlake's DAG configurations
-    (`option_names`); a list or a mapping also as JSON, a list also as comma text. Every field may be a `dg.EnvVar`.
+    You can set a field by its own name or by the name of its option in Starlake's DAG configurations (`option_names`).
+    Lists and mappings can be JSON, and lists comma-separated text. Every field can be a `dg.EnvVar`.
     """
 
     option_names: ClassVar[Mapping[str, str]] = {}
-    """Field by the name of the option in Starlake's DAG configurations, such as `dataproc_region`: `region`."""
+    """Fields by the name of their option in Starlake's DAG configurations, such as `dataproc_region`: `region`."""
 
     unknown_result: Literal["fail", "warn"] = Field(
         default="fail",
@@ -79,18 +79,18 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             raise RunnerError(f"{_title(type(self))}: {invalid_fields(error)}.") from None
 
     null_is_unset: ClassVar[bool] = False
-    """Whether a field or a key of raw configuration without a value is the same as none."""
+    """Whether a field or a key of raw configuration without a value is the same as a missing one."""
     option_variables: ClassVar[Mapping[str, str]] = {}
-    """Environment variable by the field that Starlake's own packages read it from if no option sets it."""
+    """Environment variables from which Starlake's own packages read a field that no option sets, by field."""
 
     @classmethod
     def from_options(cls: type[_Self], options: Mapping[str, Any], **fields: Any) -> _Self:
         """Returns the resource that the options of a DAG configuration describe.
 
         Args:
-            options: `options` of `dags/<name>.sl.yml`, texts. Those that are no business of this environment are left
-                alone.
-            fields: Fields that the options do not give; they win.
+            options: `options` of `dags/<name>.sl.yml`, texts. Options of other environments are
+                ignored.
+            fields: Other fields; they take precedence.
 
         Returns:
             The resource.
@@ -120,7 +120,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         """Returns the resource with the values of all variables.
 
         Raises:
-            RunnerError: When a variable is not set, or its value is none of the field.
+            RunnerError: When a variable is not set, or its value is not valid for the field.
         """
         return resolved(self)
 
@@ -135,7 +135,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             A runner.
 
         Raises:
-            RunnerError: When the environment is not there.
+            RunnerError: When the environment is not available.
         """
         raise RunnerError("This resource has no execution environment: override runner(project, attempt).")
 
@@ -169,7 +169,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Args:
             resource_key: Key of this resource in the definitions.
-            prefix: What their names begin with.
+            prefix: Prefix of their names.
         """
         return ()
 
@@ -190,7 +190,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         options: TaskOptions | None = None,
         config: StarlakeRunConfig | None = None,
     ) -> StarlakeEventIterator:
-        """Runs what the step selects; to be used as `yield from starlake.run(context)`.
+        """Runs the selected assets of the step; use it as `yield from starlake.run(context)`.
 
         A body may call it several times, each time with its own `select`. Assets that earlier runs of a re-execution
         materialized are not run again.
@@ -208,7 +208,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Raises:
             StarlakeError: Outside such a function.
-            TypeError: When `options` has something else than texts by name.
+            TypeError: When `options` is not a mapping of names to texts.
             SelectionError: When the selection is not valid, or names no table and no task of the step.
         """
         step, context = current_step(), with_run(context)
@@ -237,7 +237,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     ) -> "StarlakeCommandResult":
         """Runs one Starlake command to its end, from an op, an asset or the body of a step.
 
-        Its output is in the compute log. Cancelling the run cancels the command. It gives no results for assets.
+        Its output is in the compute log. Canceling the run cancels the command. It reports no results for assets.
 
         Args:
             args: The command and its arguments, such as `["transform", "--name", "kpi.revenue"]`.

@@ -54,12 +54,12 @@ class DataprocCluster(ResourceConfig):
     image_version: str = Field(default="2.2-debian12", description="Image of the machines.")
     master_machine_type: str = "n1-standard-4"
     master_disk_type: str = "pd-standard"
-    master_disk_size: int = Field(default=1024, ge=10, description="GB.")
+    master_disk_size: int = Field(default=1024, ge=10, description="Size of the disk in GB.")
     worker_machine_type: str = "n1-standard-4"
     worker_disk_type: str = "pd-standard"
-    worker_disk_size: int = Field(default=1024, ge=10, description="GB.")
+    worker_disk_size: int = Field(default=1024, ge=10, description="Size of the disk in GB.")
     num_workers: int = Field(default=4, ge=0, description="0 = a single node.")
-    subnet: str = Field(default="default", description="Name or URI.")
+    subnet: str = Field(default="default", description="Name or URI of the subnet.")
     service_account: str | None = Field(
         default=None, description="Service account of the machines; Dataproc's own by default."
     )
@@ -80,8 +80,8 @@ class DataprocServerless(ResourceConfig):
     """Serverless batches instead of a cluster."""
 
     version: str | None = Field(default=None, description="Runtime version; Dataproc's newest by default.")
-    subnet: str | None = Field(default=None, description="Name or URI.")
-    service_account: str | None = Field(default=None, description="Of the driver.")
+    subnet: str | None = Field(default=None, description="Name or URI of the subnet.")
+    service_account: str | None = Field(default=None, description="Service account of the driver.")
     ttl: int | None = Field(default=None, ge=600, description="Seconds after which Dataproc ends a batch by itself.")
 
 
@@ -167,7 +167,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         default="client",
         description="Location of the driver of a cluster job: its lines are read in client mode only.",
     )
-    timeout: float | None = Field(default=3600, gt=0, description="Seconds after which a job is cancelled.")
+    timeout: float | None = Field(default=3600, gt=0, description="Seconds after which a job is canceled.")
     endpoint: str | None = Field(default=None, description="host:port of Dataproc; the region's own by default.")
     storage_endpoint: str | None = Field(default=None, description="URL of Cloud Storage; Google's own by default.")
 
@@ -186,7 +186,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         """Returns the settings of a `DataprocResource` of dagster-gcp.
 
         Args:
-            resource: Its `project_id`, `region` and `cluster_name` are used: the cluster must be there.
+            resource: Its `project_id`, `region` and `cluster_name` are used: the cluster must exist.
             fields: Other settings, such as `jars`; they take precedence.
         """
         located = {"project": resource.project_id, "region": resource.region, "cluster": resource.cluster_name}
@@ -203,7 +203,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         return WithoutJobIds(reader)
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
-        """Jobs or batches.
+        """Returns the environment that runs commands as Dataproc jobs or batches.
 
         Raises:
             RunnerError: When the extra is not installed, or a value that others can read holds a secret.
@@ -231,7 +231,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         return DataprocJobs(service, program, output, cluster, self.deploy_mode)
 
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
-        """Returns, for clusters created per run, a sensor that deletes those whose run has ended."""
+        """Returns a sensor that deletes the clusters of ended runs, if each run has its own cluster."""
         if self.cluster is not None or self._dumped("serverless") or "serverless" in self.from_environment:
             return ()
         from starlake_dagster_assets.resources.dataproc_sweeper import build_sweeper
@@ -246,7 +246,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         retried, stays.
 
         Args:
-            instance: Knows the runs.
+            instance: The instance with the runs.
 
         Returns:
             Their names.

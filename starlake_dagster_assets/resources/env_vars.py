@@ -39,7 +39,7 @@ _LONGEST_WORD = 12
 FROM_ENVIRONMENT = "from_environment"
 """The field with the names of variables that Dagster does not read: Dagster builds a resource again from its fields."""
 DESCRIPTION = (
-    "Environment variable by field, read when a run starts; filled from `dg.EnvVar` where Dagster does not read it."
+    "Environment variable by field, read when a run starts; filled from `dg.EnvVar` if Dagster does not read it."
 )
 
 

@@ -45,9 +45,9 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
     log_level: Literal["info", "debug", "trace", "all"] = Field(
         default="info", description="SL_LOG_LEVEL; below info, tables are not reported as they are loaded."
     )
-    timeout: float | None = Field(default=None, gt=0, description="Seconds after which an execution is cancelled.")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds after which an execution is canceled.")
     poll_interval: float = Field(
-        default=5, gt=0, description="Seconds between two looks, growing while nothing changes."
+        default=5, gt=0, description="Seconds between two polls, growing while nothing changes."
     )
     start_timeout: float = Field(
         default=600,
@@ -58,7 +58,8 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
     outage_timeout: float = Field(
         default=600,
         gt=0,
-        description="Seconds for which the state of an execution may be unreadable before the step fails; it goes on.",
+        description="Seconds for which the state of an execution may be unreadable before the step fails; the "
+        "execution continues.",
     )
     log_settle: float = Field(
         default=60, ge=0, description="Seconds for which the end of the log is waited for after an execution has ended."
@@ -101,7 +102,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             attempt: The attempt that requests commands.
 
         Raises:
-            RunnerError: When its packages are not installed, or its fields do not fit together.
+            RunnerError: When its packages are not installed, or its fields contradict each other.
         """
         raise RunnerError("This resource has no execution environment: override environment(project, attempt).")
 
@@ -109,7 +110,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         """Returns the runner of a project.
 
         Raises:
-            RunnerError: When the environment is not there.
+            RunnerError: When the environment is not available.
         """
         from starlake_dagster_assets.execution.backends.load_areas import remote_files
 

@@ -54,8 +54,8 @@ class StarlakeShell(StarlakeWarehouseResource):
     )
     include_env_vars: list[str] | None = Field(
         default=None,
-        description="Variables that are inherited (sl_include_env_vars), as names or patterns such as PG*, plus what "
-        "a JVM, Starlake and the clouds' credentials need; all by default, as with `*`.",
+        description="Variables that are inherited (sl_include_env_vars), as names or patterns such as PG*; all by "
+        "default. Those that a JVM, Starlake and cloud credentials need are always inherited.",
     )
     secrets: list[str] = Field(
         default_factory=list,
@@ -67,14 +67,14 @@ class StarlakeShell(StarlakeWarehouseResource):
     grace: float = Field(
         default=10.0,
         ge=0,
-        description="Seconds that a command has to end by itself when it is stopped: INT, TERM half way, KILL.",
+        description="Seconds that a command has to end when it is stopped: INT, TERM after half of them, KILL.",
     )
     log_level: Literal["info", "debug", "trace", "all"] = Field(
         default="info", description="SL_LOG_LEVEL; below info, tables are not reported as they are loaded."
     )
     launcher: Literal["process", "dagster_shell", "console"] = Field(
         default="process",
-        description="How processes are started: our own; through dagster_shell; or one warm JVM for all transforms.",
+        description="How commands run: a process per command, through dagster_shell, or one JVM for all transforms.",
     )
     stage_command: Literal["stage", "import"] = Field(
         default="stage", description="`import` for versions of Starlake before the command was renamed."

@@ -21,8 +21,8 @@ class StarlakeWarehouseResource(StarlakeResource):
 
     warehouse_urls: dict[str, str] = Field(
         default_factory=dict,
-        description="SQLAlchemy URL by connection of the project, where its own options cannot be used from here; "
-        "EnvVar for URLs with a password.",
+        description="SQLAlchemy URL by connection of the project, if its own options do not work in this process; "
+        "use EnvVar for URLs with a password.",
     )
 
     warehouse: dg.ResourceDependency[Any] = cast("Any", None)

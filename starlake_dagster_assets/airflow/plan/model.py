@@ -44,7 +44,7 @@ class AirflowOptions:
     """Options for every DAG; those of a DAG configuration take precedence.
 
     Attributes:
-        prefix: Begins every DAG id and file name.
+        prefix: Prefix of every DAG id and file name.
         start_date: Default of `start_date`; in the time zone of the project.
         retries: Default of `retries`.
         retry_delay: Default of `retry_delay`: seconds before the first retry, doubled at each further one.
@@ -54,15 +54,15 @@ class AirflowOptions:
         pool_slots: Deprecated, without effect: the only pool in `pools.json` is that of DuckDB files, with one slot.
         settings: Options of the environment, by the names that DAG configurations use (`dataproc_region`,
             `aws_task_private_subnets`, `SL_STARLAKE_PATH`, …), if no DAG configuration sets them.
-        variables_prefix: Begins the names of the Airflow variables that the DAGs read (`starlake_root`,
+        variables_prefix: Prefix of the names of the Airflow variables that the DAGs read (`starlake_root`,
             `dataproc_region`, …), so that several projects have variables of their own.
-        checks: Connection of Airflow to the warehouse, by which tasks query the audit for results of expectations, and
+        checks: Airflow connection to the warehouse, with which tasks query the audit for results of expectations, and
             in a cloud for results of transforms. None = `google_cloud_default` if the audit is in BigQuery and commands
             run on Cloud Run; otherwise no task queries the audit.
-        uri: Of an asset, instead of that by `ids`: `{key}` is its key, percent-encoded, `{name}` the name that
-            starlake-airflow gives to it.
+        uri: URI of an asset, instead of the one that `ids` defines: `{key}` is its key, percent-encoded, `{name}` its
+            name in starlake-airflow.
         airlift: Whether each task can be switched to Dagster, by dagster-airlift and `proxied_state/<DAG id>.yaml`.
-        airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`: a subclass of
+        airlift_operator: Operator class with which Airflow calls Dagster, as `module:Name`: a subclass of
             `BaseProxyTaskToDagsterOperator`. By default Dagster is at the URL in `DAGSTER_URL`.
     """
 
@@ -225,7 +225,7 @@ class DagSpec:
         prefix_groups: Whether ids of tasks begin with those of their groups.
         embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
         airlift: Whether tasks can be switched to Dagster.
-        airlift_operator: Class by which Airflow reaches Dagster, as `module:Name`; None = that of dagster-airlift.
+        airlift_operator: Operator class that calls Dagster, as `module:Name`; None = that of dagster-airlift.
     """
 
     id: str

@@ -47,7 +47,7 @@ class ArrivalSensor:
         translator: Bound to the project.
         group: The tables.
         store: Looks at files.
-        tags: Of every run.
+        tags: Tags of every run.
     """
 
     def __init__(

@@ -31,17 +31,17 @@ def build_arrival_sensors(
     jobs: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.SensorDefinition]:
-    """Builds a sensor per domain and policy whose files are waited for.
+    """Builds one sensor per domain and policy of loads that wait for files.
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those with a `preload` that waits and the kind `arrival`, or `schedule` with a clock, are taken.
+        triggers: Only those that wait for files are used: of kind `arrival`, or `schedule` with a cron.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks; by default that of each policy (`poke_interval`).
-        tick_seconds: Seconds for which the answer of a store is waited for; the tick fails after that.
+        tick_seconds: Seconds to wait for the answer of a store before the tick fails.
         jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
-        tags: Of every run.
+        tags: Tags of every run.
 
     Returns:
         The sensors, by name.

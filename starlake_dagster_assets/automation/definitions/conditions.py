@@ -155,11 +155,11 @@ def build_condition_sensors(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those of the kind `condition` are taken.
+        triggers: Only those of kind `condition` are used.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
-        tags: Of every run, next to those of the job (`tags`, `priority_weight` and `max_active_runs`).
+        tags: Tags of every run, in addition to those of the job (`tags`, `priority_weight` and `max_active_runs`).
     """
     project = project_of(project, "build_condition_sensors")
     bound = bound_translator(translator, project, "build_condition_sensors", triggers)

@@ -63,17 +63,17 @@ def build_lineage_sensors(
     """Builds one sensor per job. It starts all tasks of the job that are due in one run.
 
     A task is due when its upstreams have materializations that its own newest materialization has not read, as the
-    event log records it. The sensors remember nothing.
+    event log records it. The sensors keep no state.
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those of the kind `lineage` are taken.
+        triggers: Only those of kind `lineage` are used.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
         timezone: Of data cycles, an IANA name.
         jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
-        tags: Of every run.
+        tags: Tags of every run.
         deprecated: `settle` and `tick_seconds`, which have no effect any more.
 
     Returns:

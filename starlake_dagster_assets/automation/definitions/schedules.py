@@ -73,20 +73,20 @@ def build_schedules(
     jobs: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[dg.ScheduleDefinition]:
-    """Builds a schedule per clock of a job.
+    """Builds one schedule per cron of a job.
 
-    A tick requests one run: of the partition whose window has just closed, or of unpartitioned assets with the data
-    interval from the tick before to this one in its tags. Partitions of another grid than the clock's, as of a sink,
-    are requested one by one, those that have closed since the tick before. Outside `start_date` and `end_date` a tick
-    is skipped with that reason. With `catchup` it also requests the intervals that have no run yet.
+    A tick requests one run: of the partition whose window has just closed, or of unpartitioned assets, with the data
+    interval since the previous tick in its tags. If the windows of the partitions are not those of the cron, as with a
+    sink, a tick requests each partition that has closed since the previous tick. Ticks outside `start_date` and
+    `end_date` are skipped with that reason. With `catchup`, a tick also requests the intervals that have no run yet.
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Those of the kind `schedule` and without files to wait for are taken.
+        triggers: Only those of kind `schedule` that wait for no files are used.
         translator: Defines keys and metadata of the assets.
         status: Whether the schedules are on from the start.
         jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
-        tags: Of every run.
+        tags: Tags of every run.
 
     Returns:
         The schedules, by name.

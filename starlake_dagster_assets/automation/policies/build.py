@@ -48,18 +48,18 @@ _FOLLOWS = "lineage"
 
 
 def build_triggers(project: ProjectLike, automation: StarlakeAutomation | None = None) -> Triggers:
-    """Triggers of the tables and tasks of a project, and the jobs that they run in.
+    """Builds the triggers of the tables and tasks of a project, and the jobs in which they run.
 
     Args:
         project: The project, or the path of its directory.
-        automation: What holds for all of it; a tag of a table or task wins, then its DAG configuration.
+        automation: Settings of the whole project. Tags of a table or task, and its DAG configuration, take precedence.
 
     Returns:
-        One trigger for each table and task that is on no cycle, and the jobs; the problems name unknown options
+        One trigger for each table and task that is not part of a cycle, and the jobs; the problems name unknown options
         and values that were left out.
 
     Raises:
-        ProjectError: Names each value that cannot be read, and where it is.
+        ProjectError: Names each value that cannot be read, with its location.
 
     Examples:
         ::

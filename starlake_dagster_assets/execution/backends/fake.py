@@ -137,14 +137,14 @@ class FakeHandle:
 
 
 class FakeRunner:
-    """Runner that plays one script per command.
+    """Runner that replays one script per command.
 
     Args:
         scripts: By the command as typed (`transform --name kpi.revenue`), by its name (`load`), or a function from
             command to script. Other commands succeed: a transform reports it, a load finds no file.
         reader: The warehouse, one in which every expectation holds by default. With None no warehouse can be read, and
             blocking expectations are unknown.
-        lossless_log: False where lines may be lost, as with the log service of a remote environment.
+        lossless_log: False if lines may be lost, as with the log service of a remote environment.
         deprecated: `witness`, the deprecated name of `reader`.
 
     Examples:
@@ -174,7 +174,7 @@ class FakeRunner:
         self.handles: list[FakeHandle] = []
 
     def start(self, command: Command) -> FakeHandle:
-        """Remembers the command and plays its script."""
+        """Records the command and replays its script."""
         self.commands.append(command)
         handle = FakeHandle(self._script(command) or Script([_success(command)]))
         self.handles.append(handle)
@@ -204,7 +204,7 @@ def loaded_lines(
         file: The file's name, `<table>.csv` by default.
         found: Rows read; accepted + rejected by default.
         accepted: Rows accepted.
-        rejected: Rows refused.
+        rejected: Rows rejected.
 
     Returns:
         The lines that the engine prints: announcement, summary, archive.

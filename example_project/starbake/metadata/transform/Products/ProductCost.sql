@@ -1,5 +1,5 @@
 {% import 'macros/sql.j2' as m %}
--- Cost of one piece: its recipe at the purchase prices of today.
+-- Cost of one piece: its recipe at current purchase prices.
 with ingredients_of as (
   select product_id, unnest(recipe) as item
   from starbake.Products
