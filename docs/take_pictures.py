@@ -63,23 +63,26 @@ def _all(camera: Camera) -> None:
     definitions = WORK / "definitions.py"
     text = definitions.read_text()
     assert SENSORS in text
-    definitions.write_text(text.replace(SENSORS, SENSORS[:-1] + ', status="RUNNING")'))
+    files = 'PreLoadSettings(strategy="imported", stable_for=45)'  # longer than a tick: one tick sees new files
+    sensors = f'automation=StarlakeAutomation(pre_load={files}, schedules=False, status="RUNNING")'
+    definitions.write_text(_with_import(text.replace(SENSORS, sensors), "PreLoadSettings"))
     with _server(environment) as base:
         _python(environment, "deliver.py", "--day", "2")
         _until_quiet(base)
         _assets(camera, base)
         _sensors(camera, base)
     days = 'ScheduleSettings(start_date="2025-03-05", end_date="2025-03-17")'
-    definitions.write_text(
-        text.replace(
-            SENSORS, f'automation=StarlakeAutomation(partitions="cron", schedules={days}, status="RUNNING")'
-        ).replace(IMPORT, f"{IMPORT}\nfrom starlake_dagster_assets import ScheduleSettings")
-    )
+    schedules = f'automation=StarlakeAutomation(partitions="cron", schedules={days}, status="RUNNING")'
+    definitions.write_text(_with_import(text.replace(SENSORS, schedules), "ScheduleSettings"))
     for day in ("2025-03-09", "2025-03-10"):
         select = ("--select", "kpi/daily_revenue", "--partition", day, "-f", "definitions.py")
         _python(environment, "-m", "dagster", "asset", "materialize", *select)
     with _server(environment) as base:
         _schedules(camera, base)
+
+
+def _with_import(text: str, name: str) -> str:
+    return text.replace(IMPORT, f"{IMPORT}\nfrom starlake_dagster_assets import {name}")
 
 
 # ------------------------------------------------------------------------------------------------------------ pages
@@ -103,7 +106,7 @@ def _assets(camera: Camera, base: str) -> None:
 
 def _sensors(camera: Camera, base: str) -> None:
     path = f"{base}/locations/starbake/sensors/load_starbake_files_arrival"
-    camera.page("sensor-tick", path, 430, _first_tick, shows="0 runs requested")
+    camera.page("sensor-tick", path, 430, _tick_with_new_files, shows="0 runs requested")
     runs = _ask(base, "{ runsOrError { ... on Runs { results { runId jobName tags { key value } } } } }")
     started = [
         run["runId"]
@@ -125,10 +128,16 @@ def _expand_groups(page: Any) -> None:
     page.wait_for_timeout(8000)
 
 
-def _first_tick(page: Any) -> None:
-    """Opens the oldest tick without a run: the files had just arrived."""
-    page.get_by_text("0 runs requested").last.click()
-    page.wait_for_timeout(1500)
+def _tick_with_new_files(page: Any) -> None:
+    """Opens the oldest tick that found new files: it waited until they were complete."""
+    for tick in reversed(page.get_by_text("0 runs requested").all()):
+        tick.click()
+        page.wait_for_timeout(1500)
+        if page.get_by_text("are new or still changing").count():
+            return
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(1000)
+    raise SystemExit("no tick has found new files")
 
 
 def _schedules(camera: Camera, base: str) -> None:
@@ -137,7 +146,7 @@ def _schedules(camera: Camera, base: str) -> None:
         "schedule", f"{base}/locations/starbake/schedules/transform_kpi_daily_schedule", 440, shows="Execution timezone"
     )
     days = f"{base}/assets/kpi/daily_revenue?view=partitions&partition=2025-03-10"
-    camera.page("partitions", days, 620, shows="dagster/row_count")
+    camera.page("partitions", days, 620, shows="dagster/partition_row_count")
 
 
 def _graph(camera: Camera, environment: dict[str, str]) -> None:
