@@ -62,9 +62,24 @@ class DagFolder:
         Args:
             base: The name that is tried first.
             nodes: Ids of all nodes of the project. A manifest without any of them belongs to another project.
+
+        Raises:
+            ProjectError: The project has less than half of the nodes of the manifest, so it may be another project.
         """
         name, number = base, 1
-        while (known := self.manifests.get(name)) is not None and not ({*known.get("assets", ())} & {*nodes}):
+        while (manifest := self.manifests.get(name)) is not None:
+            known = {*manifest.get("assets", ())}
+            common = len(known & {*nodes})
+            if 2 * common >= len(known) and common:
+                break
+            if common:
+                raise ProjectError(
+                    [
+                        f"{self._path}: this project has {common} of the {len(known)} tables and tasks of the export "
+                        f"{name}, so it may be another project. Next: pass --name {name} to replace the export, or "
+                        "another --name and --prefix to keep it."
+                    ]
+                )
             number += 1
             name = f"{base}_{number}"
         return name

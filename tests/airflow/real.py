@@ -21,6 +21,7 @@ __all__ = ["AIRFLOWS", "Airflow", "Home", "until"]
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 _MINUTES = 60.0
+_TIMEOUT = 10 * _MINUTES
 _SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -134,7 +135,12 @@ class Home:
     def _run(self, argv: Sequence[str], env: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
         self.path.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            argv, env={**self.environ, **(env or {})}, capture_output=True, text=True, check=False, timeout=5 * _MINUTES
+            argv,
+            env={**self.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT,
         )
         assert done.returncode == 0, f"{' '.join(argv)[-300:]}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done

@@ -286,6 +286,16 @@ def test_another_project_in_a_directory_of_the_same_name_has_files_of_its_own(pr
     assert not export_airflow(other(tmp_path), tmp_path / "dags", check=True).stale
 
 
+def test_a_project_with_few_tables_of_an_export_does_not_replace_it_unless_it_is_named(project, tmp_path):
+    export_airflow(project, tmp_path / "dags")
+    first = contents(tmp_path / "dags")
+    second = Source(tables_of(table("starbake", "Orders", cron="0 5 * * *")), root=tmp_path / "starbake")
+    with pytest.raises(ProjectError, match=r"has 1 of the \d+ tables and tasks of the export starlake_starbake,"):
+        export_airflow(second, tmp_path / "dags")
+    assert contents(tmp_path / "dags") == first
+    assert export_airflow(second, tmp_path / "dags", name="starlake_starbake").removed
+
+
 def test_a_dag_of_the_same_id_in_another_export_is_refused_by_name(project, tmp_path):
     export_airflow(project, tmp_path)
     first = contents(tmp_path)

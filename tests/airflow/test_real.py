@@ -57,8 +57,8 @@ def example() -> StarlakeProject:
 
 
 @pytest.fixture(scope="module")
-def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple[Any, ExportReport]]]:
-    """What Airflow reads from many exports, all in one process, and what was exported."""
+def exports(tmp_path_factory) -> tuple[Path, dict[str, tuple[Any, ExportReport]]]:
+    """Many exports, and the directory that contains their folders."""
     root = tmp_path_factory.mktemp("exports")
     made: dict[str, tuple[Any, ExportReport]] = {}
 
@@ -88,6 +88,13 @@ def exported(airflow, tmp_path_factory) -> tuple[dict[str, Any], dict[str, tuple
     for seed in range(RANDOM):
         split = ("domain", "schedule", "component", "table")[seed % 4]
         export(f"random_{seed}", random_project(seed), split=split, ids=("starlake", "asset")[seed % 2])
+    return root, made
+
+
+@pytest.fixture(scope="module")
+def exported(airflow, exports) -> tuple[dict[str, Any], dict[str, tuple[Any, ExportReport]]]:
+    """What Airflow reads from the exports, all in one process, and what was exported."""
+    root, made = exports
     read = airflow.read(*(root / name for name in made))
     return {Path(folder).name: found for folder, found in read.items()}, made
 
@@ -295,26 +302,6 @@ def test_names_reach_starlake_as_they_are_and_nothing_else_runs(airflow, tmp_pat
     assert not list(tmp_path.rglob("owned"))
 
 
-def test_the_window_of_a_load_begins_where_that_of_the_load_before_ended(airflow, tmp_path):
-    shop = Shop(tmp_path, History("two loads", days=[["orders-1.csv"], ["orders-2.csv"]]))
-    export_airflow(shop.project, shop.dags, automation=StarlakeAutomation(jobs=JobSettings(retries=0)))
-    home = airflow.home(tmp_path / "home", shop.dags)
-    home.airflow("dags", "reserialize")  # `dags test` records events of datasets that the database knows
-    program, root = str(shop.program), str(shop.root)
-    variables = {"AIRFLOW_VAR_STARLAKE_PATH": program, "AIRFLOW_VAR_STARLAKE_ROOT": root}
-    for day, files in zip((10, 13), shop.history.days, strict=True):
-        shop.deliver(files)
-        date = f"2025-03-{day}T05:00:00+00:00"
-        home.run(HERE / "run_dags.py", date, LOAD, env={**shop.scripted.environ, **variables})
-    table = "asset_event" if airflow.major == 3 else "dataset_event"
-    with contextlib.closing(sqlite3.connect(home.path / "airflow.db")) as found:
-        extras = [json.loads(text) for (text,) in found.execute(f"select extra from {table} order by id")]
-    (end,) = {extra["sl_end_date"] for extra in extras[1:]}
-    assert "sl_start_date" not in extras[0], "the first load has no window"
-    assert end.startswith("2025-03-1") and extras[1]["sl_start_date"].startswith("2025-03-1")
-    assert extras[1]["sl_start_date"] < end and len(extras) == 2
-
-
 def test_a_load_starts_what_reads_its_table(airflow, tmp_path):
     root = tmp_path / "shop"
     _small_project(root)
@@ -407,36 +394,6 @@ def test_task_groups_work_in_a_dag_of_the_user(airflow, tmp_path):
     )
     (transform,) = shop.calls
     assert "sl_start_date=" in transform.argv[-1]
-
-
-def test_a_load_that_fails_is_tried_again_and_the_run_is_green_only_if_all_files_are_loaded(airflow, tmp_path):
-    histories = {
-        "again": History("retry", does=["fail", "load"]),
-        "part": History("retry after a part", days=[["orders-1.csv", "orders-2.csv"]], does=["part", "load"]),
-        "bad": History("refused file", does=["refuse"]),
-    }
-    home, env = airflow.home(tmp_path / "home", tmp_path / "dags"), {}
-    for name, history in histories.items():
-        shop = Shop(tmp_path / name, history)
-        shop.deliver(history.days[0])
-        uri = f"x-starlake://{name}/{{key}}"
-        options = AirflowOptions(prefix=name, variables_prefix=f"{name}_", uri=uri)
-        again = StarlakeAutomation(jobs=JobSettings(retries=1, retry_delay=1))
-        export_airflow(shop.project, tmp_path / "dags", automation=again, options=options, name=name)
-        env |= {
-            **shop.scripted.environ,
-            f"AIRFLOW_VAR_{name.upper()}_STARLAKE_PATH": str(shop.program),
-            f"AIRFLOW_VAR_{name.upper()}_STARLAKE_ROOT": str(shop.root),
-        }
-    load = "load_sales_cron_0_5_x_x_x"
-    ends = [f"{name}_{load}" for name in histories] + ["again_transform_kpi", "part_transform_kpi"]
-    with _services(home, env):
-        until(lambda: all(_runs(home, dag) for dag in ends), 240, lambda: _standing(home))
-        states = {dag: _runs(home, dag) for dag in ends}
-        assert not _runs(home, "bad_transform_kpi")
-    assert states == {dag: ["failed" if dag.startswith("bad") else "success"] for dag in ends}
-    archived = {path.name for path in (tmp_path / "part" / "shop" / "datasets" / "archive" / "sales").iterdir()}
-    assert archived == {"orders-1.csv", "orders-2.csv"}
 
 
 @dataclass(frozen=True)

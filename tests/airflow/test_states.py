@@ -16,6 +16,7 @@ from dagster._core.execution.api import execute_run
 
 from starlake_dagster_assets import (
     JobSettings,
+    LineageSettings,
     PreLoadSettings,
     StarlakeAutomation,
     StarlakeProject,
@@ -40,6 +41,7 @@ class History:
     Attributes:
         name: As in the table of the documentation.
         start: `cron`, `files` or `manual`: what starts the load.
+        reads: The tables that the transform reads, all of which must have an update.
         days: Per start, the files that come before it.
         does: What the program does with them, per process; the last one also later.
         ticks: Numbers of the ticks of the starts.
@@ -55,6 +57,7 @@ class History:
     loads: list[str] = field(default_factory=lambda: ["success"])
     sums: list[str] = field(default_factory=lambda: ["success"])
     task: str = "ok"
+    reads: tuple[str, ...] = ("orders",)
 
 
 BOTH = ["success", "success"]
@@ -73,11 +76,18 @@ HISTORIES = [
     History("late file", days=[[], ["orders-1.csv"]], ticks=[1, 2], loads=["skipped", "success"]),
     History("missed tick", days=[["orders-1.csv"], ["orders-2.csv"]], ticks=[0, 2], loads=BOTH, sums=BOTH),
     History("failed transform", task="fail", sums=["failed"]),
+    History(
+        "several upstreams under all",
+        days=[["orders-1.csv"], ["items-1.csv"]],
+        ticks=[1, 2],
+        loads=["success", "skipped"],
+        reads=("orders", "items"),
+    ),
 ]
 
 
 class Shop:
-    """A project of a table and a task that reads it, and the program that runs it."""
+    """A project of tables and a task that reads them, and the program that runs it."""
 
     def __init__(self, work: Path, history: History) -> None:
         self.root, self.history = work / "shop", history
@@ -90,24 +100,29 @@ class Shop:
             "load/sales/_config.sl.yml": {
                 "load": {"name": "sales", "metadata": {"directory": "{{SL_ROOT}}/datasets/incoming/sales"}}
             },
-            "load/sales/orders.sl.yml": {
+        }
+        for name in history.reads:
+            files[f"load/sales/{name}.sl.yml"] = {
                 "table": {
-                    "name": "orders",
-                    "pattern": "orders-.*.csv",
+                    "name": name,
+                    "pattern": f"{name}-.*.csv",
                     "metadata": schedule,
                     "attributes": [{"name": "id", "type": "long"}],
                 }
-            },
-        }
+            }
         for name, content in files.items():
             path = self.root / "metadata" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"version": 1, **content}))
         sql = self.root / "metadata" / "transform" / "kpi" / "sums.sql"
         sql.parent.mkdir(parents=True)
-        sql.write_text("select count(*) as n from sales.orders")
+        sql.write_text(f"select count(*) as n from {', '.join(f'sales.{name}' for name in history.reads)}")
         strategy = PreLoadSettings(strategy="imported" if history.start == "files" else "none", stable_for=0)
-        self.automation = StarlakeAutomation(pre_load=strategy, jobs=JobSettings(retries=1, retry_delay=0.001))
+        self.automation = StarlakeAutomation(
+            pre_load=strategy,
+            lineage=LineageSettings(strategy="all" if len(history.reads) > 1 else "any"),
+            jobs=JobSettings(retries=1, retry_delay=0.001),
+        )
         self.project = StarlakeProject(self.root, cache_dir=work / "cache")
         self.scripted = Scripted(work / "scripted").tasks({"kpi.sums": {"do": history.task}})
         self._plan(work)
@@ -116,7 +131,10 @@ class Shop:
         """The n-th load does the n-th thing."""
         last = len(self.history.does) - 1
         for number, do in enumerate(self.history.does):
-            told = {**self.scripted.told, "tables": {"sales.orders": {"do": do, "move": True}}}
+            told = {
+                **self.scripted.told,
+                "tables": {f"sales.{name}": {"do": do, "move": True} for name in self.history.reads},
+            }
             (work / f"script_{number}.json").write_text(json.dumps(told))
         self.program = work / "starlake"
         self.program.write_text(
@@ -166,7 +184,8 @@ def in_airflow(shop: Shop) -> tuple[list[str], list[str], list[str]]:
         if shop.history.start == "files":
             given = {}
         runs.append(there.run(load, **given))
-        sums += [one.states["kpi_sums_task"] for one in there.cascade(runs[-1]).values()]
+        states = [one.states["kpi_sums_task"] for one in there.cascade(runs[-1]).values()]
+        sums += [state for state in states if state != "skipped"]
     states = [run.states["load_sales_orders"] for run in runs]
     assert all((state == "success") is ("sales_orders" in run.events) for run, state in zip(runs, states, strict=True))
     return states, sums, shop.windows()
