@@ -130,13 +130,15 @@ def _expand_groups(page: Any) -> None:
 
 def _tick_with_new_files(page: Any) -> None:
     """Opens the oldest tick that found new files: it waited until they were complete."""
-    for tick in reversed(page.get_by_text("0 runs requested").all()):
-        tick.click()
+    ticks = page.get_by_text("0 runs requested")
+    for index in reversed(range(ticks.count())):
+        ticks.nth(index).click()
         page.wait_for_timeout(1500)
         if page.get_by_text("are new or still changing").count():
             return
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(1000)
+        page.reload()
+        ticks.first.wait_for(timeout=90_000)
+        page.wait_for_timeout(3000)
     raise SystemExit("no tick has found new files")
 
 
