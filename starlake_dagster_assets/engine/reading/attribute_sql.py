@@ -66,11 +66,13 @@ class AttributeSql:
         error: The reason of a refusal, or NULL.
         accepted: SQL of the computed value → a condition that holds where `error` is NULL, cheaper to evaluate; None
             if there is none.
+        shared: Expressions that `value` and `accepted` repeat, which can be computed once: each contains those before.
     """
 
     value: str
     error: str
     accepted: Callable[[str], str] | None = None
+    shared: tuple[str, ...] = ()
 
 
 class RowCompiler:
@@ -181,7 +183,8 @@ class RowCompiler:
             error = f"CASE WHEN {text} IS NOT NULL THEN {error} END"
         hidden = self._privacy(attribute, text, kind)
         if hidden is None:
-            return AttributeSql(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value))
+            shared = (*([] if text.isidentifier() else [text]), *([kind.cast(text)] if kind.cast else []))
+            return AttributeSql(kind.value(text), error, lambda value: _accepted(attribute, kind, text, value), shared)
         value = kind.value(hidden)
         clash = self._reason(attribute, path, "'input and privacy output type are not compatible'", text)
         return AttributeSql(
@@ -240,6 +243,7 @@ class RowCompiler:
             f"CASE WHEN {nested} THEN NULL ELSE {inner.value} END",
             f"CASE WHEN {nested} THEN {wrong} ELSE {inner.error} END",
             (lambda value: f"(NOT coalesce({nested}, false) AND {quick(value)})") if quick else None,
+            inner.shared,
         )
 
     def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> AttributeSql:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,16 +33,26 @@ class EvaluatedRows:
 
     @property
     def rows(self) -> str:
-        """A table expression: the raw cells, and the values as `sl_v0`, `sl_v1`…."""
-        values = [f"{item.value} AS sl_v{index}" for index, item in enumerate(self.typed)]
-        return f"(SELECT {', '.join(['*', *values])} FROM {self.source.sql})"
+        """A table expression: the raw cells, what values share, and the values as `sl_v0`, `sl_v1`…."""
+        rows = self.source.sql
+        for step in range(max((len(item.shared) for item in self.typed), default=0)):
+            columns = [
+                f"{_replaced(item.shared[step], item.shared[:step], index)} AS {_shared_name(index, step)}"
+                for index, item in enumerate(self.typed)
+                if step < len(item.shared)
+            ]
+            rows = f"(SELECT {', '.join(['*', *columns])} FROM {rows})"
+        values = [
+            f"{_replaced(item.value, item.shared, index)} AS sl_v{index}" for index, item in enumerate(self.typed)
+        ]
+        return f"(SELECT {', '.join(['*', *values])} FROM {rows})"
 
     @property
     def is_accepted(self) -> str:
         """A value over `rows`: whether the row is accepted; cheaper than the reasons why another is not."""
         reason = self.source.reason
         tests = [
-            item.accepted(f"sl_v{index}") if item.accepted else f"({item.error}) IS NULL"
+            _replaced(item.accepted(f"sl_v{index}") if item.accepted else f"({item.error}) IS NULL", item.shared, index)
             for index, item in enumerate(self.typed)
             if item.error != "NULL"
         ]
@@ -83,6 +94,17 @@ class EvaluatedRows:
             f"INSERT INTO {rejects} SELECT {message}, {path}{more} FROM "
             f"(SELECT {self.error} AS sl_error{line} FROM {self.rows} WHERE {chosen})",
         )
+
+
+def _replaced(sql: str, shared: Sequence[str], index: int) -> str:
+    """Returns SQL with the names of expressions that were computed before; the last ones contain those before them."""
+    for step in reversed(range(len(shared))):
+        sql = sql.replace(shared[step], _shared_name(index, step))
+    return sql
+
+
+def _shared_name(index: int, step: int) -> str:
+    return f"sl_s{index}_{step}"
 
 
 def evaluate_rows(con: duckdb.DuckDBPyConnection, project: Project, table: Table, source: Source) -> EvaluatedRows:

@@ -29,6 +29,7 @@ _INTEGER_DDL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 _FLOAT_DDL = {"DOUBLE", "FLOAT", "REAL"}
 _PLAIN_NUMBER = r"[-+]?\d*\.?\d+[Ee]?[-+]?\d*"
 _PLAIN_INTEGER = {r"[-\|\+\|0-9][0-9]*", r"[-|\+|0-9][0-9]*", r"-?\d+", r"[-+]?\d+"}
+_QUICK_MOMENTS = {"yyyy-MM-dd HH:mm:ss": " ", "yyyy-MM-dd'T'HH:mm:ss": "T"}
 _PLAIN_BOOLEAN = r"(?i)true|yes|[y1]|t<-TF->(?i)false|no|[n0]|f"
 
 
@@ -43,8 +44,9 @@ class Scalar:
         value: SQL of a text → SQL of the typed value, NULL when it cannot be one.
         checked: Whether `value` can be NULL for a text that matches.
         finite: Whether infinity is an overflow, to be refused.
-        likely: SQL of a text and of its value, which is not NULL → SQL that holds for most texts that match and for no
-            other, at less cost than their pattern.
+        likely: SQL of a text and of its value → SQL that holds for most accepted texts and for no other, at less cost
+            than the pattern.
+        cast: SQL of a text → SQL that `value` repeats, worth being computed once.
     """
 
     definition: TypeDef
@@ -54,9 +56,10 @@ class Scalar:
     checked: bool = True
     finite: bool = False
     likely: Callable[[str, str], str] | None = None
+    cast: Callable[[str], str] | None = None
 
     def accepted(self, text: str, value: str) -> str:
-        """Returns SQL that holds for an accepted text; the value is tested first, because that is cheaper.
+        """Returns SQL that holds for an accepted text; the cheapest test, which most texts pass, comes first.
 
         Args:
             text: SQL of the text.
@@ -66,13 +69,12 @@ class Scalar:
             return f"({text} IS NULL OR {value} IS NOT NULL)"
         matches = self.matches(text)
         valid = f"isfinite({value})" if self.finite else f"{value} IS NOT NULL"
-        if self.likely is not None:
-            matches = f"({self.likely(text, value)} OR {matches})"
         if matches != "true" and self.checked:
             matches = f"({valid} AND {matches})"
         elif self.checked:
             matches = valid
-        return "true" if matches == "true" else f"({text} IS NULL OR {matches})"
+        likely = f"{self.likely(text, value)} OR " if self.likely is not None else ""
+        return "true" if matches == "true" else f"({likely}{text} IS NULL OR {matches})"
 
     @property
     def is_text(self) -> bool:
@@ -174,7 +176,7 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
         return cast if plain else f"CASE WHEN regexp_full_match({text}, '\\s*[-+]?\\d+\\s*') THEN {cast} END"
 
     def printed(text: str, value: str) -> str:
-        return f"{value}::VARCHAR = {text}"
+        return f"{value}::VARCHAR IS NOT DISTINCT FROM {text}"
 
     # what an integer prints as is of each of these patterns
     return Scalar(definition, ddl, matches, value, likely=printed if plain and ddl.upper() in _INTEGER_DDL else None)
@@ -182,6 +184,8 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
 
 def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
     ddl = scalar_ddl(definition)
+    kind = ddl.upper().split("(")[0]
+    is_float = kind in _FLOAT_DDL
     zone = definition.zone if definition.primitive_type == "double" else None
 
     def plain(text: str) -> str:
@@ -197,11 +201,11 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
         return f"TRY_CAST({plain(text)} AS {ddl})"
 
     def digits(text: str, value: str) -> str:
-        return f"(NOT {text} GLOB '*[!0-9.]*' AND NOT suffix({text}, '.'))"
+        plain = f"NOT {text} GLOB '*[!0-9.]*' AND NOT suffix({text}, '.')"
+        return f"({plain} AND {'isfinite(' + value + ')' if is_float else value + ' IS NOT NULL'})"
 
-    kind = ddl.upper().split("(")[0]
     likely = digits if definition.pattern == _PLAIN_NUMBER and not zone and kind in {*_FLOAT_DDL, "DECIMAL"} else None
-    return Scalar(definition, ddl, matches, value, finite=kind in _FLOAT_DDL, likely=likely)
+    return Scalar(definition, ddl, matches, value, finite=is_float, likely=likely)
 
 
 def _without_locale(text: str, zone: str, type_name: str) -> str:
@@ -257,38 +261,40 @@ def _moment(definition: TypeDef) -> Scalar:
             )
         zone = None
 
+    plain_date = pattern == "yyyy-MM-dd" and ddl.upper() == "DATE"
+    quick = plain_date or (pattern in _QUICK_MOMENTS and not zone)
+
+    def cast(text: str) -> str:
+        return f"TRY_CAST({text} AS {'DATE' if plain_date else 'TIMESTAMP'})"
+
     def value(text: str) -> str:
         trimmed = trim_both(text)
         if epoch:
             digits = f"CASE WHEN regexp_full_match({trimmed}, '[-+]?\\d+') THEN TRY_CAST({trimmed} AS BIGINT) END"
             return _as_target(f"TRY(make_timestamp(({digits}) * {epoch}))", ddl, zone=None)
-        if pattern == "yyyy-MM-dd" and ddl.upper() == "DATE":
+        if plain_date:
             # Ten characters that a date prints as are of the pattern, and a date that is in the calendar.
             whens = [
-                f"WHEN length({form}) = 10 AND TRY_CAST({form} AS DATE)::VARCHAR = {form} THEN TRY_CAST({form} AS DATE)"
+                f"WHEN length({form}) = 10 AND {cast(form)}::VARCHAR = {form} THEN {cast(form)}"
                 for form in (text, trimmed)
             ]
             return f"CASE {' '.join(whens)} END"
-        whens = [] if zone else _quick_moment(text, pattern, ddl)
+        whens = [_quick_moment(text, cast(text), pattern, ddl)] if quick else []
         whens += [
             f"WHEN regexp_full_match({trimmed}, {literal(form.regex)}) THEN {_read(trimmed, form, ddl, zone, is_date)}"
             for form in forms
         ]
         return f"CASE {' '.join(whens)} END"
 
-    return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value)
+    return Scalar(definition, ddl, lambda text: f"({value(text)}) IS NOT NULL", value, cast=cast if quick else None)
 
 
-def _quick_moment(text: str, pattern: str, ddl: str) -> list[str]:
+def _quick_moment(text: str, moment: str, pattern: str, ddl: str) -> str:
     """Returns SQL for patterns whose parsed moment prints as the text itself, without a regular expression."""
-    marker = {"yyyy-MM-dd HH:mm:ss": " ", "yyyy-MM-dd'T'HH:mm:ss": "T"}.get(pattern)
-    if marker is None:
-        return []
-    moment = f"TRY_CAST({text} AS TIMESTAMP)"
-    printed = f"{moment}::VARCHAR" if marker == " " else f"replace({moment}::VARCHAR, ' ', 'T')"
+    printed = f"{moment}::VARCHAR" if _QUICK_MOMENTS[pattern] == " " else f"replace({moment}::VARCHAR, ' ', 'T')"
     # The same as AT TIME ZONE 'UTC', without the search for the zone's rules.
     value = f"make_timestamptz(epoch_us({moment}))" if _with_zone(ddl) else f"CAST({moment} AS {ddl})"
-    return [f"WHEN length({text}) = 19 AND {printed} = {text} THEN {value}"]
+    return f"WHEN length({text}) = 19 AND {printed} = {text} THEN {value}"
 
 
 def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: bool) -> str:

@@ -226,9 +226,14 @@ broken = st.sampled_from(
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(members | members | members | members | some | broken, max_size=5), st.sampled_from(["\n", "\r\n"]))
-def test_json(lines: list[str], end: str) -> None:
-    target = table(*DOCUMENT, format="JSON")
+@given(
+    st.lists(members | members | members | members | some | broken, max_size=5),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_json(lines: list[str], end: str, own: bool) -> None:
+    # scalars are read as texts if no type of the project's own can be a variant
+    target = table(*(item for item in DOCUMENT if own or item.name != "own"), format="JSON")
     with TemporaryDirectory() as folder:
         file = written(Path(folder) / "f.json", end.join(['{"id": 7}', *lines]))
         documents = kept(target, file, project(OWN, sinkReplayToFile=True))
@@ -243,6 +248,16 @@ def test_a_refusal_that_quotes_half_a_letter(tmp_path: Path) -> None:
     file, target = written(tmp_path / "f.json", line), table(*DOCUMENT, format="JSON")
     assert streamed(target, file, project(OWN)) is None
     assert kept(target, file, project(OWN))[0][:3] == (1, 0, 1)
+
+
+def test_a_json_text_that_looks_like_an_array_stays_a_text(tmp_path: Path) -> None:
+    values = ['"a"'] * 3000 + ['"[1]"', '"{"', "[1]", '{"a": 1}', "1"]
+    text = "".join(f'{{"id": {number}, "s": {value}}}\n' for number, value in enumerate(values))
+    target = table(attribute("id", "long"), attribute("s"), format="JSON")
+    counts, found, errors = kept(target, written(tmp_path / "f.json", text))
+    assert counts[:3] == (3005, 3003, 2)
+    assert found[3000:] == [(3000, "[1]"), (3001, "{"), (3004, "1")]
+    assert [error.split("\n")[1] for error, _ in errors] == ["`s` is not a string"] * 2
 
 
 def test_json_keeps_its_order_over_many_lines(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from starlake_dagster_assets.project.model.project import Attribute, Table
 __all__ = ["json_cells", "json_options", "json_sources", "json_table"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNCLEAR = "error('an object, an array, or a string that looks like one')"
 _OPTIONS: Mapping[str, str] = {"multiline": "multiline", "format": "format", "maximum_object_size": "size"}
 
 
@@ -77,19 +78,35 @@ def _is_scalar(attribute: Attribute) -> bool:
     return not attribute.array and not attribute.attributes and attribute.type != "variant"
 
 
-def json_columns(path: Path, lines: int, table: Table) -> Source:
+def json_columns(path: Path, lines: int, table: Table, *, as_text: bool) -> Source:
     """Returns a file of one object per line as DuckDB's own reader parses it; that reader fails at any other line.
 
     It gives the values as they stand in the documents, but does not keep the documents.
+
+    Args:
+        path: The file.
+        lines: How many lines it has.
+        table: Its table.
+        as_text: Reads scalars as texts, which takes half as long. A text does not tell an object from a string that
+            looks like one, so a value that begins with a bracket is an error.
     """
     read = _read(table)
-    cells = {item.name: _column(f"sl_j{index}", f"sl_t{index}", item) for index, item in enumerate(read)}
-    kinds = ", ".join(f"{literal(item.name)}: 'JSON'" for item in read)
-    names = ", ".join(cell.sql for cell in cells.values())
+    column = _text_column if as_text else _column
+    cells = {item.name: column(f"sl_j{index}", f"sl_t{index}", item) for index, item in enumerate(read)}
+    kinds = ", ".join(
+        f"{literal(item.name)}: '{'VARCHAR' if as_text and _is_scalar(item) else 'JSON'}'" for item in read
+    )
+    names = ", ".join(f"sl_j{index}" for index in range(len(read)))
     rows = f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{kinds}}})"
-    texts = [f"{_text(cell.sql)} AS {cell.text}" for cell in cells.values() if cell.text]
+    texts = [f"{_text(cell.sql)} AS {cell.text}" for cell in cells.values() if cell.text and not as_text]
     # a line of `null` is no object, and all that is to be seen of it
-    some = f"CASE WHEN coalesce({names}) IS NULL THEN error('not one JSON object a line') ELSE true END"
+    unclear = [
+        f"prefix({cell.text}, '{bracket}')" for cell in cells.values() if as_text and cell.text for bracket in "{["
+    ]
+    some = (
+        f"CASE WHEN coalesce({names}) IS NULL THEN error('not one JSON object a line') "
+        f"WHEN {' OR '.join(unclear) or 'false'} THEN {_UNCLEAR} ELSE true END"
+    )
     sql = f"(SELECT {', '.join(['*', *texts])} FROM {rows} AS t({names}) WHERE {some})"
     return Source(sql, cells, expected_rows=lines)
 
@@ -99,6 +116,13 @@ def _column(value: str, text: str, attribute: Attribute) -> Cell:
         return Cell(value, "json")
     nested = f"(prefix({value}::VARCHAR, '{{') OR prefix({value}::VARCHAR, '['))"
     return Cell(value, "json", text=text, nested=nested)
+
+
+def _text_column(value: str, text: str, attribute: Attribute) -> Cell:
+    if not _is_scalar(attribute):
+        return _column(value, text, attribute)
+    # a type of the project's own may be a variant, of which the text is not enough
+    return Cell(f"{_UNCLEAR}::JSON", "json", text=value, nested="false")
 
 
 def _text(value: str) -> str:
@@ -114,10 +138,10 @@ def json_sources(
     lines = None if table.metadata.array else duckdb_lines(numbers.path, keep_blank=False)
     line = numbers.restored(LINE)
 
-    def quick() -> Source | None:
+    def columns(*, as_text: bool) -> Source | None:
         if lines is None or replay:
             return None
-        return replace(json_columns(numbers.path, lines[1], table), restored=numbers.restored)
+        return replace(json_columns(numbers.path, lines[1], table, as_text=as_text), restored=numbers.restored)
 
     def fast() -> Source | None:
         if lines is None:
@@ -142,7 +166,8 @@ def json_sources(
         cells = json_cells(table)
         return Source(sql, cells, reason=REASON, line=line, expected_rows=count, restored=numbers.restored)
 
-    yield quick
+    yield lambda: columns(as_text=True)
+    yield lambda: columns(as_text=False)
     yield fast
     yield careful
 
