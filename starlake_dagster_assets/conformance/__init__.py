@@ -4,15 +4,20 @@ The suite starts a stand-in for the Starlake program in your environment, and re
 See the page *Add an execution environment* of the documentation (`docs/extending.md`).
 
 - `suite`: the tests.
+- `program_tests`, `log_tests`: the tests of the program, and of its log.
+- `settings`: attributes and functions that a subclass may define.
 - `case`: an environment for one test, faults, and waiting.
+- `other_interpreter`: another interpreter that takes over an execution.
 - `stand_in_program`: the stand-in for the Starlake program.
 """
 
 import pytest
 
-pytest.register_assert_rewrite("starlake_dagster_assets.conformance.suite")  # so that failures show values
+for _name in ("suite", "program_tests", "log_tests", "case"):  # so that failures show values
+    pytest.register_assert_rewrite(f"{__name__}.{_name}")
 
+from starlake_dagster_assets.conformance.case import VALUES  # noqa: E402
 from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram  # noqa: E402
 from starlake_dagster_assets.conformance.suite import EnvironmentConformance  # noqa: E402
 
-__all__ = ["EnvironmentConformance", "ScriptedProgram"]
+__all__ = ["VALUES", "EnvironmentConformance", "ScriptedProgram"]

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import pytest
 
+from starlake_dagster_assets.conformance.other_interpreter import take_over
 from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram
 from starlake_dagster_assets.environments import Command, Environment, Line, Status, Submission
 from starlake_dagster_assets.errors import closest_match
@@ -23,9 +25,9 @@ from starlake_dagster_assets.execution.backends.remote.protocol import State
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.conformance.suite import EnvironmentConformance
+    from starlake_dagster_assets.conformance.settings import ConformanceSettings
 
-__all__ = ["FAULTS", "KEY", "LABELS", "VARIABLE", "Case", "changed", "opened"]
+__all__ = ["FAULTS", "KEY", "LABELS", "VALUES", "VARIABLE", "Case", "changed", "opened"]
 
 _T = TypeVar("_T")
 KEY = "0f1e2d3c-load-sales-orders-a1b2c3d4"
@@ -36,6 +38,17 @@ LABELS: Mapping[str, str] = MappingProxyType(
     {"run_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "step": "sales__orders", "partition": "2026-01-01|Île [1]"}
 )
 """Labels of submissions, with characters that services do not accept."""
+VALUES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "empty argument": ("argument", ""),
+        "empty variable": ("variable", ""),
+        "line break in an argument": ("argument", "first\n\nlast\n"),
+        "line break in a variable": ("variable", "first\n\nlast\n"),
+        "reference in an argument": ("argument", "$(SL_JOB_ID) ${SL_JOB_ID} `id` %SL_JOB_ID%"),
+        "reference in a variable": ("variable", "$(SL_JOB_ID) ${SL_JOB_ID} `id` %SL_JOB_ID%"),
+    }
+)
+"""Values that programs get unchanged, by name: their kind and text."""
 FAULTS: Mapping[str, str] = MappingProxyType(
     {"throttled": "submit", "lost_answer": "submit", "outage": "status", "endless_outage": "status"}
 )
@@ -73,7 +86,7 @@ class _Recorded:
 class Case:
     """A test case: an environment, and the program that it starts."""
 
-    def __init__(self, suite: EnvironmentConformance, directory: Path) -> None:
+    def __init__(self, suite: ConformanceSettings, directory: Path) -> None:
         self._suite, self._directory = suite, directory
         self._fault = ""
         self.errors: dict[str, list[Exception]] = {}
@@ -96,6 +109,20 @@ class Case:
     def submission(self, key: str = KEY) -> Submission:
         """Returns the submission of that load."""
         return Submission(self.command(key), key, LABELS)
+
+    def submission_with(self, name: str) -> Submission:
+        """Returns the submission of a load that has one of `VALUES` as its last argument or as a variable."""
+        kind, text = VALUES[name]
+        command = self.command()
+        if kind == "argument":
+            command = replace(command, args=(*command.args, text))
+        else:
+            command = replace(command, env={**command.env, "SL_VALUE": text})
+        return Submission(command, KEY, LABELS)
+
+    def take_over(self) -> Mapping[str, Any]:
+        """Finds, reads and cancels the execution of the submission in another interpreter."""
+        return take_over(self._suite, self._directory, self.submission())
 
     def start(self, key: str = KEY) -> RemoteHandle:
         """Starts the load as a step does."""
@@ -124,6 +151,17 @@ class Case:
             found.extend(lines)
             if len(found) > 100_000:
                 pytest.fail("logs returned lines for every cursor; expected none after the last line.")
+
+    def whole_log(self, execution: str) -> Sequence[str]:
+        """Returns the text of all lines of an execution that has ended, once its last line is there."""
+        found: list[str] = []
+
+        def is_complete() -> bool:
+            found[:] = [line.text for line in self.read_log(execution)]
+            return any("Main: Successfully" in text for text in found)
+
+        self.until(is_complete, lambda: f"logs to return the last line of the program; it returned {len(found)} lines")
+        return found
 
     # ------------------------------------------------------------------------------------------------- faults
 
@@ -266,7 +304,7 @@ def changed(identifier: str) -> str:
 
 
 @contextmanager
-def opened(suite: EnvironmentConformance, directory: Path) -> Generator[Case]:
+def opened(suite: ConformanceSettings, directory: Path) -> Generator[Case]:
     """Opens a case; ends all processes of its program at its end."""
     case = Case(suite, directory)
     try:

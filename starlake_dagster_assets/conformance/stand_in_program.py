@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["LINES", "ScriptedProgram", "is_alive"]
+__all__ = ["BURST", "LINES", "LONG", "NOT_UTF8", "SEPARATORS", "Behaviour", "ScriptedProgram", "is_alive"]
+
+Behaviour = Literal["success", "failure", "hang", "wait", "lines", "burst", "unusual", "killed", "vanished"]
 
 _AT = "26/01/01 00:00:00 INFO Main: line"
 LINES = [f"{_AT} {number} é" for number in range(200)]
 LINES[20:23] = [f"\tat ai.starlake.job.Main: line 20 {'x' * 4000}", f"{_AT} twice", f"{_AT} twice"]
 """Lines of the behaviour `lines`; the program waits for `proceed` in the middle of line 100."""
+BURST = [f"{_AT} {number} of a burst" for number in range(2_000)]
+"""Lines of the behaviour `burst`, which are written at once."""
+NOT_UTF8 = f"{_AT} not UTF-8: caf".encode() + b"\xe9 \xff end"
+SEPARATORS = f"{_AT} with a\u2028line separator, a\x0cform feed and a\x85next line"
+LONG = f"{_AT} long {'0123456789' * 2_500} end"
+"""Lines of the behaviour `unusual`; the last line of its log has no line break."""
 _PROGRAM = """
 import json, os, pathlib, signal, sys, time
 here = pathlib.Path(__file__).parent
@@ -47,6 +57,25 @@ if behaviour == "lines":
     while not (here / "go").exists():
         time.sleep(0.01)
     out.write(text[middle:])
+if behaviour in ("burst", "unusual"):
+    out.flush()
+    data = (here / behaviour).read_bytes()
+    while data:
+        data = data[os.write(1, data):]
+if behaviour == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if behaviour == "vanished":  # with all processes that were started for it, so that none reports an exit code
+    since, pids = float((here / "since").read_text()), []
+    pid = os.getpid()
+    while pid > 1:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if int(fields[19]) / os.sysconf("SC_CLK_TCK") < since:
+            break
+        pids.append(pid)
+        pid = int(fields[1])
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(600)
 if behaviour == "failure":
     out.write(at + "ERROR IngestionWorkflow: orders.csv is not readable\\n")
     out.write(at + "ERROR IngestionWorkflow: Some tables failed to be loaded\\n")
@@ -55,7 +84,7 @@ if behaviour == "failure":
     sys.exit(int((here / "code").read_text()))
 out.write(at + "INFO IngestionAudit$: ingestion-summary -> " + files + "\\n")
 out.write(at + "INFO IngestionWorkflow: All tables loaded successfully\\n")
-out.write(at + "INFO Main: Successfully " + " ".join(sys.argv[1:]) + "\\n")
+out.write(at + "INFO Main: Successfully " + " ".join(sys.argv[1:]) + ("" if behaviour == "unusual" else "\\n"))
 """
 
 
@@ -65,14 +94,23 @@ class ScriptedProgram:
 
     Attributes:
         directory: Directory of its files, which its executions must be able to read and write.
+        is_new: Whether its files are to be written.
     """
 
     directory: Path
+    is_new: bool = True
 
     def __post_init__(self) -> None:
+        if self.is_new:
+            self._write()
+
+    def _write(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "program.py").write_text(_PROGRAM, encoding="utf-8")
         (self.directory / "lines").write_text(json.dumps(LINES), encoding="utf-8")
+        (self.directory / "burst").write_text("".join(f"{line}\n" for line in BURST), encoding="utf-8")
+        unusual = [NOT_UTF8, SEPARATORS.encode(), LONG.encode()]
+        (self.directory / "unusual").write_bytes(b"".join(line + b"\n" for line in unusual))
         argv = shlex.join([sys.executable, "-I", "-S", str(self.directory / "program.py")])
         self.path.write_text(f'#!/bin/sh\n{argv} "$@"\nexit $?\n', encoding="utf-8")  # as Starlake's own launcher
         self.path.chmod(0o755)
@@ -83,15 +121,19 @@ class ScriptedProgram:
         """The executable."""
         return self.directory / "starlake"
 
-    def behave(self, behaviour: Literal["success", "failure", "hang", "wait", "lines"], *, exit_code: int = 1) -> None:
+    def behave(self, behaviour: Behaviour, *, exit_code: int = 1) -> None:
         """Sets the behaviour of the next executions.
 
         Args:
-            behaviour: `wait` and `lines` end after `proceed`, `hang` never ends.
+            behaviour: `wait` and `lines` end after `proceed`, `hang` never ends. A signal ends the program if it is
+                `killed`, and all processes of the execution if it has `vanished`.
             exit_code: Exit code of a `failure`.
         """
         (self.directory / "behaviour").write_text(behaviour)
         (self.directory / "code").write_text(str(exit_code))
+        (self.directory / "since").write_text(
+            str(time.clock_gettime(time.CLOCK_BOOTTIME) - 1 / os.sysconf("SC_CLK_TCK"))
+        )
 
     def proceed(self) -> None:
         """Lets executions end that wait."""

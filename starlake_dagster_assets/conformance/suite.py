@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from starlake_dagster_assets.conformance.case import KEY, Case, changed, opened
-from starlake_dagster_assets.conformance.stand_in_program import LINES, ScriptedProgram
-from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Policy, Submission
+from starlake_dagster_assets.conformance.case import KEY, Case, changed
+from starlake_dagster_assets.conformance.log_tests import LogTests
+from starlake_dagster_assets.conformance.program_tests import ProgramTests
+from starlake_dagster_assets.environments import ErrorClass, Submission
 from starlake_dagster_assets.errors import UnreachableError
 
 __all__ = ["EnvironmentConformance"]
 
 
-class EnvironmentConformance:
+class EnvironmentConformance(ProgramTests, LogTests):
     """Tests of one `Environment`; a subclass must define `open_environment`.
 
     Each test opens a new environment with its own directory.
     """
 
-    policy: Policy = Policy(
-        poll=0.05, longest_poll=0.1, starting=20, outage=3, grace=0.5, longest_pause=0.05, settle=2, cancelling=20
-    )
-    """Times of the loop: raise them if your service answers slowly."""
-    time_limit: float = 30
-    """Seconds within which a call must return and an execution must do what is expected of it."""
-    reports_exit_codes: bool = True
-    """Whether the service reports the exit code of a program that failed; if not, it may be None or 1."""
-
-    def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
-        """Returns a new object of the environment, which starts `program.path`.
-
-        A second call with the same arguments must return an object of the same service: it has the executions of the
-        first one.
-
-        Args:
-            program: The program.
-            directory: Directory for files of the test.
-        """
-        raise NotImplementedError("Define open_environment(self, program, directory) in your subclass.")
-
-    def faults(self, environment: Environment) -> Mapping[str, Callable[[], None]]:
-        """Returns functions that make the next calls fail; tests of faults that are not named are skipped.
-
-        The names are `throttled` (`submit` fails twice, and starts nothing), `lost_answer` (`submit` starts an
-        execution, and fails), `outage` (`status` fails three times) and `endless_outage` (`status` fails from now on).
-        """
-        return {}
-
-    def unknown_execution(self, execution: str) -> str:
-        """Returns an id that the service does not have: by default one whose last characters differ.
-
-        Args:
-            execution: Id of an execution of the service.
-        """
-        return changed(execution)
-
-    # ------------------------------------------------------------------------------------------------ results
+    # ------------------------------------------------------------------------------------------------- states
 
     def test_attributes(self, conformance: Case) -> None:
         """Tests the attributes of the environment, and that a new object has the same name."""
@@ -77,36 +39,6 @@ class EnvironmentConformance:
         for name in ("url", "log_gap"):
             text = getattr(found, name)(execution) if hasattr(found, name) else ""
             assert isinstance(text, str), f"{name} returned {text!r}; expected text"
-
-    def test_success(self, conformance: Case) -> None:
-        """Tests that a program that ends with 0 has succeeded, and its whole log was read."""
-        handle = conformance.start()
-        lines = conformance.lines(handle)
-        assert conformance.exit_code(handle) == 0
-        assert any("INFO Main: Successfully load" in line for line in lines), lines
-        assert handle.log_problem == "", "the end marker of the log was not read"
-
-    @pytest.mark.parametrize("code", [1, 3])
-    def test_failure(self, conformance: Case, code: int) -> None:
-        """Tests that a program that fails has failed, with its exit code and all its lines."""
-        conformance.program.behave("failure", exit_code=code)
-        handle = conformance.start()
-        lines = conformance.lines(handle)
-        assert conformance.exit_code(handle) in self._codes(code)
-        assert any("orders.csv is not readable" in line for line in lines), lines
-        assert any("a line of stderr" in line for line in lines), f"lines of stderr are missing: {lines}"
-        status = conformance.ended(conformance.environment.submit(conformance.submission(changed(KEY))))
-        assert (status.state, status.started) == ("failed", True), status
-        assert status.exit_code in self._codes(code), f"the program ended with {code}; found {status.exit_code}"
-
-    def test_command_and_variables(self, conformance: Case) -> None:
-        """Tests that the program gets the arguments of the command, its variables and the log level unchanged."""
-        assert conformance.exit_code(conformance.start()) == 0
-        (run,) = conformance.program.runs()
-        assert tuple(run["argv"]) == conformance.command().argv
-        for name, value in conformance.command().env.items():
-            assert run["env"].get(name) == value, f"submission.command.env must reach the program; {name} did not"
-        assert run["env"].get("SL_LOG_LEVEL") == "info", "self.variables(project) must reach the program"
 
     def test_states_are_those_of_the_protocol(self, conformance: Case) -> None:
         """Tests that an execution runs without an exit code while its program runs, and that its end stays."""
@@ -142,41 +74,6 @@ class EnvironmentConformance:
         conformance.program.proceed()
         assert conformance.ended(execution).state == "succeeded"
         assert environment.status(unknown).state == "lost", "an execution that the service does not have is lost"
-
-    # ---------------------------------------------------------------------------------------------------- log
-
-    def test_each_line_once(self, conformance: Case) -> None:
-        """Tests that lines are whole, in order, read once and while the program runs."""
-        conformance.program.behave("lines")
-        environment = conformance.environment
-        execution = environment.submit(conformance.submission())
-        found: list[Line] = []
-        cursors: dict[int, str | None] = {0: None}
-
-        def has(text: str) -> bool:
-            over = environment.status(execution).over
-            lines, cursors[-1] = environment.logs(execution, cursors.get(-1))
-            found.extend(lines)
-            cursors[len(found)] = cursors[-1]
-            assert not (over and text in LINES[99]), f"logs did not return {text!r} while the program ran"
-            return any(text in line.text for line in found) and (not lines or not over)
-
-        def shown() -> str:
-            return f"it returned {len(found)} lines"
-
-        conformance.until(lambda: has("line 99 "), lambda: f"logs to return lines while the program runs; {shown()}")
-        conformance.program.proceed()
-        conformance.until(
-            lambda: has("Main: Successfully"), lambda: f"logs to return the last line of the program; {shown()}"
-        )
-        texts = [line.text for line in found]
-        written = [text for text in texts if ": line" in text]
-        assert written == LINES, "each line must be returned once, whole and in order"
-        assert len({line.attempt for line in found}) == 1, "`attempt` counts repetitions by the service itself"
-        cursors.pop(-1)
-        for number, cursor in cursors.items():
-            after = [line.text for line in conformance.read_log(execution, cursor)]
-            assert after == texts[number:], f"the cursor {cursor!r} must return the lines after it again"
 
     # ---------------------------------------------------------------------------------------------- one execution
 
@@ -263,6 +160,19 @@ class EnvironmentConformance:
         assert conformance.exit_code(handle) == 0
         runs, idempotent = len(conformance.program.runs()), getattr(other, "is_idempotent", False)
         assert runs == 1 or (runs == 2 and not idempotent), f"a key that was submitted again was executed {runs} times"
+
+    def test_another_interpreter(self, conformance: Case) -> None:
+        """Tests that a new interpreter finds, reads and cancels an execution: nothing is kept in memory."""
+        conformance.program.behave("hang")
+        execution = conformance.environment.submit(conformance.submission())
+        conformance.running()
+        answer = conformance.take_over()
+        assert answer["found"] == execution, f"another interpreter found {answer['found']!r}; expected {execution!r}"
+        assert answer["state"] == "running", f"for another interpreter, the running execution is {answer['state']}"
+        assert any("Ingest resolved" in line for line in answer["lines"]), "another interpreter did not read the log"
+        assert answer["end"] in ("cancelled", "lost"), f"for another interpreter, it is {answer['end']} after cancel"
+        conformance.ended(execution)
+        conformance.stopped()
 
     # ------------------------------------------------------------------------------------------------ cancelling
 
@@ -361,11 +271,3 @@ class EnvironmentConformance:
         with pytest.raises(UnreachableError):
             handle.wait()
         assert conformance.program.is_running()
-
-    def _codes(self, code: int) -> tuple[int | None, ...]:
-        return (code,) if self.reports_exit_codes else (None, 1)
-
-    @pytest.fixture(name="conformance")
-    def _conformance(self, tmp_path: Path) -> Iterator[Case]:
-        with opened(self, tmp_path) as case:
-            yield case

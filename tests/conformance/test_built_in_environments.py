@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import Job
 from tests.fakes.aws import FakeAws
 from tests.fakes.cloud_run import FakeCloudRun
 from tests.fakes.dataproc import FakeDataproc
-from tests.fakes.kubernetes import FakeKubernetes
+from tests.fakes.kubernetes import FakeKubernetes, write_kubeconfig
 
 _ENV = {"SL_LOG_LEVEL": "info"}
 CODE = grpc.StatusCode
@@ -42,13 +43,20 @@ class Fast(EnvironmentConformance):
             monkeypatch.setenv(name, "testing")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
         self.server: Any = None
+        self.connection: list[str] = []
         yield
         if self.server is not None:
             self.server.close()
 
-    def serve(self, kind: Callable[[list[str]], Any], program: ScriptedProgram) -> Any:
-        self.server = self.server or kind([str(program.path)])
-        return self.server
+    def serve(self, kind: Callable[[list[str]], Any], program: ScriptedProgram, *names: str) -> tuple[str, ...]:
+        """Starts the service, unless another process has; returns attributes of it, such as its URL."""
+        if not self.connection:
+            self.server = kind([str(program.path)])
+            self.connection = [attrgetter(name)(self.server) for name in names]
+        return tuple(self.connection)
+
+    def attributes_of_new_process(self) -> Mapping[str, Any]:
+        return {"connection": self.connection}
 
     def fault(self, operation: str, code: Any, **how: Any) -> Callable[[], None]:
         return lambda: self.server.fail(operation, code, **how)
@@ -58,9 +66,9 @@ class TestKubernetes(Fast):
     __test__ = True
 
     def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
-        server = self.serve(FakeKubernetes, program)
+        (url,) = self.serve(FakeKubernetes, program, "url")
         return KubernetesEnvironment(
-            JobTemplate("starlake:1.6.0", env=_ENV), kubeconfig_file=server.kubeconfig(directory)
+            JobTemplate("starlake:1.6.0", env=_ENV), kubeconfig_file=write_kubeconfig(directory, url)
         )
 
     def faults(self, environment: Any) -> Any:
@@ -76,8 +84,8 @@ class TestFargate(Fast):
     __test__ = True
 
     def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
-        server = self.serve(FakeAws, program)
-        return FargateEnvironment("starlake", "starlake", ("subnet-1",), env=_ENV, endpoint_url=server.url)
+        (url,) = self.serve(FakeAws, program, "url")
+        return FargateEnvironment("starlake", "starlake", ("subnet-1",), env=_ENV, endpoint_url=url)
 
     def faults(self, environment: Any) -> Any:
         return {
@@ -92,7 +100,7 @@ class TestCloudRun(Fast):
     __test__ = True
 
     def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
-        endpoint = self.serve(FakeCloudRun, program).endpoint
+        (endpoint,) = self.serve(FakeCloudRun, program, "endpoint")
         return CloudRunEnvironment("p", "starlake", env=_ENV, endpoint=endpoint, logging_endpoint=endpoint, local=True)
 
     def faults(self, environment: Any) -> Any:
@@ -109,9 +117,9 @@ class TestDataprocServerless(Fast):
     reports_exit_codes = False
 
     def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
-        server = self.serve(FakeDataproc, program)
-        service = ClusterService("p", "europe-west1", endpoint=server.endpoint, local=True)
-        output = DriverOutput("p", endpoint=server.gcs.url)
+        endpoint, storage = self.serve(FakeDataproc, program, "endpoint", "gcs.url")
+        service = ClusterService("p", "europe-west1", endpoint=endpoint, local=True)
+        output = DriverOutput("p", endpoint=storage)
         return DataprocBatches(service, SparkProgram(("gs://b/s.jar",), env=_ENV), output)
 
     def faults(self, environment: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ def batch(program: ScriptedProgram, directory: Path) -> Any:
 class TestExampleOfThePage(EnvironmentConformance):
     """The environment of docs/extending.md."""
 
+    inherits_variables = True
+
     def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
         return Faulty(batch(program, directory), {})
 
@@ -40,8 +42,19 @@ class TestExampleOfThePage(EnvironmentConformance):
         }
 
 
+EXECUTIONS: dict[str, str] = {}
+"""Executions of this interpreter, which another one does not know."""
+
+
+def _sl(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in variables.items() if name.startswith("SL_")}
+
+
 class Broken:
     """The environment of the page, of which one call is wrong."""
+
+    strict = False
+    """Whether it rejects empty variables, and line breaks in arguments."""
 
     def __init__(self, program: ScriptedProgram, directory: Path, wrong: str) -> None:
         self._wrong, self._submitted, self._cancelled = wrong, list[Any](), set[str]()
@@ -57,7 +70,10 @@ class Broken:
 
     def _noted(self, name: str, call: Any, *args: Any) -> Any:
         if name == "submit":
+            if self.strict and ("" in args[0].command.env.values() or "\n" in "".join(args[0].command.args)):
+                raise ValueError("values have one line, and are not empty")
             self._submitted.append(args[0].key)
+            EXECUTIONS[args[0].key] = args[0].key
         else:
             self._cancelled.add(args[0])
         return call(*args)
@@ -88,6 +104,38 @@ class Broken:
     def _submit_without_env(self, submission: Any) -> str:
         command = replace(submission.command, env={"SL_JOB_ID": submission.key})
         return self._environment.submit(replace(submission, command=command))
+
+    def _submit_with(self, submission: Any, *, args: Any = None, env: Any = None) -> str:
+        command = submission.command
+        command = replace(command, args=tuple(args or command.args), env=command.env if env is None else env)
+        return self._environment.submit(replace(submission, command=command))
+
+    def _submit_without_empty_arguments(self, submission: Any) -> str:
+        return self._submit_with(submission, args=[arg for arg in submission.command.args if arg])
+
+    def _submit_without_empty_variables(self, submission: Any) -> str:
+        return self._submit_with(submission, env={name: text for name, text in submission.command.env.items() if text})
+
+    def _submit_with_arguments_of_one_line(self, submission: Any) -> str:
+        return self._submit_with(submission, args=[" ".join(arg.split("\n")) for arg in submission.command.args])
+
+    def _submit_with_stripped_arguments(self, submission: Any) -> str:
+        return self._submit_with(submission, args=[arg.strip() for arg in submission.command.args])
+
+    def _submit_with_variables_of_one_line(self, submission: Any) -> str:
+        env = submission.command.env
+        return self._submit_with(submission, env={name: text.partition("\n")[0] for name, text in env.items()})
+
+    def _submit_with_expanded_arguments(self, submission: Any) -> str:
+        args = [arg.replace("$(SL_JOB_ID)", submission.key) for arg in submission.command.args]
+        return self._submit_with(submission, args=args)
+
+    def _submit_with_variables_of_the_worker(self, submission: Any) -> str:
+        return self._submit_with(submission, env={**submission.command.env, **_sl(os.environ)})
+
+    def _submit_with_more_variables_of_the_worker(self, submission: Any) -> str:
+        more = {name: text for name, text in _sl(os.environ).items() if name != "SL_LOG_LEVEL"}
+        return self._submit_with(submission, env={**more, **submission.command.env})
 
     def _submit_with_joined_arguments(self, submission: Any) -> str:
         command = replace(submission.command, args=tuple(" ".join(submission.command.args).split()))
@@ -137,6 +185,23 @@ class Broken:
     def _status_with_an_exit_code_while_it_runs(self, execution: str) -> Status:
         found = self._environment.status(execution)
         return found if found.over else replace(found, exit_code=0)
+
+    def _status_killed_and_succeeded(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("succeeded", 0) if (found.exit_code or 0) > 127 else found
+
+    def _status_killed_and_cancelled(self, execution: str) -> Status:
+        found = self._environment.status(execution)
+        return Status("cancelled") if (found.exit_code or 0) > 127 else found
+
+    def _status_vanished_and_succeeded(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("succeeded", 0))
+
+    def _status_vanished_and_running(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("running"))
+
+    def _status_vanished_with_exit_code(self, execution: str) -> Status:
+        return self._unless_lost(execution, Status("failed", 0))
 
     def _status_in_other_words(self, execution: str) -> Any:
         found = self._environment.status(execution)
@@ -214,6 +279,42 @@ class Broken:
         lines, after = self._environment.logs(execution, cursor)
         return lines[:-1], after
 
+    def _logs_without_the_middle_of_a_burst(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return (lines if len(lines) <= 500 else [*lines[:250], *lines[-250:]]), after
+
+    def _logs_up_to_a_limit(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return lines[-1000:], after
+
+    def _logs_in_utf8_only(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [] if "\ufffd" in text else [text])
+
+    def _logs_cut_at_a_wrong_byte(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: text.split("\ufffd")[:1])
+
+    def _logs_with_wrong_bytes(self, execution: str, cursor: Any) -> Any:
+        lines, after = self._environment.logs(execution, cursor)
+        return [replace(line, raw=line.text.encode()) for line in lines], after
+
+    def _logs_without_long_lines(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text] if len(text) <= 20_000 else [])
+
+    def _logs_with_cut_lines(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text[:16_384]])
+
+    def _logs_shortened_to_4000(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, lambda text: [text[:4_000]])
+
+    def _logs_with_splitlines(self, execution: str, cursor: Any) -> Any:
+        return self._changed_lines(execution, cursor, str.splitlines)
+
+    def _logs_of_finished_lines(self, execution: str, cursor: Any) -> Any:
+        data = (self._environment.directory / execution / "log").read_bytes()[int(cursor or 0) :]
+        whole = data[: data.rfind(b"\n") + 1]
+        lines = whole.decode("utf-8", "replace").split("\n")[:-1]
+        return [Line(text) for text in lines], str(int(cursor or 0) + len(whole))
+
     def _logs_backwards(self, execution: str, cursor: Any) -> Any:
         lines, after = self._environment.logs(execution, cursor)
         return lines[::-1], after
@@ -263,6 +364,9 @@ class Broken:
 
     def _find_in_memory(self, submission: Any) -> str | None:
         return submission.key if submission.key in self._submitted else None
+
+    def _find_in_the_module(self, submission: Any) -> str | None:
+        return EXECUTIONS.get(submission.key)
 
     def _cancel_nothing(self, execution: str) -> None:
         return None
@@ -314,6 +418,19 @@ BROKEN: dict[str, tuple[Any, ...]] = {
     "submit_with_a_short_key": ("test_executions_are_separate",),
     "submit_with_a_long_key": ("test_executions_are_separate",),
     "submit_and_wait": ("test_states_are_those_of_the_protocol",),
+    "submit_without_empty_arguments": ("test_special_values", "empty argument"),
+    "submit_without_empty_variables": ("test_special_values", "empty variable"),
+    "submit_with_arguments_of_one_line": ("test_special_values", "line break in an argument"),
+    "submit_with_stripped_arguments": ("test_special_values", "line break in an argument"),
+    "submit_with_variables_of_one_line": ("test_special_values", "line break in a variable"),
+    "submit_with_expanded_arguments": ("test_special_values", "reference in an argument"),
+    "submit_with_variables_of_the_worker": ("test_variables_of_the_worker",),
+    "submit_with_more_variables_of_the_worker": ("test_variables_of_the_worker",),
+    "status_killed_and_succeeded": ("test_killed", "the program"),
+    "status_killed_and_cancelled": ("test_killed", "the program"),
+    "status_vanished_and_succeeded": ("test_killed", "all processes"),
+    "status_vanished_and_running": ("test_killed", "all processes"),
+    "status_vanished_with_exit_code": ("test_killed", "all processes"),
     "status_always_succeeded": ("test_states_are_those_of_the_protocol",),
     "status_never_final": ("test_success",),
     "status_always_pending_until_its_end": ("test_states_are_those_of_the_protocol",),
@@ -343,6 +460,15 @@ BROKEN: dict[str, tuple[Any, ...]] = {
     "logs_without_stack_traces": ("test_each_line_once",),
     "logs_without_repetition": ("test_each_line_once",),
     "logs_without_the_last_line": ("test_each_line_once",),
+    "logs_without_the_middle_of_a_burst": ("test_burst",),
+    "logs_up_to_a_limit": ("test_burst",),
+    "logs_in_utf8_only": ("test_unusual_lines",),
+    "logs_cut_at_a_wrong_byte": ("test_unusual_lines",),
+    "logs_with_wrong_bytes": ("test_unusual_lines",),
+    "logs_without_long_lines": ("test_unusual_lines",),
+    "logs_with_cut_lines": ("test_unusual_lines",),
+    "logs_with_splitlines": ("test_unusual_lines",),
+    "logs_of_finished_lines": ("test_unusual_lines",),
     "logs_backwards": ("test_each_line_once",),
     "logs_without_end": ("test_success",),
     "logs_after_the_end_only": ("test_each_line_once",),
@@ -354,6 +480,7 @@ BROKEN: dict[str, tuple[Any, ...]] = {
     "find_the_last": ("test_find",),
     "find_by_prefix": ("test_find",),
     "find_while_it_runs": ("test_find",),
+    "find_in_the_module": ("test_another_interpreter",),
     "find_in_memory": ("test_another_process_takes_over",),
     "cancel_nothing": ("test_cancel",),
     "cancel_everything": ("test_executions_are_separate",),
@@ -367,19 +494,89 @@ BROKEN: dict[str, tuple[Any, ...]] = {
 }
 
 
+class BrokenSuite(EnvironmentConformance):
+    """The suite of an environment of which one call is wrong."""
+
+    time_limit = 1
+    policy = type(EnvironmentConformance.policy)(poll=0.02, outage=0.5, grace=0.2, settle=0.2, cancelling=0.5)
+
+    def __init__(self, wrong: str = "") -> None:
+        self.wrong = wrong
+        self.inherits_variables = wrong != "submit_with_more_variables_of_the_worker"
+
+    def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
+        return Broken(program, directory, self.wrong)
+
+    def attributes_of_new_process(self) -> Mapping[str, str]:
+        return {"wrong": self.wrong}
+
+
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path):
-    class Suite(EnvironmentConformance):
-        time_limit = 1
-        policy = type(EnvironmentConformance.policy)(poll=0.02, outage=0.5, grace=0.2, settle=0.2, cancelling=0.5)
-
-        def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
-            return Broken(program, directory, wrong)
-
-    test, *arguments = BROKEN[wrong]
-    with case.opened(Suite(), tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
-        getattr(Suite(), test)(opened, *arguments)
+    suite, (test, *arguments) = BrokenSuite(wrong), BROKEN[wrong]
+    with case.opened(suite, tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
+        getattr(suite, test)(opened, *arguments)
     assert AWAITED.get(wrong, "") in str(error.value)
+
+
+class Strict(BrokenSuite):
+    """A service that accepts no line breaks, and cuts lines."""
+
+    rejected_values = ("line break in an argument", "empty variable")
+    longest_line = 4_000
+
+    def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
+        environment = Broken(program, directory, "logs_shortened_to_4000")
+        environment.strict = self.wrong == ""
+        return environment
+
+
+@pytest.mark.parametrize("name", Strict.rejected_values)
+@pytest.mark.parametrize("wrong", ["", "accepts it"])
+def test_values_that_a_service_does_not_accept_must_be_rejected(wrong: str, name: str, tmp_path: Path):
+    suite = Strict(wrong)
+    with case.opened(suite, tmp_path) as opened:
+        if wrong:
+            with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+                suite.test_special_values(opened, name)
+        else:
+            suite.test_special_values(opened, name)
+
+
+@pytest.mark.parametrize("longest", [4_000, 5_000])
+def test_lines_are_whole_up_to_the_length_at_which_the_service_cuts_them(longest: int, tmp_path: Path):
+    suite = Strict()
+    suite.longest_line = longest
+    with case.opened(suite, tmp_path) as opened:
+        if longest > 4_000:
+            with pytest.raises(AssertionError, match=r"a line of 25,0\d\d characters must be returned; found 4,000"):
+                suite.test_unusual_lines(opened)
+        else:
+            suite.test_unusual_lines(opened)
+
+
+def test_a_new_interpreter_needs_a_class_of_a_module(tmp_path: Path):
+    class Inner(BrokenSuite):
+        pass
+
+    with case.opened(Inner(), tmp_path) as opened, pytest.raises(pytest.fail.Exception, match="Inner is defined in a "):
+        opened.take_over()
+
+
+class Unreachable(BrokenSuite):
+    """A suite whose service only this interpreter can reach."""
+
+    def open_environment(self, program: ScriptedProgram, directory: Path) -> Environment:
+        return Broken(program, self.server, "")
+
+
+def test_a_new_interpreter_that_cannot_reach_the_service_names_the_next_step(tmp_path: Path):
+    suite = Unreachable()
+    suite.server = tmp_path
+    with case.opened(suite, tmp_path) as opened, pytest.raises(pytest.fail.Exception) as error:
+        opened.take_over()
+    assert "'Unreachable' object has no attribute 'server'" in str(error.value)
+    assert "Next: return what open_environment needs of this object" in str(error.value)
 
 
 AWAITED = {
@@ -387,6 +584,25 @@ AWAITED = {
     "status_never_final": "waited 3 seconds for the end of the lines",
     "status_that_waits": "waited 1 seconds for status to return; a call must not wait for the end",
     "submit_and_wait": "waited 1 seconds for submit to return; a call must not wait for the end",
+    "submit_without_empty_arguments": "the empty argument did not arrive unchanged",
+    "submit_without_empty_variables": "SL_VALUE is None, expected ''",
+    "submit_with_variables_of_one_line": "SL_VALUE is 'first'",
+    "submit_with_expanded_arguments": "the reference in an argument did not arrive unchanged",
+    "submit_with_variables_of_the_worker": "the worker's variable SL_JOB_ID replaced that of the command",
+    "submit_with_more_variables_of_the_worker": "the program has a variable of the worker",
+    "status_killed_and_succeeded": "a program that was killed has the state succeeded; expected failed",
+    "status_killed_and_cancelled": "a program that was killed has the state cancelled; expected failed",
+    "status_vanished_and_succeeded": "all processes were killed, and the state is succeeded",
+    "status_vanished_and_running": "to be final; it is Status(state='running'",
+    "logs_without_the_middle_of_a_burst": "2000 lines were written at once; found 496",
+    "logs_up_to_a_limit": "2000 lines were written at once; found 9",
+    "logs_in_utf8_only": "a line that is not UTF-8 must be returned; found 'no line'",
+    "logs_with_wrong_bytes": "`raw` must be the bytes",
+    "logs_without_long_lines": "characters must be returned; found 7",
+    "logs_with_cut_lines": "characters must be returned; found 16,384",
+    "logs_with_splitlines": "only a line break ends a line",
+    "logs_of_finished_lines": "waited 1 seconds for logs to return the last line",
+    "find_in_the_module": f"another interpreter found None; expected '{KEY}'",
     "status_cancelled_too_early": "the state of the execution was final while its program still ran",
 }
 INERT = {

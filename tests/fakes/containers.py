@@ -23,6 +23,8 @@ class Container:
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str], ended: Callable[[int], None]) -> None:
         self.lines: list[tuple[datetime, str]] = []
+        self.raw_lines: list[bytes] = []
+        """The same lines as bytes, with their line breaks."""
         self._ended = ended
         self.process = subprocess.Popen(
             list(argv),
@@ -48,6 +50,7 @@ class Container:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             text = line.decode("utf-8", "replace").rstrip("\n")
+            self.raw_lines.append(line)
             self.lines.append((datetime.now(timezone.utc), text))
         self._silent.set()
         code = self.process.wait()

@@ -241,7 +241,7 @@ class FakeDataproc(GrpcServer):
         """Each driver's output, in pieces."""
         found: dict[str, bytes] = {}
         for name, container in list(self.containers.items()):
-            data = b"".join(text.encode() + b"\n" for _, text in list(container.lines))
+            data = b"".join(list(container.raw_lines))
             for index in range(0, (len(data) + _PIECE - 1) // _PIECE):
                 piece = data[index * _PIECE : (index + 1) * _PIECE]
                 found[f"staging/jobs/{name}/driveroutput.{index:09d}"] = piece

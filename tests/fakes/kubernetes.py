@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.fakes.containers import Container
 from tests.fakes.servers import LocalServer
 
-__all__ = ["FakeKubernetes", "Fault", "Pod"]
+__all__ = ["FakeKubernetes", "Fault", "Pod", "write_kubeconfig"]
 
 Answer = tuple[int, dict[str, Any] | bytes]
 _REASONS = {
@@ -160,24 +160,7 @@ class FakeKubernetes(LocalServer):
 
     def kubeconfig(self, directory: Path, *, namespace: str = "data", token: str = "") -> str:
         """Writes a kubeconfig that names this server, and returns its path."""
-        path = directory / "kubeconfig.yaml"
-        user = {"token": token} if token else {}
-        path.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
-                    "users": [{"name": "me", "user": user}],
-                    "contexts": [
-                        {"name": "fake", "context": {"cluster": "fake", "user": "me", "namespace": namespace}},
-                        {"name": "other", "context": {"cluster": "fake", "user": "me"}},
-                    ],
-                    "current-context": "fake",
-                }
-            )
-        )
-        return str(path)
+        return write_kubeconfig(directory, self.url, namespace=namespace, token=token)
 
     def fail(self, operation: str, code: int, message: str = "injected", **how: Any) -> None:
         """Lets the next calls of an operation fail."""
@@ -430,8 +413,9 @@ class FakeKubernetes(LocalServer):
             return
         pod.phase = "Running"
         container = pod.spec["containers"][0]
-        argv = [*self.program, *container.get("args", [])]
-        environ = {**self.environ, **self._environment(container)}
+        own = self._environment(container)
+        argv = [*self.program, *(_expanded(arg, own) for arg in container.get("args", []))]
+        environ = {**self.environ, **own}
         pod.process = Container(argv, environ, lambda code: self._ended(pod, code))
 
     def _environment(self, container: Mapping[str, Any]) -> dict[str, str]:
@@ -446,7 +430,7 @@ class FakeKubernetes(LocalServer):
                 reference = pair["valueFrom"]["secretKeyRef"]
                 found[pair["name"]] = self.secrets[reference["name"]][reference["key"]]
             else:
-                found[pair["name"]] = pair.get("value", "")
+                found[pair["name"]] = _expanded(pair.get("value", ""), found)
         return found
 
     def _ended(self, pod: Pod, code: int) -> None:
@@ -511,18 +495,43 @@ class FakeKubernetes(LocalServer):
             waiting = pod.waiting[0]
             raise Refused(400, f'container "starlake" in pod "{pod.name}" is waiting to start: {waiting}')
         since = datetime.fromisoformat(query.get("sinceTime", "2000-01-01T00:00:00Z").replace("Z", "+00:00"))
-        kept = [(moment, text) for moment, text in pod.process.lines[pod.rotated :] if moment >= since]
-        text = "".join(f"{_stamp(moment)} {line}\n" for moment, line in kept)
+        lines = zip(pod.process.lines[pod.rotated :], pod.process.raw_lines[pod.rotated :], strict=False)
+        kept = [(moment, raw) for (moment, _), raw in lines if moment >= since]
+        data = b"".join(_stamp(moment).encode() + b" " + raw for moment, raw in kept)
         self._reads += 1
         if self.half_lines and pod.terminated is None and self._reads % 2 and kept:
-            text = text[: -1 - len(kept[-1][1]) // 2]
-        return text.encode()
+            data = data[: -len(kept[-1][1]) // 2]
+        return data
 
     def _review_access(self, names: Sequence[str], query: Mapping[str, str], body: dict[str, Any]) -> dict[str, Any]:
         wanted = body["spec"]["resourceAttributes"]
         resource = "/".join(part for part in (wanted["resource"], wanted.get("subresource")) if part)
         allowed = f"{wanted['verb']} {resource}" not in self.forbidden
         return {**body, "status": {"allowed": allowed, "reason": "" if allowed else "no RBAC policy matched"}}
+
+
+def write_kubeconfig(directory: Path, url: str, *, namespace: str = "data", token: str = "") -> str:
+    """Writes a kubeconfig that names a server, and returns its path."""
+    path = directory / "kubeconfig.yaml"
+    user = {"token": token} if token else {}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "fake", "cluster": {"server": url}}],
+        "users": [{"name": "me", "user": user}],
+        "contexts": [
+            {"name": "fake", "context": {"cluster": "fake", "user": "me", "namespace": namespace}},
+            {"name": "other", "context": {"cluster": "fake", "user": "me"}},
+        ],
+        "current-context": "fake",
+    }
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+def _expanded(text: str, variables: Mapping[str, str]) -> str:
+    """The text with its references `$(NAME)`: of unknown variables they stay as they are, and `$$` is `$`."""
+    return re.sub(r"\$\$|\$\(([^)]*)\)", lambda found: variables.get(found[1], found[0]) if found[1] else "$", text)
 
 
 def _route(method: str, path: str) -> tuple[str, Sequence[str]]:

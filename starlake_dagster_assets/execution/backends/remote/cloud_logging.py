@@ -10,6 +10,7 @@ from typing import Any
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL
+from starlake_dagster_assets.execution.backends.remote.log_following import split_lines
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota
 
 __all__ = ["CloudLog"]
@@ -82,4 +83,4 @@ def _lines(entry: Any) -> list[Line]:
     text = entry.text_payload or (str(payload.get("message", "")) if payload else "")
     stream = "stdout" if entry.log_name.endswith("stdout") else "stderr"
     attempt = str(entry.labels.get(_ATTEMPT, "0"))
-    return [Line(part, stream, attempt=int(attempt) if attempt.isdigit() else 0) for part in text.splitlines()]
+    return [Line(part, stream, attempt=int(attempt) if attempt.isdigit() else 0) for part in split_lines(text)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.gcp import gcp_http_client
+from starlake_dagster_assets.execution.backends.remote.log_following import split_lines
 
 __all__ = ["DriverOutput"]
 
@@ -50,7 +51,7 @@ class DriverOutput:
             before += size
         rest = over and before == int(size_before)  # nothing was added since the last read
         whole = data if rest else data[: data.rfind(b"\n") + 1]
-        lines = [Line(text) for text in whole.decode("utf-8", "replace").splitlines()]
+        lines = [Line(text) for text in split_lines(whole.decode("utf-8", "replace"))] if whole else []
         return lines, f"{int(read) + len(whole)}:{before}"
 
     def exists(self, uri: str) -> bool:

@@ -19,6 +19,7 @@ from starlake_dagster_assets.execution.backends.remote.aws import (
     classify_aws_error,
 )
 from starlake_dagster_assets.execution.backends.remote.ecs_definition import derived_definition
+from starlake_dagster_assets.execution.backends.remote.log_following import split_lines
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
 
 __all__ = ["FargateEnvironment"]
@@ -211,7 +212,7 @@ class FargateEnvironment:
                 if aws_error(error) == "ResourceNotFoundException":  # there is no stream before the first line
                     return lines, cursor
                 raise
-            lines.extend(Line(text) for event in page["events"] for text in event["message"].splitlines() or [""])
+            lines.extend(Line(text) for event in page["events"] for text in split_lines(event["message"]))
             if page["nextForwardToken"] == cursor or not page["events"]:
                 return lines, page["nextForwardToken"]
             cursor = page["nextForwardToken"]

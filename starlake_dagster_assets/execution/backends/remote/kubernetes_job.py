@@ -135,7 +135,7 @@ class JobTemplate:
         try:
             model = library.construct_dagster_k8s_job(
                 library.DagsterK8sJobConfig(job_image=self.image, image_pull_policy=""),
-                [*submission.command.argv],
+                [_escaped(arg) for arg in submission.command.argv],
                 name,
                 user_defined_k8s_config=self._merged_with(submission.command.overrides),
                 pod_name=name,
@@ -161,7 +161,8 @@ class JobTemplate:
         if not container["imagePullPolicy"]:
             del container["imagePullPolicy"]
         variables = {one["name"]: one for one in container.get("env", ())}
-        ours = {**self.env, **submission.command.env, **spark_variables(submission.command, self.env)}
+        of_command = {name: _escaped(value) for name, value in submission.command.env.items()}
+        ours = {**self.env, **of_command, **spark_variables(submission.command, self.env)}
         variables |= {name: {"name": name, "value": value} for name, value in ours.items()}
         for name, reference in self.secrets.items():
             secret, _, key = reference.partition(":")
@@ -209,6 +210,11 @@ class JobTemplate:
             RunnerError: When Kubernetes does not know a field.
         """
         return {name: getattr(self._merged, name) for name in SECTIONS if name != "merge_behavior"}
+
+
+def _escaped(text: str) -> str:
+    """Returns a text of a command that Kubernetes passes unchanged: it would replace `$(NAME)`, and `$$` by `$`."""
+    return text.replace("$", "$$")
 
 
 def job_name(submission: Submission) -> str:

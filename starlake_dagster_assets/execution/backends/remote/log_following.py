@@ -15,7 +15,7 @@ from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, ErrorClass, Policy
 from starlake_dagster_assets.execution.backends.remote.response_validation import classify_error, read_log
 
-__all__ = ["LogFollower"]
+__all__ = ["LogFollower", "split_lines"]
 
 _END = re.compile(
     r"Main: (?:Preload )?Successfully(?: |$)|^Starlake failed to execute command"
@@ -25,6 +25,11 @@ _LONGEST = 60.0
 """Seconds between two reads of a log that cannot be read."""
 _WHOLE = 20_000
 """Lines up to which a log is read a second time from its beginning, for lines that arrived late and out of order."""
+
+
+def split_lines(text: str) -> Sequence[str]:
+    """Returns the lines of a text. Only a line break ends one, whereas `str.splitlines` also splits at a form feed."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 class LogFollower:
