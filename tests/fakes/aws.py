@@ -333,7 +333,7 @@ class FakeAws(LocalServer):
         if not lines:
             raise _Refused("ResourceNotFoundException", "The specified log stream does not exist.")
         start = int(request.get("nextToken", "f/0").partition("/")[2])
-        page = lines[start : start + 3]  # small pages, so that tokens matter
+        page = lines[start : start + (3 if len(lines) < 500 else 200)]  # small pages, so that tokens matter
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in page]
         return {
