@@ -93,10 +93,14 @@ class StarlakeKubernetes(StarlakeRemoteResource):
     ttl_seconds_after_finished: int = Field(
         default=86400,
         ge=600,
+        le=2**31 - 1,
         description="Seconds for which Kubernetes keeps a finished Job: its result is read in that time.",
     )
     active_deadline_seconds: int | None = Field(
-        default=None, gt=0, description="Seconds after which Kubernetes itself ends a Job, also without Dagster."
+        default=None,
+        gt=0,
+        le=2**31 - 1,
+        description="Seconds after which Kubernetes itself ends a Job, also without Dagster.",
     )
     k8s_config: dict[str, Any] = Field(
         default_factory=dict,
@@ -158,8 +162,9 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         Raises:
             RunnerError: Names the path, what was found, what was expected, and the next step.
         """
-        from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import UNKNOWN, validate_names
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import validate_names
         from starlake_dagster_assets.execution.backends.remote.kubernetes_job import list_public_texts
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_values import UNKNOWN
 
         fields = with_placeholders(self, UNKNOWN)
         if "volumes" in self.from_environment:

@@ -5,30 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import ObjectSchema, schema_of
-from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_choice
+from starlake_dagster_assets.execution.backends.remote.kubernetes_values import UNKNOWN, validate_field, validate_object
 
 __all__ = [
     "KEY",
     "MIN_TTL",
     "SECTIONS",
-    "UNKNOWN",
     "validate_annotations",
     "validate_config",
     "validate_keys",
     "validate_labels",
     "validate_names",
-    "validate_quantities",
     "validate_reserved",
     "validate_value",
     "without_nulls",
 ]
 
-UNKNOWN: Final = object()
-"""Placeholder of a value that is read from the environment when a run starts: it is set, and may be anything."""
 KEY = "starlake.ai/key"
 """Annotation with the key of a submission."""
 MIN_TTL = 600
@@ -82,13 +78,14 @@ _FIXED = (
     ("pod_spec_config", "restart_policy", "Never", _AGAIN),
     ("job_spec_config", "pod_replacement_policy", "Failed", "a second Pod could start while the first one still runs."),
 )
-_OWN_LABELS = re.compile(r"dagster/.*|app\.kubernetes\.io/(?:name|component)|(?:batch\.kubernetes\.io/)?job-name")
+_OWN_LABELS = re.compile(
+    r"dagster/.*|app\.kubernetes\.io/(?:name|component)|(?:batch\.kubernetes\.io/)?(?:job-name|controller-uid)"
+)
 """Labels by which the Jobs and Pods of a run are found."""
 _DNS_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _COLLECTION = re.compile(r"(list|dict)[\[(](?:[^,]*, *)?(.*)[\])]")
-_QUANTITY = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _TYPE_WORDS: Mapping[str, str] = MappingProxyType(
     {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text"}
 )
@@ -125,9 +122,6 @@ def validate_config(path: str, values: Mapping[str, Any]) -> None:
             raise RunnerError(f"{path}.merge_behavior is {value!r}; expected DEEP or SHALLOW.")
         validate_value(f"{path}.{section}", SECTIONS[section], value, partial=True)
     validate_reserved(path, values)
-    resources = _found(values, "container_config", "resources")
-    if resources is not None:
-        validate_quantities(f"{path}.{resources[0]}", resources[1])
 
 
 def validate_value(path: str, kind: str, value: object, *, partial: bool = False) -> None:
@@ -182,11 +176,12 @@ def _validate_model(path: str, kind: str, value: object, *, partial: bool) -> No
             raise RunnerError(f"{path} has `{given[field]}` and `{name}`, which are the same field; keep one of them.")
         if item is not None:
             given[field] = name
-        validate_choice(f"{path}.{name}", kind, field, item)
         _validate_text(f"{path}.{name}", schema.types[field], field, item)
         validate_value(f"{path}.{name}", schema.types[field], item)
+        validate_field(f"{path}.{name}", kind, field, item)
     if not partial and (missing := sorted(schema.required - {*given})):
         raise RunnerError(_missing_text(path, schema, missing, [*given.values()]))
+    validate_object(path, kind, {field: cast("Mapping[str, object]", value)[name] for field, name in given.items()})
 
 
 def _validate_text(path: str, kind: str, field: str, value: object) -> None:
@@ -215,26 +210,6 @@ def _validate_scalar(path: str, kind: str, value: object) -> None:
     }
     if not fits.get(kind, True):
         raise RunnerError(f"{path} is {_shown(value)}; expected {_TYPE_WORDS[kind]}.")
-
-
-def validate_quantities(path: str, resources: object) -> None:
-    """Validates the quantities of requests and limits.
-
-    Args:
-        path: Path of the resources, such as `resources`.
-        resources: Requests and limits.
-
-    Raises:
-        RunnerError: Names the quantity, and what was found.
-    """
-    for kind in ("requests", "limits"):
-        found: object = cast("Mapping[str, object]", resources).get(kind) if isinstance(resources, Mapping) else None
-        for name, value in cast("Mapping[str, object]", found).items() if isinstance(found, Mapping) else ():
-            if value is not UNKNOWN and not _QUANTITY.fullmatch(str(value)):
-                raise RunnerError(
-                    f"{path}.{kind}[{name}] is {str(value)[:40]!r}; expected a quantity of Kubernetes. "
-                    "Next: write it such as `500m`, `2` or `16Gi`."
-                )
 
 
 def validate_reserved(path: str, config: Mapping[str, Any]) -> None:

@@ -17,17 +17,15 @@ from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
     KEY,
     SECTIONS,
-    UNKNOWN,
     validate_annotations,
     validate_config,
     validate_keys,
     validate_labels,
     validate_names,
-    validate_quantities,
     validate_value,
     without_nulls,
 )
-from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
+from starlake_dagster_assets.execution.backends.remote.kubernetes_values import UNKNOWN, validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 
 __all__ = ["CONTAINER", "KEY", "JobTemplate", "PublicText", "job_name", "list_public_texts", "overrides_of"]
@@ -115,7 +113,6 @@ class JobTemplate:
         )
         for name, kind in _FIELDS.items():
             validate_value(name, kind, self.context.get(name) or self.pod_spec.get(name))
-        validate_quantities("resources", self.context.get("resources"))
         validate_config("k8s_config", self.k8s_config)
         volumes, mounts = (self.context.get(name) or () for name in ("volumes", "volume_mounts"))
         validate_volumes(volumes, mounts, self.k8s_config)
@@ -180,7 +177,10 @@ class JobTemplate:
                         f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
                         "read it. Next: pass a reference (`valueFrom`) instead."
                     )
-        return _merge(self._merged, *raws)
+        merged = _merge(self._merged, *raws)
+        if raws:  # a request of the table and a limit of the resource may not fit together
+            validate_value("resources of the table", "V1ResourceRequirements", merged.container_config.get("resources"))
+        return merged
 
     @cached_property
     def _merged(self) -> Any:

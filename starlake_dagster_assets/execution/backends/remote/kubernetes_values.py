@@ -1,24 +1,39 @@
-"""Validates values that the types of the Kubernetes API do not describe: choices, names of variables, volumes."""
+"""Validates values that the types of the Kubernetes API do not describe: choices, ranges, fields that belong together.
+
+The official client and the published schema have no such rules; these are the ones that a configuration of a Job may
+plausibly break.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.local.shell_env import VARIABLE_NAME
 
-__all__ = ["validate_choice", "validate_volumes"]
+__all__ = ["MAX_SECONDS", "UNKNOWN", "validate_field", "validate_object", "validate_volumes"]
 
+UNKNOWN: Final = object()
+"""Placeholder of a value that is read from the environment when a run starts: it is set, and may be anything."""
+MAX_SECONDS = 2**31 - 1
+"""Longest duration that Kubernetes accepts, in seconds."""
 _SELECTORS = ("DoesNotExist", "Exists", "In", "NotIn")
 _CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
     {
         ("V1Container", "image_pull_policy"): ("Always", "IfNotPresent", "Never"),
+        ("V1HostPathVolumeSource", "type"): (
+            *("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"),
+        ),
         ("V1LabelSelectorRequirement", "operator"): _SELECTORS,
         ("V1NodeSelectorRequirement", "operator"): (*_SELECTORS, "Gt", "Lt"),
+        ("V1PodSecurityContext", "fs_group_change_policy"): ("Always", "OnRootMismatch"),
         ("V1PodSpec", "dns_policy"): ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
         ("V1PodSpec", "preemption_policy"): ("Never", "PreemptLowerPriority"),
+        ("V1SeccompProfile", "type"): ("Localhost", "RuntimeDefault", "Unconfined"),
         ("V1Toleration", "effect"): ("NoExecute", "NoSchedule", "PreferNoSchedule"),
         ("V1Toleration", "operator"): ("Equal", "Exists", "Gt", "Lt"),
         ("V1TopologySpreadConstraint", "when_unsatisfiable"): ("DoNotSchedule", "ScheduleAnyway"),
@@ -26,31 +41,210 @@ _CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
     }
 )
 """Values that the API server accepts, by kind of object and field."""
+_QUANTITY = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([KMGTPE]i)|([numkMGTPE])|([eE][+-]?\d+))?")
+_UNITS = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
-def validate_choice(path: str, kind: str, field: str, value: object) -> None:
-    """Validates a text of which Kubernetes accepts only some values.
+def _quantity(value: object) -> Decimal | None:
+    """Returns the number of a quantity, such as `500m` or `16Gi`; None if it is none."""
+    found = _QUANTITY.fullmatch(str(value))
+    if found is None:
+        return None
+    number, binary, unit, exponent = found.groups()
+    if binary:
+        return Decimal(number) * 1024 ** ("KMGTPE".index(binary[0]) + 1)
+    return Decimal(number).scaleb(_UNITS[unit] if unit else int(exponent[1:]) if exponent else 0)
+
+
+_Format = tuple[str, Callable[[Any], bool]]
+
+
+def _between(low: int, high: int, note: str = "") -> _Format:
+    return f"a whole number from {low} to {high}{note}", lambda value: low <= int(value) <= high
+
+
+def _matches(pattern: str, expected: str) -> _Format:
+    return expected, lambda value: re.fullmatch(pattern, str(value), re.DOTALL) is not None
+
+
+_MODE = _between(0, 0o777, " (octal 0777)")
+_ID = _between(0, 2**31 - 1)
+_LABEL = _matches(".+", "the label of a node, such as `kubernetes.io/hostname`")
+_SECONDS = _between(0, MAX_SECONDS)
+_SUB_PATH = _matches(
+    r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).*", "a path within the volume, without `..` and without `/` at its start"
+)
+_QUANTITIES: _Format = (
+    "a quantity of Kubernetes that is not negative, such as `500m`, `2` or `16Gi`",
+    lambda value: (-1 if (number := _quantity(value)) is None else number) >= 0,
+)
+_DEVICES = _matches(r"\d+", "a whole number, such as `1`")
+_FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
+    {
+        ("V1ConfigMapVolumeSource", "default_mode"): _MODE,
+        ("V1DownwardAPIVolumeSource", "default_mode"): _MODE,
+        ("V1EmptyDirVolumeSource", "medium"): _matches("|Memory|HugePages(?:-.+)?", "Memory, or none for the disk"),
+        ("V1EmptyDirVolumeSource", "size_limit"): _QUANTITIES,
+        ("V1HostPathVolumeSource", "path"): _matches(r"(?!(?:.*/)?\.\.(?:/|$)).+", "a path without `..`"),
+        ("V1JobSpec", "active_deadline_seconds"): _between(1, MAX_SECONDS),
+        ("V1JobSpec", "ttl_seconds_after_finished"): _SECONDS,
+        ("V1KeyToPath", "mode"): _MODE,
+        ("V1KeyToPath", "path"): _SUB_PATH,
+        ("V1PodAffinityTerm", "topology_key"): _LABEL,
+        ("V1PodSecurityContext", "fs_group"): _ID,
+        ("V1PodSecurityContext", "run_as_group"): _ID,
+        ("V1PodSecurityContext", "run_as_user"): _ID,
+        ("V1PodSpec", "active_deadline_seconds"): _between(1, MAX_SECONDS),
+        ("V1PodSpec", "termination_grace_period_seconds"): _SECONDS,
+        ("V1PreferredSchedulingTerm", "weight"): _between(1, 100),
+        ("V1ProjectedVolumeSource", "default_mode"): _MODE,
+        ("V1SecretVolumeSource", "default_mode"): _MODE,
+        ("V1SecurityContext", "run_as_group"): _ID,
+        ("V1SecurityContext", "run_as_user"): _ID,
+        ("V1TopologySpreadConstraint", "max_skew"): _between(1, 2**31 - 1),
+        ("V1TopologySpreadConstraint", "topology_key"): _LABEL,
+        ("V1Volume", "name"): _matches(
+            r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", "at most 63 lower-case letters, digits and `-`, as in `my-data`"
+        ),
+        ("V1VolumeMount", "mount_path"): _matches(r"[^:]+", "a path without `:`"),
+        ("V1VolumeMount", "sub_path"): _SUB_PATH,
+        ("V1VolumeMount", "sub_path_expr"): _SUB_PATH,
+        ("V1WeightedPodAffinityTerm", "weight"): _between(1, 100),
+    }
+)
+"""Description and test of a value, by kind of object and field."""
+
+
+def validate_field(path: str, kind: str, field: str, value: object) -> None:
+    """Validates a value of which Kubernetes accepts only some.
 
     Args:
         path: Path of the value, such as `tolerations[0].effect`.
         kind: Kind of the object, in the words of the official client.
         field: Name of the field in the client.
-        value: The value.
+        value: The value, whose type is right.
 
     Raises:
-        RunnerError: Names the path, what was found, and the closest value.
+        RunnerError: Names the path, what was found, what was expected, and the closest value.
     """
+    if value is None or value is UNKNOWN:
+        return
     known = _CHOICES.get((kind, field))
     if known and isinstance(value, str) and value not in known:
         close = closest_match(value, known)
         hint = f"; did you mean `{close}`?" if close else "."
-        raise RunnerError(f"{path} is {value[:40]!r}; expected one of {', '.join(known)}{hint}")
+        raise RunnerError(f"{path} is {value[:40]!r}; expected one of {', '.join(filter(None, known))}{hint}")
+    expected, is_valid = _FORMATS.get((kind, field), ("", bool))
+    if expected and not is_valid(value):
+        raise RunnerError(f"{path} is {str(value)[:40]!r}; expected {expected}.")
     if (kind, field) == ("V1EnvVar", "name") and isinstance(value, str) and not VARIABLE_NAME.fullmatch(value):
         shown = value.partition("=")[0]
         raise RunnerError(
             f"{path} is not the name of a variable; found {shown!r:.40} ({len(value)} characters), expected letters, "
             "digits, `_`, `-` and `.`."
         )
+
+
+# -------------------------------------------------------------------------------------- fields that belong together
+
+_Object = Mapping[str, Any]
+
+
+def _volume_problem(values: _Object) -> str:
+    sources = sorted(values.keys() - {"name"})
+    return f"has the sources {' and '.join(sources)}; expected one of them" if len(sources) > 1 else ""
+
+
+def _mount_problem(values: _Object) -> str:
+    both = {"sub_path", "sub_path_expr"} <= values.keys()
+    return "has both `subPath` and `subPathExpr`; expected one of them" if both else ""
+
+
+def _variable_problem(values: _Object) -> str:
+    both = bool(values.get("value")) and "value_from" in values
+    return "has both `value` and `valueFrom`; expected one of them" if both else ""
+
+
+def _toleration_problem(values: _Object) -> str:
+    operator = values.get("operator") or "Equal"
+    if operator == "Exists" and values.get("value"):
+        return "has the operator Exists and a `value`; expected no value, or the operator Equal"
+    if operator == "Equal" and not values.get("key"):
+        return "has no `key`; expected one, or the operator Exists, which tolerates all taints"
+    if values.get("toleration_seconds") is not None and values.get("effect") not in ("NoExecute", UNKNOWN):
+        return f"has `tolerationSeconds` and the effect {values.get('effect') or 'of all taints'}; expected NoExecute"
+    return ""
+
+
+def _requirement_problem(values: _Object) -> str:
+    operator, found = values.get("operator"), values.get("values") or ()
+    if found is UNKNOWN:
+        return ""
+    number = len(cast("Sequence[object]", found))
+    if operator in ("In", "NotIn") and not number:
+        return f"has the operator {operator} and no `values`; expected at least one"
+    if operator in ("Exists", "DoesNotExist") and number:
+        return f"has the operator {operator} and `values`; expected none"
+    if operator in ("Gt", "Lt") and (number != 1 or not str(found[0]).lstrip("-").isdigit()):
+        return f"has the operator {operator}; expected one whole number in `values`, found {number} values"
+    return ""
+
+
+def _terms_problem(values: _Object) -> str:
+    return "" if values.get("node_selector_terms") else "has no `nodeSelectorTerms`; expected at least one"
+
+
+def _resources_problem(values: _Object) -> str:
+    found = {kind: values[kind] for kind in ("requests", "limits") if isinstance(values.get(kind), Mapping)}
+    for kind, name, value in ((kind, *pair) for kind, items in found.items() for pair in items.items()):
+        expected, is_valid = _DEVICES if "/" in name else _QUANTITIES
+        if value is not UNKNOWN and not is_valid(value):
+            return f".{kind}[{name}] is {str(value)[:40]!r}; expected {expected}"
+    return "" if UNKNOWN in values.values() else _limit_problem(found.get("requests", {}), found.get("limits", {}))
+
+
+def _limit_problem(requests: _Object, limits: _Object) -> str:
+    for name, request in requests.items():
+        limit = limits.get(name)
+        if UNKNOWN in (request, limit):
+            continue
+        if "/" in name and (limit is None or _quantity(limit) != _quantity(request)):
+            shown = "no limit" if limit is None else f"the limit {limit}"
+            return f".requests[{name}] is {request} with {shown}; expected `limits` with the same number"
+        if limit is not None and cast("Decimal", _quantity(limit)) < cast("Decimal", _quantity(request)):
+            return f".limits[{name}] is {limit}, less than the request {request}; expected at least the request"
+    return ""
+
+
+_PROBLEMS: Mapping[str, Callable[[_Object], str]] = MappingProxyType(
+    {
+        "V1EnvVar": _variable_problem,
+        "V1LabelSelectorRequirement": _requirement_problem,
+        "V1NodeSelector": _terms_problem,
+        "V1NodeSelectorRequirement": _requirement_problem,
+        "V1ResourceRequirements": _resources_problem,
+        "V1Toleration": _toleration_problem,
+        "V1Volume": _volume_problem,
+        "V1VolumeMount": _mount_problem,
+    }
+)
+"""Function that returns what is wrong with the fields of an object, by its kind."""
+
+
+def validate_object(path: str, kind: str, values: Mapping[str, object]) -> None:
+    """Validates the fields of an object together.
+
+    Args:
+        path: Path of the object, such as `tolerations[0]`.
+        kind: Its kind, in the words of the official client.
+        values: The fields that are set, by their names in the client; their types are right.
+
+    Raises:
+        RunnerError: Names the path, what was found, and what was expected.
+    """
+    problem = _PROBLEMS[kind](values) if kind in _PROBLEMS else ""
+    if problem:
+        raise RunnerError(f"{path}{'' if problem.startswith('.') else ' '}{problem}.")
 
 
 def validate_volumes(volumes: object, mounts: object, config: Mapping[str, Any]) -> None:

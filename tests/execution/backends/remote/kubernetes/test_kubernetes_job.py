@@ -78,7 +78,7 @@ def test_every_field_arrives():
         },
         pod_spec={
             "node_selector": {"pool": "batch"},
-            "tolerations": [{"key": "batch", "operator": "Exists", "tolerationSeconds": 5}],
+            "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}],
             "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
         },
         annotations={"note": "x"},
@@ -95,7 +95,7 @@ def test_every_field_arrives():
     assert pod["serviceAccountName"] == "starlake"
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["nodeSelector"] == {"pool": "batch"}
-    assert pod["tolerations"] == [{"key": "batch", "operator": "Exists", "tolerationSeconds": 5}]
+    assert pod["tolerations"] == [{"key": "batch", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]
     assert "nodeAffinity" in pod["affinity"]
     assert pod["volumes"] == [{"name": "lake", "persistentVolumeClaim": {"claimName": "lake"}}]
     assert container["volumeMounts"] == [{"name": "lake", "mountPath": "/lake"}]
@@ -376,3 +376,10 @@ def test_settings_of_a_table_that_cannot_be(text, said):
     with pytest.raises(RunnerError) as error:
         built(Submission(Command("load", overrides=(text,)), "job-1"))
     assert said in str(error.value)
+
+
+def test_a_request_of_a_table_fits_the_limit_of_the_resource():
+    submission = Submission(Command("load", overrides=overrides_of(["kubernetes_cpu=2"]), job_id="job-1"), "job-1")
+    built(submission, context={"resources": {"limits": {"cpu": "2"}}})
+    with pytest.raises(RunnerError, match=r"resources of the table.limits\[cpu\] is 1, less than the request 2"):
+        built(submission, context={"resources": {"limits": {"cpu": "1"}}})

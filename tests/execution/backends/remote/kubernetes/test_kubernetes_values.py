@@ -16,7 +16,164 @@ from tests.conformance.subject import write_project
 
 VOLUME, MOUNT = {"name": "data", "emptyDir": {}}, {"name": "data", "mountPath": "/data"}
 POD, CONTAINER = "pod_spec_config", "container_config"
+NODES = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def limited(**resources: dict[str, object]) -> dict[str, object]:
+    return {"resources": resources}
+
+
+def mounted(**fields: str) -> dict[str, object]:
+    return {"volumes": [VOLUME], "volume_mounts": [{**MOUNT, **fields}]}
+
+
+def tolerated(**fields: object) -> dict[str, object]:
+    return {"tolerations": [fields]}
+
+
+def selected(**fields: object) -> dict[str, object]:
+    terms = [{"matchExpressions": [{"key": "zone", **fields}]}]
+    return {"affinity": {"nodeAffinity": {NODES: {"nodeSelectorTerms": terms}}}}
+
+
+def secured(**fields: object) -> dict[str, object]:
+    return {"k8s_config": {CONTAINER: {"securityContext": fields}}}
+
+
 WRONG = {
+    "a negative request": (limited(requests={"cpu": "-1"}), "resources.requests[cpu] is '-1'; expected a quantity of"),
+    "a small limit": (
+        limited(requests={"memory": "2Gi"}, limits={"memory": "2000M"}),
+        "resources.limits[memory] is 2000M, less than the request 2Gi; expected at least the request",
+    ),
+    "a small limit of a raw container": (
+        {"k8s_config": {CONTAINER: limited(requests={"cpu": "1500m"}, limits={"cpu": 1})}},
+        "k8s_config.container_config.resources.limits[cpu] is 1, less than the request 1500m",
+    ),
+    "a GPU without a limit": (
+        limited(requests={"nvidia.com/gpu": 1}),
+        "resources.requests[nvidia.com/gpu] is 1 with no limit; expected `limits` with the same number",
+    ),
+    "a GPU with another limit": (
+        limited(requests={"nvidia.com/gpu": "1"}, limits={"nvidia.com/gpu": "2"}),
+        "resources.requests[nvidia.com/gpu] is 1 with the limit 2; expected",
+    ),
+    "half a GPU": (
+        limited(limits={"nvidia.com/gpu": "500m"}),
+        "resources.limits[nvidia.com/gpu] is '500m'; expected a",
+    ),
+    "two sources": (
+        {"volumes": [{**VOLUME, "hostPath": {"path": "/x"}}]},
+        "volumes[0] has the sources empty_dir and host_path; expected one of them",
+    ),
+    "a volume's name": (
+        {"volumes": [{"name": "V_1"}]},
+        "volumes[0].name is 'V_1'; expected at most 63 lower-case letters",
+    ),
+    "a size": (
+        {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1 GB"}}]},
+        "volumes[0].emptyDir.sizeLimit is '1 GB'; expected a quantity",
+    ),
+    "a negative size": (
+        {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "-1Gi"}}]},
+        "sizeLimit is '-1Gi'; expected",
+    ),
+    "a medium": ({"volumes": [{"name": "v", "emptyDir": {"medium": "RAM"}}]}, "medium is 'RAM'; expected Memory"),
+    "a host path": (
+        {"volumes": [{"name": "v", "hostPath": {"path": "/x", "type": "Dir"}}]},
+        "volumes[0].hostPath.type is 'Dir'; expected one of BlockDevice, CharDevice, Directory",
+    ),
+    "a mode": (
+        {"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 644}}]},
+        "volumes[0].secret.defaultMode is '644'; expected a whole number from 0 to 511 (octal 0777)",
+    ),
+    "no mount path": (mounted(mountPath=""), "volume_mounts[0].mountPath is ''; expected a path without `:`"),
+    "a colon": (mounted(mountPath="/a:ro"), "volume_mounts[0].mountPath is '/a:ro'; expected a path without `:`"),
+    "a path above": (
+        mounted(subPath="a/../b"),
+        "volume_mounts[0].subPath is 'a/../b'; expected a path within the volume",
+    ),
+    "an absolute path": (mounted(subPath="/a"), "volume_mounts[0].subPath is '/a'; expected a path within the volume"),
+    "two paths": (mounted(subPath="a", subPathExpr="b"), "volume_mounts[0] has both `subPath` and `subPathExpr`"),
+    "a value of Exists": (
+        tolerated(key="a", operator="Exists", value="b"),
+        "tolerations[0] has the operator Exists and a `value`; expected no value",
+    ),
+    "no key": (
+        tolerated(operator="Equal", value="b"),
+        "tolerations[0] has no `key`; expected one, or the operator Exists",
+    ),
+    "seconds": (
+        tolerated(key="a", operator="Exists", tolerationSeconds=60, effect="NoSchedule"),
+        "tolerations[0] has `tolerationSeconds` and the effect NoSchedule; expected NoExecute",
+    ),
+    "no values": (
+        selected(operator="In"),
+        "nodeSelectorTerms[0].matchExpressions[0] has the operator In and no `values`; expected at least one",
+    ),
+    "values of Exists": (
+        selected(operator="Exists", values=["a"]),
+        "has the operator Exists and `values`; expected none",
+    ),
+    "values of Gt": (
+        selected(operator="Gt", values=["a"]),
+        "has the operator Gt; expected one whole number in `values`",
+    ),
+    "no terms": (
+        {"affinity": {"nodeAffinity": {NODES: {"nodeSelectorTerms": []}}}},
+        f"{NODES} has no `nodeSelectorTerms`",
+    ),
+    "a weight": (
+        {
+            "affinity": {
+                "nodeAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 101, "preference": {}}],
+                }
+            }
+        },
+        "[0].weight is '101'; expected a whole number from 1 to 100.",
+    ),
+    "no topology": (
+        {"affinity": {"podAntiAffinity": {NODES: [{}]}}},
+        f"podAntiAffinity.{NODES}[0] is empty; `topologyKey` is",
+    ),
+    "an empty topology": (
+        {"affinity": {"podAffinity": {NODES: [{"topologyKey": ""}]}}},
+        "topologyKey is ''; expected the label of a node",
+    ),
+    "a user": (
+        secured(runAsUser=-1),
+        "securityContext.runAsUser is '-1'; expected a whole number from 0 to 2147483647",
+    ),
+    "a group": (
+        {"k8s_config": {POD: {"securityContext": {"fsGroup": 2**31}}}},
+        "k8s_config.pod_spec_config.securityContext.fsGroup is '2147483648'; expected a whole number from 0 to",
+    ),
+    "two values": (
+        {
+            "k8s_config": {
+                CONTAINER: {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "y"}}}]}
+            }
+        },
+        "env[0] has both `value` and `valueFrom`; expected one of them",
+    ),
+    "a long life": (
+        {"ttl_seconds_after_finished": 2**31},
+        "should be less than or equal to 2147483647; found 2147483648",
+    ),
+    "a long raw life": (
+        {"k8s_config": {"job_spec_config": {"ttlSecondsAfterFinished": 2**31}}},
+        "ttlSecondsAfterFinished is '2147483648'; expected a whole number from 0 to 2147483647",
+    ),
+    "a long deadline": ({"active_deadline_seconds": 2**31}, "should be less than or equal to 2147483647"),
+    "no time": (
+        {"k8s_config": {"job_spec_config": {"activeDeadlineSeconds": 0}}},
+        "activeDeadlineSeconds is '0'; expected a whole number from 1 to 2147483647",
+    ),
+    **{
+        f"the label {name}": ({"labels": {name: "x"}}, f"labels[{name}] cannot be set")
+        for name in ("controller-uid", "batch.kubernetes.io/controller-uid", "job-name", "batch.kubernetes.io/job-name")
+    },
     "a blank in a variable": (
         {"env": {"A B": "x"}},
         "env has a key that is not the name of a variable; found 'A B' (3",
@@ -75,6 +232,19 @@ def test_a_wrong_value(case: str):
 
 
 RIGHT = {
+    "equal quantities": limited(requests={"memory": "1Gi", "cpu": 1}, limits={"memory": 1073741824, "cpu": "1000m"}),
+    "requests without limits": limited(requests={"memory": "1e9", "cpu": "0.5"}),
+    "a GPU": limited(limits={"nvidia.com/gpu": 1}),
+    "a limit of a variable": limited(requests={"cpu": "2"}, limits={"cpu": dg.EnvVar("CPU")}),
+    "limits of a variable": limited(requests={"nvidia.com/gpu": "2"}, limits=dg.EnvVar("LIMITS")),
+    "a dotted path": mounted(subPath="a/..b/c..", mountPath="/data/"),
+    "all taints": tolerated(operator="Exists"),
+    "seconds before eviction": tolerated(key="a", operator="Exists", effect="NoExecute", tolerationSeconds=60),
+    "the default operator": tolerated(key="a", value="b"),
+    "a number of cores": selected(operator="Gt", values=["4"]),
+    "an octal mode": {"volumes": [{"name": "v", "configMap": {"name": "c", "defaultMode": 0o644}}]},
+    "a volume without a source": {"volumes": [{"name": "v"}]},
+    "the root user": secured(runAsUser=0, runAsGroup=2**31 - 1),
     "a volume of raw configuration": {"volume_mounts": [MOUNT], "k8s_config": {POD: {"volumes": [VOLUME]}}},
     "volumes of a variable": {"volume_mounts": [MOUNT], "volumes": dg.EnvVar("VOLUMES")},
     "a name of a variable": {"volume_mounts": [MOUNT], "volumes": [{"name": dg.EnvVar("VOLUME"), "emptyDir": {}}]},
