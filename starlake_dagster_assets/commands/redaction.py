@@ -12,15 +12,21 @@ __all__ = ["contains_secret", "find_secrets", "names_secret", "redact", "secrets
 
 _SECRET_KEY = re.compile(
     r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
-    r"|(?:api|private|access|account|encryption)[-_.]?key",
+    r"|(?:api|private|access|account|encryption)[-_.]?key"
+    r"|basic[-_.]?auth(?![-_.]?(?:user|enable|realm))|(?:http|proxy|registry|docker)[-_.]?auth(?![a-z])|authorization$",
     re.I,
 )
 _IN_URL = re.compile(
     r"(?:passw\w*|pwd|token|secret[\w.]*|account\.key[\w.-]*|(?<=[?&])sig)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@"
     r"|\"(?:passw\w*|pwd|token|secret\w*)\"\s*:\s*\"([^\"]+)\""
-    r"|jdbc:oracle:\w+:[^/@:\s]+/([^@\s]+)@",
+    r"|jdbc:oracle:\w+:[^/@:\s]+/([^@\s]+)@"
+    r"|(?<![\w-])(?:password|passwd|passphrase|pwd|(?:client|api)[-_ ]?(?:secret|key))[\"']?:\s+[\"']?([^\"'\s,;}]+)"
+    r"|\bcurl\b[^|;&\n]*?\s(?:-u|--user|--proxy-user)[\s=]*[\"']?[^\s:\"']*:([^\s\"']+)"
+    r"|(?<![\w/:.@-])(?!mailto:)[\w.-]+:([^\s/@:]+)@(?!sha\d+:)[\w.-]+[:/]",  # user:password@registry/image
     re.I,
 )
+_MAY_HIDE = re.compile(r"[=@]|passw|pwd|phrase|secret|key|curl", re.I)
+"""Part of each text that `_IN_URL` matches; quick to find."""
 _KEY_MATERIAL = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
     r"|AccountKey=[\w+/]{20}|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+(?=\S*\d)[\w.~+/-]{16}"
@@ -77,7 +83,7 @@ def redact(text: str, secrets: frozenset[str]) -> str:
     """Returns the text with each secret in any form, longest first, and each password in a URL replaced by `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = masked(text, secret) if secret else text
-    return _IN_URL.sub(_hidden, text) if "=" in text or "@" in text else text
+    return _IN_URL.sub(_hidden, text) if _MAY_HIDE.search(text) else text
 
 
 def _hidden(match: re.Match[str]) -> str:

@@ -27,7 +27,6 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.routing import WithoutJobIds
 from starlake_dagster_assets.resources.env_vars import ResourceConfig, is_variable
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
-from starlake_dagster_assets.resources.remote import validate_no_visible_secrets
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
 
@@ -209,11 +208,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
             RunnerError: When the extra is not installed, or a value that others can read holds a secret.
         """
         need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
-        secrets = secrets_of(project.model)
-        validate_no_visible_secrets("spark_properties", self.spark_properties, secrets, self.secret_advice)
-        for part in ("properties", "metadata"):
-            values = self._dumped("ephemeral").get(part, {})
-            validate_no_visible_secrets(f"ephemeral.{part}", values, secrets, self.secret_advice)
+        self.validate_visible_fields(secrets_of(project.model))
         program = SparkProgram(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()

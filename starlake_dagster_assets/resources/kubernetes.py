@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.backends.extras import need
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.env_vars import with_placeholders
-from starlake_dagster_assets.resources.remote import StarlakeRemoteResource, validate_no_visible_secrets
+from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
@@ -163,8 +163,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             RunnerError: Names the path, what was found, what was expected, and the next step.
         """
         from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import validate_names
-        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import list_public_texts
-        from starlake_dagster_assets.execution.backends.remote.kubernetes_values import UNKNOWN
+        from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
         fields = with_placeholders(self, UNKNOWN)
         if "volumes" in self.from_environment:
@@ -176,10 +175,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
                 validate_names({}, {"namespace": namespace}, known_secrets)
                 if len(namespace) > 63 or "." in namespace:
                     raise RunnerError("namespace has more than 63 characters or a `.`; expected the name of one.")
-            for one in list_public_texts(template):
-                validate_no_visible_secrets(
-                    one.path, {one.name: one.text}, known_secrets, self.secret_advice, by_name=one.is_variable
-                )
+            self.validate_visible_fields(known_secrets)
         except RunnerError as error:
             raise RunnerError(f"StarlakeKubernetes: {error}") from error
 

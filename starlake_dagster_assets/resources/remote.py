@@ -1,8 +1,9 @@
 """Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, cast
 
+import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
@@ -12,11 +13,16 @@ from starlake_dagster_assets.errors import PluginError, RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, VARIABLE_NAME, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
-from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, is_variable
+from starlake_dagster_assets.execution.backends.remote.public_texts import (
+    UNKNOWN,
+    PublicText,
+    list_public_texts,
+)
+from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, with_placeholders
 from starlake_dagster_assets.resources.guarded_calls import call_resource, calling_method
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
-__all__ = ["StarlakeRemoteResource", "validate_no_visible_secrets"]
+__all__ = ["StarlakeRemoteResource"]
 
 
 class StarlakeRemoteResource(StarlakeWarehouseResource):
@@ -88,11 +94,21 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             RunnerError: When one has a secret: by the name of a variable, or as a key or a text of any visible field.
         """
         super().validate_against(project)
-        secrets = secrets_of(project.model)
-        known = {name: "" if is_variable(value) else value for name, value in self.env.items()}
-        validate_no_visible_secrets("env", known, secrets, self.secret_advice)
+        self.validate_visible_fields(secrets_of(project.model))
+
+    def validate_visible_fields(self, secrets: Collection[str] = ()) -> None:
+        """Validates the fields that anyone who can view an execution can read, as far as they are known.
+
+        Args:
+            secrets: Values that are known to be secret.
+
+        Raises:
+            RunnerError: When one has a secret: by the name of a variable, or as a key or a text.
+        """
+        fields = with_placeholders(self, UNKNOWN)
         for field in self.visible_fields:
-            _validate_texts(field, "", getattr(self, field), secrets, self.secret_advice)
+            for one in list_public_texts(field, _without_variables(fields[field])):
+                _validate_public_text(one, secrets, self.secret_advice)
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the service that runs commands.
@@ -162,7 +178,8 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: When one holds a secret, by its name or its value.
         """
-        validate_no_visible_secrets("env", self.env, secrets_of(project.model), self.secret_advice)
+        for one in list_public_texts("env", self.env):
+            _validate_public_text(one, secrets_of(project.model), self.secret_advice)
         level = required_log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
@@ -183,61 +200,32 @@ def _validate_variables(option: str, values: object) -> None:
             )
 
 
-def _validate_texts(path: str, name: str, value: Any, secrets: Collection[str], advice: str) -> None:
-    """Raises an error for a secret in a key or a text of a value.
+def _without_variables(value: Any) -> Any:
+    """Returns the fields of a nested configuration as a mapping; any other value as it is."""
+    if not isinstance(value, dg.Config):
+        return value
+    fields = with_placeholders(value, UNKNOWN)
+    return {name: _without_variables(one) for name, one in fields.items() if name != FROM_ENVIRONMENT}
+
+
+def _validate_public_text(one: PublicText, secrets: Collection[str], advice: str) -> None:
+    """Raises an error for a secret in a text that anyone who can view an execution can read.
 
     Args:
-        path: Path of the mapping or list that has the value, such as `k8s_config.pod_spec_config`.
-        name: Key of the value.
-        value: The value.
+        one: The text.
         secrets: Values that are known to be secret.
         advice: Last sentence of the error: the next step.
 
     Raises:
-        RunnerError: Names the path, and does not show a secret.
+        RunnerError: Names the text, and does not show it.
     """
-    fields: Any = getattr(cast("Any", type(value)), "model_fields", None)
-    if fields is not None:  # a nested configuration
-        value = {field: getattr(value, field) for field in fields if field != FROM_ENVIRONMENT}
-    here = f"{path}.{name}" if name else path
-    if is_variable(value):
+    key_of_tool = "/" in one.name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
+    is_reference = one.text.startswith(("gsm://", "projects/", "arn:"))
+    by_name = one.kind == "variable" and names_secret(one.name) and not key_of_tool and not is_reference
+    if not by_name and not contains_secret(one.text, secrets):
         return
-    if isinstance(value, Mapping):
-        for key, item in cast("Mapping[object, object]", value).items():
-            if contains_secret(str(key), secrets):
-                raise RunnerError(
-                    f"{here} has a key that is a secret of the project, and anyone who may look at an execution could "
-                    f"read it. {advice}"
-                )
-            _validate_texts(here, str(key), item, secrets, advice)
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(cast("Sequence[object]", value)):
-            _validate_texts(f"{here}[{number}]", "", item, secrets, advice)
-    elif isinstance(value, str):
-        validate_no_visible_secrets(path, {name: value}, secrets, advice, by_name=False)
-
-
-def validate_no_visible_secrets(
-    what: str, values: Mapping[str, str], secrets: Collection[str], advice: str, *, by_name: bool = True
-) -> None:
-    """Raises an error for a secret in a value that anyone who can view an execution can read.
-
-    Args:
-        what: The field that has the values, for the message.
-        values: Values by name.
-        secrets: Values that are known to be secret.
-        advice: Last sentence of the error: the next step.
-        by_name: Whether a name such as `PGPASSWORD` is reason enough.
-
-    Raises:
-        RunnerError: Names the value, and does not show it.
-    """
-    for name, value in values.items():
-        key_of_tool = "/" in name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
-        is_reference = value.startswith(("gsm://", "projects/", "arn:"))
-        suspicious = by_name and names_secret(name) and not key_of_tool and not is_reference
-        if not suspicious and not contains_secret(value, secrets):
-            continue
-        reason = "looks like a secret" if suspicious else "has a secret or a URL with a password in its value"
-        shown = f"{what} `{name}`" if name else what
-        raise RunnerError(f"{shown} {reason}, and anyone who may look at an execution could read it. {advice}")
+    reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"
+    if one.kind == "key":
+        reason = "has a key that is a secret of the project"
+    shown = f"{one.path} `{one.name}`" if one.name not in ("", one.path) else one.path
+    raise RunnerError(f"{shown} {reason}, and anyone who may look at an execution could read it. {advice}")

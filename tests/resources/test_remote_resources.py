@@ -124,7 +124,9 @@ def test_the_variables_of_every_command(place, project):
 
 
 @EVERY
-@pytest.mark.parametrize("name", ["PGPASSWORD", "DB_PASS", "PGPASS", "API_KEY", "SasToken", "client-secret"])
+@pytest.mark.parametrize(
+    "name", ["PGPASSWORD", "DB_PASS", "PGPASS", "API_KEY", "SasToken", "client-secret", "BASIC_AUTH"]
+)
 def test_a_variable_that_looks_like_a_secret_is_refused_without_its_value(place, project, name):
     with pytest.raises(RunnerError, match=name) as told:
         variables(place, project, env={name: "n0body-may-see-this"})

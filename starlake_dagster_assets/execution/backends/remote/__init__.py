@@ -12,6 +12,7 @@
 - `aws`: clients of AWS
 - `kubernetes`, `kubernetes_client`, `kubernetes_job`, `kubernetes_fields`, `kubernetes_schema`: Kubernetes: client,
   Job and fields
+- `public_texts`: texts of a configuration that anyone who can view an execution can read
 - `kubernetes_values`: values of fields, validated when definitions load
 - `kubernetes_state`, `kubernetes_log`: state and log of a Job
 """

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import ObjectSchema, schema_of
-from starlake_dagster_assets.execution.backends.remote.kubernetes_values import UNKNOWN, validate_field, validate_object
+from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_field, validate_object
+from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
 __all__ = [
     "KEY",

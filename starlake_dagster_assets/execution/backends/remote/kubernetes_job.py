@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -25,10 +25,11 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     validate_value,
     without_nulls,
 )
-from starlake_dagster_assets.execution.backends.remote.kubernetes_values import UNKNOWN, validate_volumes
+from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
+from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
 
-__all__ = ["CONTAINER", "KEY", "JobTemplate", "PublicText", "job_name", "list_public_texts", "overrides_of"]
+__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
@@ -171,8 +172,8 @@ class JobTemplate:
         raws = [_object(text) for text in overrides]
         for raw in raws:
             validate_config(_TAG, raw)
-            for one in _texts("", _TAG, raw):
-                if one.is_variable and one.text and names_secret(one.name) and "/" not in one.name:
+            for one in list_public_texts(_TAG, raw):
+                if one.kind == "variable" and one.text and names_secret(one.name) and "/" not in one.name:
                     raise RunnerError(
                         f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
                         "read it. Next: pass a reference (`valueFrom`) instead."
@@ -222,64 +223,6 @@ def job_name(submission: Submission) -> str:
     words = f"starlake-{submission.command.name}-{submission.labels.get('step', '')}".lower()
     slug = re.sub(r"[^a-z0-9]+", "-", words)[:36].strip("-")
     return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
-
-
-_TAKES_VALUE = re.compile(r"--[\w.-]+(?<!file)(?<!path)(?<!dir)")
-"""Option of a command whose value is the next argument, and is not a path."""
-_NAMED_VALUES = ("labels", "annotations", "volumeAttributes", "volume_attributes")
-"""Fields whose keys describe their values."""
-
-
-@dataclass(frozen=True)
-class PublicText:
-    """A text that anyone who can read Jobs can read.
-
-    Attributes:
-        path: Path of the mapping that has it, such as `k8s_config.container_config`.
-        name: Its key, or the name of the variable.
-        text: The text.
-        is_variable: Whether the name describes the value: of variables, labels, annotations, and options of volumes
-            and commands.
-    """
-
-    path: str
-    name: str
-    text: str
-    is_variable: bool = False
-
-
-def list_public_texts(template: JobTemplate) -> Iterator[PublicText]:
-    """Yields the texts of a template that anyone who can read Jobs can read, without its variables `env`."""
-    parts = {**template.context, **template.pod_spec, "annotations": template.annotations}
-    for name, value in {"image": template.image, **parts, "k8s_config": template.k8s_config}.items():
-        yield from _texts("", name, value)
-
-
-def _texts(path: str, name: str, value: object) -> Iterator[PublicText]:
-    here = f"{path}.{name}".removeprefix(".")
-    if isinstance(value, Mapping):
-        items = cast("Mapping[str, object]", value)
-        if isinstance(items.get("name"), str) and "value" in items:
-            yield PublicText(here.rpartition("[")[0], str(items["name"]), _text(items["value"]), is_variable=True)
-            return
-        for key, item in items.items():
-            if name in _NAMED_VALUES or path.endswith((".flexVolume", ".flex_volume")):
-                yield PublicText(here, key, _text(item), is_variable=True)
-            else:
-                yield from _texts(here, key, item)
-    elif isinstance(value, list | tuple):
-        items = list(cast("Sequence[object]", value))
-        for number, (item, before) in enumerate(zip(items, [None, *items], strict=False)):
-            if isinstance(before, str) and _TAKES_VALUE.fullmatch(before):
-                yield PublicText(here, before, _text(item), is_variable=True)
-            else:
-                yield from _texts(path, f"{name}[{number}]", item)
-    elif text := _text(value):
-        yield PublicText(path or name, name, text)
-
-
-def _text(value: object) -> str:
-    return "" if value is None or value is UNKNOWN else str(value)
 
 
 def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:

@@ -10,16 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.local.shell_env import VARIABLE_NAME
+from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
-__all__ = ["MAX_SECONDS", "UNKNOWN", "validate_field", "validate_object", "validate_volumes"]
+__all__ = ["validate_field", "validate_object", "validate_volumes"]
 
-UNKNOWN: Final = object()
-"""Placeholder of a value that is read from the environment when a run starts: it is set, and may be anything."""
-MAX_SECONDS = 2**31 - 1
+_MAX_SECONDS = 2**31 - 1
 """Longest duration that Kubernetes accepts, in seconds."""
 _SELECTORS = ("DoesNotExist", "Exists", "In", "NotIn")
 _CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
@@ -70,7 +69,7 @@ def _matches(pattern: str, expected: str) -> _Format:
 _MODE = _between(0, 0o777, " (octal 0777)")
 _ID = _between(0, 2**31 - 1)
 _LABEL = _matches(".+", "the label of a node, such as `kubernetes.io/hostname`")
-_SECONDS = _between(0, MAX_SECONDS)
+_SECONDS = _between(0, _MAX_SECONDS)
 _SUB_PATH = _matches(
     r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).*", "a path within the volume, without `..` and without `/` at its start"
 )
@@ -86,7 +85,7 @@ _FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
         ("V1EmptyDirVolumeSource", "medium"): _matches("|Memory|HugePages(?:-.+)?", "Memory, or none for the disk"),
         ("V1EmptyDirVolumeSource", "size_limit"): _QUANTITIES,
         ("V1HostPathVolumeSource", "path"): _matches(r"(?!(?:.*/)?\.\.(?:/|$)).+", "a path without `..`"),
-        ("V1JobSpec", "active_deadline_seconds"): _between(1, MAX_SECONDS),
+        ("V1JobSpec", "active_deadline_seconds"): _between(1, _MAX_SECONDS),
         ("V1JobSpec", "ttl_seconds_after_finished"): _SECONDS,
         ("V1KeyToPath", "mode"): _MODE,
         ("V1KeyToPath", "path"): _SUB_PATH,
@@ -94,7 +93,7 @@ _FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
         ("V1PodSecurityContext", "fs_group"): _ID,
         ("V1PodSecurityContext", "run_as_group"): _ID,
         ("V1PodSecurityContext", "run_as_user"): _ID,
-        ("V1PodSpec", "active_deadline_seconds"): _between(1, MAX_SECONDS),
+        ("V1PodSpec", "active_deadline_seconds"): _between(1, _MAX_SECONDS),
         ("V1PodSpec", "termination_grace_period_seconds"): _SECONDS,
         ("V1PreferredSchedulingTerm", "weight"): _between(1, 100),
         ("V1ProjectedVolumeSource", "default_mode"): _MODE,
@@ -177,10 +176,10 @@ def _toleration_problem(values: _Object) -> str:
 
 
 def _requirement_problem(values: _Object) -> str:
-    operator, found = values.get("operator"), values.get("values") or ()
+    operator, found = values.get("operator"), cast("Sequence[object]", values.get("values") or ())
     if found is UNKNOWN:
         return ""
-    number = len(cast("Sequence[object]", found))
+    number = len(found)
     if operator in ("In", "NotIn") and not number:
         return f"has the operator {operator} and no `values`; expected at least one"
     if operator in ("Exists", "DoesNotExist") and number:

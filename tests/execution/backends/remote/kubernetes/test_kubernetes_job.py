@@ -12,11 +12,11 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     KEY,
     JobTemplate,
     job_name,
-    list_public_texts,
     overrides_of,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import schema_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
+from starlake_dagster_assets.execution.backends.remote.public_texts import list_public_texts
 
 LOAD = Command("load", ("--domains", "sales"), {"SL_JOB_ID": "job-1", "A": "the command's"}, job_id="job-1")
 SUBMISSION = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "Sales loads!", "partition": "2024-01-01|eu "})
@@ -268,19 +268,21 @@ def test_what_anyone_can_read():
         "pod_spec_config": {"initContainers": [side]},
         "job_metadata": {"annotations": {"note": "n"}, "labels": {"team": "data"}},
     }
-    context = {"volumes": [{"name": "v", "secret": {"secretName": "w"}}]}
-    found = [*list_public_texts(JobTemplate("starlake", context=context, k8s_config=raw))]
-    assert {(one.path, one.name, one.text) for one in found if one.is_variable} == {
+    volumes = [{"name": "v", "secret": {"secretName": "w"}}]
+    found = [*list_public_texts("k8s_config", raw), *list_public_texts("volumes", volumes)]
+    assert {(one.path, one.name, one.text) for one in found if one.kind == "variable"} == {
         ("k8s_config.container_config.env", "A", "1"),
         ("k8s_config.pod_spec_config.initContainers[0].env", "B", "2"),
         ("k8s_config.pod_spec_config.initContainers[0].args", "--url", "x"),
         ("k8s_config.job_metadata.annotations", "note", "n"),
         ("k8s_config.job_metadata.labels", "team", "data"),
     }
-    others = {(one.path, one.name): one.text for one in found if not one.is_variable}
+    others = {(one.path, one.name): one.text for one in found if one.kind == "text"}
     assert others["k8s_config.container_config", "command[0]"] == "starlake"
     assert others["k8s_config.pod_spec_config.initContainers[0]", "args[0]"] == "--url"
+    assert others["k8s_config.pod_spec_config.initContainers[0]", "args"] == "--url x"
     assert others["volumes[0].secret", "secretName"] == "w"
+    assert ("volumes[0].secret", "secretName") in {(one.path, one.text) for one in found if one.kind == "key"}
 
 
 def test_the_fields_are_those_of_the_installed_client():

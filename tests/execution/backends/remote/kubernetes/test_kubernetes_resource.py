@@ -37,6 +37,19 @@ def environment(project, **fields):
         ({"annotations": {"note": SECRET}}, "annotations `note` has a secret"),
         ({"annotations": {"my-token": "x"}}, "annotations `my-token` looks like a secret"),
         ({"labels": {"note": SECRET}}, "labels `note` has a secret"),
+        ({"env": {"BASIC_AUTH": "x"}}, "env `BASIC_AUTH` looks like a secret"),
+        ({"env": {"password": "x"}}, "env `password` looks like a secret"),
+        ({"env": {"NOTE": "user: me\npassword: x1y2"}}, "env `NOTE` has a secret"),
+        ({"node_selector": {"password": "x"}}, "node_selector `password` looks like a secret"),
+        ({"image": "me:x1y2@registry.example.com/starlake:1.6.0"}, "image has a secret"),
+        (
+            {"k8s_config": {"container_config": {"command": ["sh", "-c", "curl -s -u me:x1y2 https://x/y"]}}},
+            "k8s_config.container_config `command[2]` has a secret",
+        ),
+        (
+            {"k8s_config": {"container_config": {"command": ["curl", "-u", "me:x1y2", "https://x/y"]}}},
+            "k8s_config.container_config `command` has a secret",
+        ),
         ({"labels": {"db-password": "x"}}, "labels `db-password` looks like a secret"),
         (
             {"k8s_config": {"pod_template_spec_metadata": {"labels": {"note": SECRET}}}},
@@ -47,7 +60,7 @@ def environment(project, **fields):
             "volumes[0].secret `secretName` has a secret",
         ),
         ({"tolerations": [{"key": SECRET}]}, "tolerations[0] `key` has a secret"),
-        ({"image": f"registry/{SECRET}"}, "image `image` has a secret"),
+        ({"image": f"registry/{SECRET}"}, "image has a secret"),
         (
             {"k8s_config": {"container_config": {"command": ["starlake", SECRET]}}},
             "k8s_config.container_config `command[1]` has a secret",
