@@ -32,7 +32,10 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
             "a tuple of texts, such as `('batch_directory',)`",
             lambda value: isinstance(value, tuple) and all(map(_is_line, cast("tuple[object, ...]", value))),
         ),
-        "store": ("`gs`, `s3` or an empty text", lambda value: isinstance(value, str) and value in _STORES),
+        "store": (
+            "`gs`, `s3`, or an empty text for any other store, in which Airflow tasks cannot wait for files",
+            lambda value: isinstance(value, str) and value in _STORES,
+        ),
         "airflow": ("the text `module:name`, or an empty text", lambda value: value == "" or _is_reference(value)),
         "doctor": ("the text `module:name`, or an empty text", lambda value: value == "" or _is_reference(value)),
         "version": ("a whole number", lambda value: type(value) is int),

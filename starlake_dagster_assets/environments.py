@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from starlake_dagster_assets._environment_validation import invalid_field
+from starlake_dagster_assets._guarded_import import importing
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.errors import PLUGIN_ADVICE, PluginError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.remote.protocol import (
@@ -61,26 +62,6 @@ GROUP = "starlake_dagster_assets.environments"
 
 _LEVELS = ("ok", "warning", "error")
 _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "impersonation_chain", "deferrable")
-
-
-@contextmanager
-def _importing(kind: type[StarlakeError], before: str, after: str) -> Generator[None]:
-    """Imports another package, which may print and raise anything.
-
-    Its output goes to stderr, because the output of a command may be a document.
-
-    Args:
-        kind: Class of the error that is raised instead of any error but an interruption.
-        before: Text of the message before the error.
-        after: Text after it.
-    """
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise kind(f"{before}{type(error).__name__}: {error}.{after}") from error
 
 
 @dataclass(frozen=True)
@@ -194,7 +175,7 @@ class ExecutionEnvironment:
     def _load(self, field: str, reference: str) -> Any:
         module, _, name = reference.partition(":")
         kind = PluginError if self.origin else StarlakeError
-        with _importing(kind, f"{self.title}: cannot import `{field}` {reference!r}: ", " Expected: `module:name`."):
+        with importing(kind, f"{self.title}: cannot import `{field}` {reference!r}: ", " Expected: `module:name`."):
             return getattr(import_module(module), name)
 
 
@@ -374,7 +355,7 @@ def _read_registration(point: EntryPoint, found: Mapping[str, ExecutionEnvironme
     """
     if point.pattern.match(point.value) is None:
         raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {PLUGIN_ADVICE}")
-    with _importing(PluginError, f"{point.value} cannot be imported: ", f" {PLUGIN_ADVICE}"):
+    with importing(PluginError, f"{point.value} cannot be imported: ", f" {PLUGIN_ADVICE}"):
         one: object = point.load()
     if not isinstance(one, ExecutionEnvironment):
         raise PluginError(

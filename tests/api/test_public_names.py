@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 import starlake_dagster_assets
+from starlake_dagster_assets.environments import resource_modules
 from tests.docs.blocks import ROOT
 
 HEAVY = ("duckdb", "sqlglot", "jinja2", "google", "boto3", "airflow")
@@ -27,7 +28,8 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_public_names():
-    assert starlake_dagster_assets.__all__ == [
+    names = [
+        *resource_modules(),
         "JobSettings",
         "LineageSettings",
         "Node",
@@ -35,17 +37,11 @@ def test_the_public_names():
         "PreLoadSettings",
         "ScheduleSettings",
         "StarlakeAutomation",
-        "StarlakeCloudRun",
-        "StarlakeDataproc",
-        "StarlakeDuckDB",
         "StarlakeEventIterator",
-        "StarlakeFargate",
-        "StarlakeKubernetes",
         "StarlakeMetadata",
         "StarlakeProject",
         "StarlakeResource",
         "StarlakeRunConfig",
-        "StarlakeShell",
         "StarlakeSteps",
         "StarlakeTranslator",
         "StarlakeTranslatorSettings",
@@ -57,6 +53,7 @@ def test_the_public_names():
         "export_airflow",
         "starlake_assets",
     ]
+    assert starlake_dagster_assets.__all__ == sorted(names)
     for name in starlake_dagster_assets.__all__:
         assert getattr(starlake_dagster_assets, name).__module__.startswith("starlake_dagster_assets.")
     assert set(starlake_dagster_assets.__all__) <= set(dir(starlake_dagster_assets))
@@ -120,13 +117,8 @@ print(json.dumps([schema.TableFile.__pydantic_complete__, sorted(sys.modules)]))
             "graph.privacy",
             "project.sql.column_lineage",
         }
-        elsewhere = {
-            "resources.dataproc",
-            "resources.cloud_run",
-            "resources.fargate",
-            "resources.kubernetes",
-            "resources.shell",
-        }
+        resources = {module.removeprefix("starlake_dagster_assets.") for module in resource_modules().values()}
+        elsewhere = resources - {"resources.duckdb"}
         assert all(find_spec(f"starlake_dagster_assets.{name}") for name in (*running, *elsewhere))
         ours = {name.removeprefix("starlake_dagster_assets.") for name in modules}
         assert not ours & {*running, *elsewhere, "sqlglot", "duckdb"}

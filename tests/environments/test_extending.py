@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,7 @@ WRONG = {
     "a version as text": ("wrong", {"version": "1"}, "its version is '1' (str); expected a whole number"),
     "a value that is none": ("sbad:X:Y", None, "the entry point is 'sbad:X:Y'; expected `module:name`"),
     "a module that exits": ("exits:X", None, "exits:X cannot be imported: SystemExit: 0"),
+    "a module that interrupts": ("interrupts:X", None, "interrupts:X cannot be imported: KeyboardInterrupt: "),
     "a module with an error of its own": ("own:X", None, "own:X cannot be imported: Stop: no"),
 }
 
@@ -140,6 +142,7 @@ def test_a_registration_that_is_wrong_costs_only_itself(case: str, tmp_path: Pat
         value = "starlake_dagster_assets.environments:WRONG"
     monkeypatch.syspath_prepend(str(install(tmp_path, value)))
     (tmp_path / "exits.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt\n")
     (tmp_path / "own.py").write_text("class Stop(BaseException):\n    pass\nraise Stop('no')\n")
     execution_environments.cache_clear()
     try:
@@ -150,6 +153,19 @@ def test_a_registration_that_is_wrong_costs_only_itself(case: str, tmp_path: Pat
     assert message in str(caught[0].message) and " Next: " in str(caught[0].message)
     assert {"duckdb", "shell"} <= {*found} and not {"batch", "my batch"} & {*found}
     assert found["shell"].resource.endswith(":StarlakeShell")
+
+
+def test_an_interrupt_of_the_user_while_a_package_is_imported_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(install(tmp_path, "slow:X")))
+    (tmp_path / "slow.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    before = signal.getsignal(signal.SIGINT)
+    execution_environments.cache_clear()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            execution_environments()
+    finally:
+        execution_environments.cache_clear()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])

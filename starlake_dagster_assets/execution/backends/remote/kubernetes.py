@@ -151,9 +151,7 @@ class KubernetesEnvironment:
             if lost := unreachable_node(pods[-1]):
                 self._note(watched, lost)
             return Status("running")
-        if job is not None:
-            self._examine_start(execution, job, pods)
-        return Status("pending")
+        return Status("pending", None, "" if job is None else self._start_problem(execution, job, pods))
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
         """Returns the lines of the container since the cursor; lines of a second Pod belong to another attempt."""
@@ -226,26 +224,23 @@ class KubernetesEnvironment:
     def _watch(self, execution: str) -> _ExecutionProgress:
         return self._watched.setdefault(execution, _ExecutionProgress())
 
-    def _examine_start(self, execution: str, job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> None:
-        """Reports why a command does not start, and deletes its Job if the cause is permanent or lasts too long."""
+    def _start_problem(self, execution: str, job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> str:
+        """Returns why a command does not start; deletes its Job if the cause is permanent or lasts too long."""
         watched = self._watch(execution)
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
         events = self._events(namespace, [name, *(pod["metadata"]["name"] for pod in pods)])
         obstacle = find_start_problem(job, pods, events)
         if obstacle is None or not obstacle.counts:
             watched.waiting_since = None
-            if obstacle is not None:
-                self._note(watched, f"{execution} does not start yet: {obstacle.text}")
-            return
+            return "" if obstacle is None else obstacle.text
         if watched.waiting_since is None:
             watched.waiting_since = self.now()
-        self._note(watched, f"{execution} does not start yet: {obstacle.text}")
         seconds = self.now() - watched.waiting_since
-        if obstacle.passes and seconds < self.start_timeout:
-            return
-        self.cancel(execution)
-        waited = f" for {seconds:.0f} seconds (start_timeout)" if obstacle.passes else ""
-        watched.given_up = f"the command did not start{waited}, and its Job was deleted: {obstacle.text}"
+        if not obstacle.passes or seconds >= self.start_timeout:
+            self.cancel(execution)
+            waited = f" for {seconds:.0f} seconds (start_timeout)" if obstacle.passes else ""
+            watched.given_up = f"the command did not start{waited}, and its Job was deleted: {obstacle.text}"
+        return obstacle.text
 
     def _note(self, watched: _ExecutionProgress, text: str) -> None:
         cause = "".join(char for char in text if not char.isdigit())

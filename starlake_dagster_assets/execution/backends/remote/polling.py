@@ -38,6 +38,7 @@ class StatusPoll:
         self._failed_reads = 0
         self._missing: float | None = None
         self._warned = False
+        self._causes: set[str] = set()
         self._notes: list[tuple[str, str]] = []
 
     def read_status(self) -> Status | None:
@@ -75,11 +76,19 @@ class StatusPoll:
     def _final_status(self, status: Status) -> Status:
         if status.state != "lost":
             self._missing = None
+            self._note_cause(status)
             return status
         if self._missing is None:
             self._missing = self._clock.now()
         young = self._clock.now() - self._missing < self._policy.grace
         return Status("pending", None, "", status.url) if young else status
+
+    def _note_cause(self, status: Status) -> None:
+        """Notes why an execution does not start, once per cause."""
+        cause = "".join(char for char in status.reason if not char.isdigit())
+        if status.state == "pending" and cause and cause not in self._causes:
+            self._causes.add(cause)
+            self._notes.append(("WARN", f"{self._execution} does not start yet: {status.reason}"))
 
     def _count_rejection(self, error: Exception) -> None:
         now = self._clock.now()

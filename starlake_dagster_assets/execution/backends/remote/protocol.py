@@ -52,7 +52,7 @@ class Status:
     Attributes:
         state: `lost` when the environment does not know it any more.
         exit_code: Of the program; None while it runs, or if it ended without one.
-        reason: Why it did not succeed, in the environment's words.
+        reason: Why it did not succeed, or does not start, in the environment's words.
         url: Its page in the console of the service.
         started: Whether the program may have run; False where its container never started.
     """

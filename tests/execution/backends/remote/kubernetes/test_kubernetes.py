@@ -194,10 +194,23 @@ def test_a_suspended_job_waits_as_long_as_its_queue(server, environment):
     one = environment(now=lambda: next(seconds))
     execution = one.submit(SUBMISSION)
     assert [one.status(execution).state for _ in range(5)] == ["pending"] * 5
-    assert ["Kueue" in line.text for line in one.logs(execution, None)[0]] == [True]
+    assert "Kueue" in one.status(execution).reason
     server.obstacle = ""
     until(lambda: one.status(execution).over)
     assert one.status(execution).state == "succeeded"
+
+
+def test_a_job_that_vanishes_before_it_is_deleted_is_cancelled(server, scripted, environment):
+    scripted.tables({"sales.orders": {"do": "hang"}})
+    one = environment()
+    execution, _ = started(server, one)
+    server.fail("DeleteJob", 404, after=True)
+    one.cancel(execution)
+    assert server.count("DeleteJob") == 1
+    until(lambda: one.status(execution).over)
+    assert one.status(execution).state == "cancelled"
+    one.cancel(execution)
+    assert server.count("DeleteJob") == 1
 
 
 def test_without_the_permission_to_list_events_the_rest_is_known(server, environment):
@@ -205,7 +218,7 @@ def test_without_the_permission_to_list_events_the_rest_is_known(server, environ
     one = environment()
     execution = one.submit(SUBMISSION)
     assert [one.status(execution).state for _ in range(4)] == ["pending"] * 4
-    assert ["Insufficient memory" in line.text for line in one.logs(execution, None)[0]] == [True]
+    assert "0/3 nodes are available: 3 Insufficient memory." in one.status(execution).reason
 
 
 @pytest.mark.parametrize(
