@@ -3,7 +3,8 @@
 - `starlake_project`: `StarlakeProject`, the object that users create
 - `definitions`: `build_definitions`, a whole project in one call
 - `environments`: the registry of execution environments, and the protocol of your own
-- `_environment_validation`: rules for the fields of a registered environment
+- `_environment_validation`, `_guarded_import`: rules for the fields of a registered environment, and imports of other
+  packages
 - `errors`: the errors that a user can meet
 - `definitions_asset_graph`: the asset graph of Dagster definitions, for the Airflow export
 - `airlift`: runs of exported Airflow DAGs as materializations

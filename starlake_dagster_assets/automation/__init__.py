@@ -36,11 +36,11 @@ __all__ = [
 
 _HOMES = {
     "automation_conditions": "definitions.conditions",
-    "build_arrival_sensors": "definitions.arrivals",
+    "build_arrival_sensors": "definitions.arrival_sensors",
     "build_automation": "definitions.build",
     "build_condition_sensors": "definitions.conditions",
     "build_jobs": "definitions.jobs",
-    "build_lineage_sensors": "definitions.lineage",
+    "build_lineage_sensors": "definitions.lineage_sensors",
     "build_schedules": "definitions.schedules",
     "build_triggers": "policies.build",
     "upstreams_updated": "definitions.conditions",
