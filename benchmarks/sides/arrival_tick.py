@@ -22,7 +22,7 @@ from benchmarks.measure import Meter
 from starlake_dagster_assets import StarlakeProject, build_definitions
 from starlake_dagster_assets.automation import build_arrival_sensors
 from starlake_dagster_assets.automation.policies.data_intervals import interval_text
-from starlake_dagster_assets.automation.policies.model import Clock, Job, PreLoad, Trigger, Triggers
+from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL
 
 ROUNDS = 6
@@ -90,8 +90,8 @@ class Bench:
         if days:
             start = datetime.combine(days[0], time(), timezone.utc)
             pre_load = replace(pre_load, incoming_path=f"{self.incoming.parent}/{{domain}}/{{YYYY-MM-DD}}")
-            clock = Clock("0 0 * * *", start=start, catchup=True)
-            given = {node: Trigger(node, "schedule", "load", preload=pre_load, clock=clock) for node in nodes}
+            daily = CronSchedule("0 0 * * *", start=start, catchup=True)
+            given = {node: Trigger(node, "schedule", "load", preload=pre_load, cron_schedule=daily) for node in nodes}
         (self.sensor,) = build_arrival_sensors(source, Triggers(given, {"load": Job("load", nodes)}))
         made = build_definitions(source)
         self.repository = dg.Definitions(

@@ -98,7 +98,7 @@ def list_nodes(
 
 
 def _row(node: Node) -> dict[str, Any]:
-    made = node.task or node.table
+    made = node.definition
     return {
         "id": node.id,
         "kind": node.kind,

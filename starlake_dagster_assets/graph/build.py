@@ -173,7 +173,7 @@ class _Builder:
         return node in self._nodes and self._nodes[node].kind != "external"
 
     def _unknown_upstream(self, node: Node, name: str) -> Problem:
-        described = node.task or node.table
+        described = node.definition
         close = closest_match(name, [n for made in self.made for n in (made.id, made.raw) if n])
         others = "it becomes an external asset" if "." in name else "expected <schema>.<table>"
         return Problem(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Table, Task
+from starlake_dagster_assets.project.model.values import Freshness, Location, Sink, WriteStrategy
 
 __all__ = ["Edge", "Graph", "Node", "NodeKind"]
 
@@ -41,6 +42,32 @@ class Node:
     is_files: bool = False
 
     @property
+    def definition(self) -> Table | Task | None:
+        """The table or task of the project; None for an external node."""
+        return self.task or self.table
+
+    @property
+    def location(self) -> Location:
+        """The YAML that describes the node; without a file if there is none."""
+        described = self.task or self.table or self.external
+        return described.location if described is not None else Location(file="")
+
+    @property
+    def sink(self) -> Sink | None:
+        """Its sink; None for an external node."""
+        return self.task.sink if self.task else self.table.metadata.sink if self.table else None
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """Its limits of freshness; None if it declares none."""
+        return self.task.freshness if self.task else self.table.metadata.freshness if self.table else None
+
+    @property
+    def write_strategy(self) -> WriteStrategy | None:
+        """Its write strategy; None for an external node."""
+        return self.task.write_strategy if self.task else self.table.metadata.write_strategy if self.table else None
+
+    @property
     def target(self) -> tuple[str, str]:
         """Schema and name of the table in the warehouse: several nodes may write one table."""
         if self.task is not None:
@@ -56,8 +83,7 @@ class Node:
     @property
     def is_described(self) -> bool:
         """Whether a file of the project describes it; otherwise only its name is known."""
-        described = self.task or self.external or self.table
-        return described is not None and bool(described.location.file)
+        return bool(self.location.file)
 
     @property
     def domain(self) -> str:

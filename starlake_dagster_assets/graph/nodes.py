@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.problems import Problem
-from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Location, Project, Table
+from starlake_dagster_assets.project.model.project import Domain, Location, Project, Table
 
 __all__ = ["NodeSet", "collect_nodes", "node_file"]
 
@@ -68,10 +68,7 @@ def collect_nodes(project: Project) -> NodeSet:
 
 def node_file(node: Node) -> Location:
     """Returns the file that describes a node: its SQL for a task that has one, else its YAML."""
-    if node.task:
-        return node.task.sql_location or node.task.location
-    described: Table | ExternalTable | None = node.table or node.external
-    return described.location if described else Location(file="")
+    return (node.task and node.task.sql_location) or node.location
 
 
 def _described(project: Project) -> Iterator[Node]:
@@ -135,7 +132,7 @@ def _directory(domain: Domain, table: Table) -> str | None:
 
 
 def _collision(first: Node, second: Node) -> Problem:
-    here, there = _yaml(second), _yaml(first)
+    here, there = second.location, first.location
     if second.kind == "external":
         message = f"{second.id} is described as an external table, but {there} writes it; this description is not used."
         hint = "Delete it, or rename one of the two."
@@ -148,11 +145,6 @@ def _collision(first: Node, second: Node) -> Problem:
 
 
 def _same_raw(first: Node, second: Node) -> Problem:
-    here, there = _yaml(second), _yaml(first)
+    here, there = second.location, first.location
     message = f"on the command line, this {second.kind} and that in {there} have the same name: {second.raw}."
     return Problem(file=here.file, line=here.line, message=message, hint="Rename one of the files.", code="collision")
-
-
-def _yaml(node: Node) -> Location:
-    described = node.table or node.task or node.external
-    return described.location if described else Location(file="")

@@ -66,7 +66,7 @@ class PrivateColumns:
 
     @cached_property
     def _holders(self) -> frozenset[str]:
-        things = ((node.id, node.task or node.table) for node in self._graph.nodes.values() if not node.is_files)
+        things = ((node.id, node.definition) for node in self._graph.nodes.values() if not node.is_files)
         return frozenset(name for name, thing in things if thing and any(_protected(thing.attributes)))
 
     @cached_property

@@ -46,7 +46,7 @@ class EngineNames:
                 domain, table = node.table.final_domain.lower(), node.table.final_name.lower()
                 self._tables.setdefault((domain, table), node.id)
                 self._tables_alone.setdefault(table, node.id)
-            made = node.task or node.table
+            made = node.definition
             for stream in made.streams if made else ():
                 self._streams.setdefault(stream.lower(), node.id)
 

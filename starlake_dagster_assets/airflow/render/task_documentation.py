@@ -51,7 +51,7 @@ def source_files(nodes: Sequence[Node]) -> tuple[str, ...]:
     """Returns the files of the project that describe the nodes, sorted; their directories if there are many."""
     found: set[str] = set()
     for node in nodes:
-        made = node.task or node.table
+        made = node.definition
         if made is not None:
             found.add(made.location.file)
         if node.task is not None and node.task.sql_location is not None:
@@ -63,7 +63,7 @@ def source_files(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 
 def _document(node: Node) -> str:
-    made = node.task or node.table
+    made = node.definition
     parts = [f"**{node.id}**" + (f" (`{node.raw}` for Starlake)" if node.raw != node.id else "")]
     if made is None:
         return parts[0]

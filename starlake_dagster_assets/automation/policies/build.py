@@ -166,7 +166,7 @@ class _Builder:
 
     def _owned(self, node: Node) -> tuple[TriggerKind, CronSchedule | None, PreLoad | None]:
         settings = self._settings[node.id]
-        made = node.task or node.table
+        made = node.definition
         assert made is not None
         preload = self._preload(node, settings) if node.kind == "table" and self._automation.pre_load.enabled else None
         if made.cron and self._automation.schedules.enabled:

@@ -78,12 +78,7 @@ class OptionReader:
         severity: Literal["error", "warning"] = "error",
     ) -> None:
         """Notes a problem of a table, a task or a DAG configuration, or of a place in a file."""
-        if isinstance(where, Node):
-            thing = where.task or where.table
-            assert thing is not None  # only what is materialized has settings
-            at = thing.location
-        else:
-            at = where.location if isinstance(where, DagConfig) else where
+        at = where.location if isinstance(where, Node | DagConfig) else where
         problem = Problem(file=at.file, line=at.line, key=key, message=message, hint=hint, severity=severity, code=code)
         self._seen.setdefault(problem)
 

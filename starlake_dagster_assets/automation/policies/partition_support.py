@@ -106,8 +106,7 @@ def next_step(kind: PartitionObstacle) -> str:
 
 def partition_column(node: Node) -> str:
     """Returns the first column of `sink.partition`; "" if there is none."""
-    sink = node.task.sink if node.task else node.table.metadata.sink if node.table else None
-    return sink.partition[0] if sink is not None and sink.partition else ""
+    return node.sink.partition[0] if node.sink is not None and node.sink.partition else ""
 
 
 def partition_column_type(node: Node, types: Mapping[str, TypeDef]) -> str:
@@ -131,6 +130,6 @@ def finer_than_a_day(node: Node, partitions: str, cron: str) -> bool:
 
 
 def _kind_of(node: Node, column: str) -> str:
-    thing = node.task or node.table
+    thing = node.definition
     named = {one.final_name.lower(): one.type.lower() for one in thing.attributes} if thing is not None else {}
     return named.get(column.lower(), "")

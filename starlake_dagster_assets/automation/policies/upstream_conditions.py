@@ -129,11 +129,8 @@ class UpstreamConditionBuilder:
 
     def _freshness(self, up: str) -> float | None:
         node = self.graph.nodes.get(up)
-        made = node.task or node.table if node is not None else None
-        if node is None or made is None:
-            return None
-        said = node.task.freshness if node.task else node.table.metadata.freshness if node.table else None
-        limits = [duration(text) for text in (said.error, said.warn) if text] if said is not None else []
+        declared = node.freshness if node is not None else None
+        limits = [duration(text) for text in (declared.error, declared.warn) if text] if declared is not None else []
         return next((limit.total_seconds() for limit in limits if limit is not None), None)
 
     def _cycle(self, node: Node, crons: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ import dagster as dg
 from starlake_dagster_assets.dagster_assets.results.compute_log_location import compute_log
 from starlake_dagster_assets.execution.errors_in_log import headline
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, ResultPolicies
+from starlake_dagster_assets.graph.nodes import node_file
 from starlake_dagster_assets.plural import first_of
 
 __all__ = ["StepFailures"]
@@ -98,11 +99,8 @@ def _text(outcome: Outcome) -> str:
     node = outcome.node
     if outcome.status not in ("failed", "unknown"):
         return f"{node.id} {outcome.status}: {outcome.reason}"
-    thing = node.task or node.table
-    locations = [thing.location] if thing is not None else []
-    if node.task is not None and node.task.sql_location is not None:
-        locations = [node.task.sql_location]
-    where = [str(one) for one in locations if one.file] + ([f"job {outcome.job_id}"] if outcome.job_id else [])
+    location = node_file(node)
+    where = ([str(location)] if location.file else []) + ([f"job {outcome.job_id}"] if outcome.job_id else [])
     code = "" if outcome.exit_code is None else f" (exit code {outcome.exit_code})"
     typed = f"\n{_cut(outcome.command)}{code}" if outcome.command else ""
     also = f"\n({', '.join(where)})" if where else ""

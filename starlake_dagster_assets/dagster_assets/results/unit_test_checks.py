@@ -40,7 +40,7 @@ def build_unit_test_checks(translator: StarlakeTranslator, nodes: Iterable[Node]
     tests = find_unit_tests(translator.source.root)
     found: list[dg.AssetChecksDefinition] = []
     for node in nodes:
-        item = node.task or node.table
+        item = node.definition
         if item is not None and not node.is_files:
             kind = "transform" if node.task is not None else "load"
             own = [test for test in tests if test.kind == kind and (test.domain, test.target) in names_of(item)]

@@ -22,8 +22,8 @@ def freshness_policy(node: Node) -> Any:
     """
     if node.kind == "external":
         return None
-    said = node.task.freshness if node.task else node.table.metadata.freshness if node.table else None
-    warn, error = (duration(text or "") for text in ((said.warn, said.error) if said else (None, None)))
+    declared = node.freshness
+    warn, error = (duration(text or "") for text in ((declared.warn, declared.error) if declared else (None, None)))
     if warn is None and error is None:
         return None
     fail = error or NEVER

@@ -17,14 +17,14 @@ __all__ = ["definition_metadata", "describe", "described_schema", "engine_of", "
 
 def engine_of(node: Node, project: Project) -> str:
     """Returns the engine that stores a table: `duckdb`, `bigquery`, …; "" if the project does not declare it."""
-    thing = node.task or node.table
+    thing = node.definition
     connection = project.connection(thing.connection) if thing is not None else None
     return connection.engine if connection is not None else ""
 
 
 def table_name(node: Node) -> str:
     """Returns `[database.]schema.table` by final names."""
-    database = (node.task.database if node.task else node.table.database if node.table else "") or ""
+    database = (node.definition.database if node.definition else "") or ""
     name = ".".join(node.target) if node.task else node.id
     return f"{database}.{name}" if database else name
 
@@ -74,14 +74,14 @@ def definition_metadata(node: Node, project: Project, root: Path | None) -> dict
 
 
 def _settings(node: Node) -> Mapping[str, Any]:
-    thing = node.task or node.table
+    thing = node.definition
     if thing is None:
         return {}
     if not node.is_described:
         return {"starlake/schedule": schedule_text(thing.cron)} if thing.cron else {}
     found: dict[str, str | None] = {}
     if not node.is_files:
-        strategy = node.task.write_strategy if node.task else node.table.metadata.write_strategy if node.table else None
+        strategy = node.write_strategy
         found |= {"starlake/write_strategy": strategy_text(strategy) if strategy else None}
         found |= {"starlake/schedule": schedule_text(thing.cron) if thing.cron else None}
     if node.table is not None:

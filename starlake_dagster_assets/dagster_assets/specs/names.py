@@ -77,8 +77,7 @@ def collisions(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> 
 
 
 def _where(node: Node) -> str:
-    thing = node.task or node.table or node.external
-    return str(thing.location) if thing is not None else node.id
+    return str(node.location) if node.location.file else node.id
 
 
 def _tag(text: str) -> str:

@@ -191,8 +191,7 @@ def _tried(node: Node, make: Callable[[], _Windows | None], problems: list[str])
     try:
         return make()
     except ValueError as error:
-        thing = node.task or node.table
-        problems.append(f"{thing.location if thing else node.id}: {node.id}: {error}")
+        problems.append(f"{node.location}: {node.id}: {error}")
         return None
 
 

@@ -17,7 +17,7 @@ _SIGNS = re.compile(r"[\\|<>\[\]`*~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 def may_be_shown(node: Node) -> bool:
     """Whether rows of a table may be shown to everybody who sees the UI: not where row level security filters them."""
-    thing = node.task or node.table
+    thing = node.definition
     return thing is not None and not thing.rls
 
 

@@ -267,7 +267,7 @@ class StarlakeTranslator:
 
     def get_code_version(self, node: Node) -> str | None:
         """Returns a hash of the YAML, the SQL and the macros; None for nodes that the project does not describe."""
-        thing = None if node.kind == "external" else node.task or node.table
+        thing = None if node.kind == "external" else node.definition
         return (thing.digest[:16] or None) if thing is not None else None
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:

@@ -59,7 +59,6 @@ def validate_partitions(
     refused = next((reason for key in keys if (reason := key_reason(key))), "")
     problems: list[str] = []
     for node in nodes:
-        thing = node.task or node.table
         text = ""
         if node.table is not None and not timed:
             text = "a load takes the files that are there, regardless of the key: partition the task that reads it"
@@ -70,7 +69,7 @@ def validate_partitions(
         if not text and options is not None:
             text = unused_key_reason(node, definition, options)
         if text:
-            problems.append(f"{thing.location if thing else node.id}: {node.id} cannot be partitioned: {text}.")
+            problems.append(f"{node.location}: {node.id} cannot be partitioned: {text}.")
     if problems:
         raise ProjectError(problems)
 

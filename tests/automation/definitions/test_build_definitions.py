@@ -111,6 +111,24 @@ def test_conditions_are_on_the_assets_and_have_their_sensor(locate):
     assert third.total_requested == 1
 
 
+class EagerX(StarlakeTranslator):
+    def get_automation_condition(self, node):
+        return dg.AutomationCondition.eager() if node.id == "kpi.x" else super().get_automation_condition(node)
+
+
+@pytest.mark.parametrize("others", ["sensor", "condition"])
+def test_a_task_with_a_condition_of_the_translator_has_no_sensor(others):
+    """`kpi.y`, which reads it, keeps its own trigger."""
+    automation = StarlakeAutomation(lineage={"triggering": others})
+    defs = build_definitions(chain(), starlake=fake_starlake(), automation=automation, translator=EagerX())
+    repository = defs.get_repository_def()
+    made = [one.metadata.get("starlake/makes") for one in repository.sensor_defs]
+    started = [text.value for text in made if text is not None]
+    assert started == (["kpi.y"] if others == "sensor" else [])
+    eager = repository.asset_graph.get(dg.AssetKey(["kpi", "x"])).automation_condition
+    assert type(eager) is type(dg.AutomationCondition.eager())
+
+
 def test_a_tick_makes_what_it_reads_first_in_one_run(locate):
     location = locate(chain(schedule="daily"), run_dependencies_first=True)
     (schedule,) = location.repository.schedule_defs

@@ -377,6 +377,17 @@ def test_an_ack_that_comes_again_before_the_first_one_is_deleted_is_a_second_run
     assert not go.exists()
 
 
+@pytest.mark.parametrize("date", ["{{{{ds}}}}", "{{ds}}", "{{ ds }}", "{YYYY-MM-DD}", "%Y-%m-%d"])
+@pytest.mark.parametrize("day", ["2024-05-02", "2024-12-10", "2024-12-01"])
+def test_the_path_of_an_ack_names_the_date_as_generated_dags_do(world, tmp_path, clock, date, day):
+    here = world(PreLoad("ack", global_ack_file_path=f"{{SL_DATASETS}}/pending/{{domain}}/{date}.ack"))
+    clock.now = datetime.fromisoformat(f"{day}T10:00:00+00:00").timestamp()
+    assert f"datasets/pending/sales/{day}.ack" in here.tick()
+    acks(tmp_path, day)
+    (request,) = here.tick()
+    assert tables(request) == ["customers", "items", "orders"]
+
+
 def test_an_ack_is_deleted_after_a_lost_cursor_too(world, tmp_path):
     here = world(PreLoad("ack", global_ack_file_path="{SL_DATASETS}/go"))
     go = tmp_path / "datasets" / "go"
