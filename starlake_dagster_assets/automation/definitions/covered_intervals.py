@@ -1,6 +1,6 @@
 """Data intervals of a schedule that need no run, because a run or a materialization covers them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,8 @@ class CoveredIntervals:
     ) -> None:
         self._instance, self._keys, self._partitions = instance, keys, partitions
         self._runs: dict[str, dg.DagsterRun] = {}
-        self._covered: dict[dg.AssetKey, list[_Span]] | None = None
+        self._unread: dict[dg.AssetKey, Iterator[Iterator[_Span]]] = {}
+        self._covered: dict[dg.AssetKey, list[_Span]] = {}
 
     def first(self) -> float | None:
         """Returns the start of the first interval that a schedule requested, else of the first materialization."""
@@ -55,10 +56,18 @@ class CoveredIntervals:
             window: The interval; call this with the oldest interval first.
         """
         start, end = (moment.timestamp() for moment in window)
-        if self._covered is None:  # what covers a part of an interval is written after the interval has begun
-            self._covered = {key: _union(self._spans(key, start)) for key in self._keys}
-        known = self._covered
-        return [key for key in self._keys if not any(one[0] <= start and end <= one[1] for one in known[key])]
+        return [key for key in self._keys if not self._is_covered(key, start, end)]
+
+    def _is_covered(self, key: dg.AssetKey, start: float, end: float) -> bool:
+        """Whether an interval is covered; reads no more of the event log than is needed to know that it is."""
+        if key not in self._unread:  # what covers a part of an interval is written after the interval has begun
+            self._unread[key], self._covered[key] = self._spans(key, start), []
+        while not any(one[0] <= start and end <= one[1] for one in self._covered[key]):
+            page = next(self._unread[key], None)
+            if page is None:
+                return False
+            self._covered[key] = _union([*self._covered[key], *page])
+        return True
 
     def _oldest(self, kind: dg.DagsterEventType, key: dg.AssetKey) -> list[_Span]:
         for page in self._pages(kind, key, None):
@@ -67,11 +76,12 @@ class CoveredIntervals:
                 return found
         return []
 
-    def _spans(self, key: dg.AssetKey, since: float) -> Iterator[_Span]:
+    def _spans(self, key: dg.AssetKey, since: float) -> Iterator[Iterator[_Span]]:
+        """Yields the intervals of each page of events."""
         for page in self._pages(_PLANNED, key, since):
-            yield from self._planned(page)
+            yield self._planned(page)
         for page in self._pages(_MATERIALIZED, key, since):
-            yield from self._materialized(page)
+            yield self._materialized(page)
 
     def _planned(self, page: Sequence[Any], *, scheduled: bool = False) -> Iterator[_Span]:
         """Yields the intervals of runs that were planned to materialize an asset."""
@@ -111,7 +121,7 @@ def _seconds(interval: tuple[datetime, datetime] | None) -> Iterator[_Span]:
         yield interval[0].timestamp(), interval[1].timestamp()
 
 
-def _union(spans: Iterator[_Span]) -> list[_Span]:
+def _union(spans: Iterable[_Span]) -> list[_Span]:
     found: list[_Span] = []
     for start, end in sorted(spans):
         if found and start <= found[-1][1]:

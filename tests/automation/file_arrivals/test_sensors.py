@@ -6,11 +6,13 @@ import os
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import pairwise
 
 import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation.definitions import covered_intervals
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.file_arrivals.tags import NO_FILES
@@ -791,6 +793,26 @@ def test_the_event_log_is_read_for_missed_windows_with_files_only(world, tmp_pat
     acks(tmp_path, "2024-02-08")
     assert made_up_for(here, clock, 5) == ["2024-02-08"]
     assert len(read) == len(here.triggers.triggers), "once per table, before the run is requested"
+
+
+def test_the_event_log_is_read_until_a_window_is_covered(world, tmp_path, clock, monkeypatch):
+    """A window whose files are still there does not read what was loaded since, at each tick."""
+    here = world(PreLoad("imported", incoming_path=str(tmp_path / "in" / "{YYYY-MM-DD}")), cron=MADE_UP)
+    clock.now = SIX
+    here.tick()
+    clock.now = SIX + 3 * DAY
+    (tmp_path / "in" / "2024-05-03" / "sales").mkdir(parents=True)
+    write(tmp_path / "in" / "2024-05-03" / "sales", "orders_1.csv")
+    loads = [f"2024-05-{day:02}T06:00:00+02:00" for day in (2, 3)]
+    loads += [f"2024-05-03T{hour:02}:00:00+02:00" for hour in range(7, 24)]
+    for interval in map("/".join, pairwise(loads)):
+        made = dg.AssetMaterialization(["sales", "orders"], metadata={"starlake/data_interval": interval})
+        here.instance.report_runless_asset_event(made)
+    monkeypatch.setattr(covered_intervals, "_PAGE", 2)
+    pages, find = [], CoveredIntervals._materialized
+    monkeypatch.setattr(CoveredIntervals, "_materialized", lambda self, page: pages.append(page) or find(self, page))
+    assert "2024-05-03/sales: the window that opened at 2024-05-03 04:00:00 UTC has a load already" in here.tick()
+    assert len(pages) == 1
 
 
 def test_a_missed_window_without_files_is_closed_once(world, tmp_path, clock):
