@@ -22,14 +22,16 @@ TESTS = {
     "test_catchup_asks_for_what_no_run_and_no_materialization_covers",
     "condition_and_sensor": "automation/definitions/test_build_definitions.py::"
     "test_a_task_with_a_condition_of_the_translator_has_no_sensor",
-    "data_cycle_interval": "automation/policies/test_intervals.py::test_the_interval_is_the_union_of_what_is_declared",
+    "data_cycle_interval": "automation/policies/test_data_intervals.py::"
+    "test_the_interval_is_the_union_of_what_is_declared",
     "dead_run_blocks_domain": f"{ARRIVALS}::test_a_run_that_does_not_end_is_named_with_its_age_and_what_to_do",
     "diamond_two_runs": f"{SENSORS}/test_both_kinds.py::test_a_diamond_is_made_once",
     "example_second_day": "system/test_second_day.py::test_the_second_day_reaches_every_table_by_the_sensors",
     "expression_over_foreign_assets": "automation/policies/test_build.py::"
     "test_an_expression_may_name_assets_of_other_code_locations_alone",
     "file_stuck_in_stage": f"{ARRIVALS}::test_files_on_another_station_of_a_load_are_named",
-    "freshness_gates_trigger": "automation/policies/test_evaluate.py::test_freshness_is_a_gate_by_option_only",
+    "freshness_gates_trigger": "automation/policies/test_lineage_evaluation.py::"
+    "test_freshness_is_a_gate_by_option_only",
     "lineage_interval": f"{SENSORS}/test_sensors.py::test_the_times_of_events_are_no_interval",
     "load_dependencies_with_project": "legacy/test_project.py::"
     "test_load_dependencies_puts_what_a_task_reads_into_its_job_whatever_its_own_schedule",
