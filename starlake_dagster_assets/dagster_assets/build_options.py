@@ -153,16 +153,16 @@ def grouped(
     return shown, cut, {name: value for name, value in given.items() if name in also}
 
 
-def _metadata(given: object, function: str) -> StarlakeMetadata:
-    if given is None:
+def _metadata(value: object, function: str) -> StarlakeMetadata:
+    if value is None:
         return StarlakeMetadata()
-    return instance_of(given, StarlakeMetadata, function, "metadata", "StarlakeMetadata(preview=5)")
+    return instance_of(value, StarlakeMetadata, function, "metadata", "StarlakeMetadata(preview=5)")
 
 
-def _steps(given: object, function: str) -> StarlakeSteps:
-    if isinstance(given, str):
+def _steps(value: object, function: str) -> StarlakeSteps:
+    if isinstance(value, str):
         try:
-            return StarlakeSteps(given)  # pyright: ignore[reportArgumentType] - validated there
+            return StarlakeSteps(value)  # pyright: ignore[reportArgumentType] - validated there
         except ValueError as error:
             raise ValueError(f"{function}: {error}") from None
-    return instance_of(given, StarlakeSteps, function, "steps", 'StarlakeSteps("group")')
+    return instance_of(value, StarlakeSteps, function, "steps", 'StarlakeSteps("group")')

@@ -343,9 +343,9 @@ def _definition(
         validate_partitions(binding.nodes.values(), definition, translator.trigger, options)
         if settings.get("backfill_policy") is None:
             settings["backfill_policy"] = _backfill_policy(binding, definition)
-    given = {key: value for key, value in settings.items() if value is not None}
+    arguments = {key: value for key, value in settings.items() if value is not None}
     with quiet():
         decorate = dg.multi_asset(
-            name=name, specs=list(binding.specs), check_specs=binding.check_specs, can_subset=True, **given
+            name=name, specs=list(binding.specs), check_specs=binding.check_specs, can_subset=True, **arguments
         )
         return decorate(bound_body(fn, binding))

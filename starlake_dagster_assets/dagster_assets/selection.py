@@ -119,15 +119,15 @@ def selected_assets(
     return SelectedAssets(source, chosen, _partitions(assets, set(chosen.values())))
 
 
-def _assets(given: Any) -> list[dg.AssetsDefinition] | None:
+def _assets(assets: Any) -> list[dg.AssetsDefinition] | None:
     """Returns the assets that were passed; None if a project was passed."""
-    if isinstance(given, dg.Definitions):
-        given = list(given.assets or ())
-    elif isinstance(given, dg.AssetsDefinition):
-        given = [given]
-    if not isinstance(given, list | tuple | set | frozenset):
+    if isinstance(assets, dg.Definitions):
+        assets = list(assets.assets or ())
+    elif isinstance(assets, dg.AssetsDefinition):
+        assets = [assets]
+    if not isinstance(assets, list | tuple | set | frozenset):
         return None
-    return [one for one in cast("Iterable[Any]", given) if isinstance(one, dg.AssetsDefinition)]
+    return [one for one in cast("Iterable[Any]", assets) if isinstance(one, dg.AssetsDefinition)]
 
 
 def _source(bindings: list[Binding], function: str) -> ProjectSource:

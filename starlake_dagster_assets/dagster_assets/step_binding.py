@@ -78,12 +78,12 @@ def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
     """
     nodes = [translator.graph.nodes[node] for node in node_ids]
     specs = [translator.spec(node) for node in nodes]
-    taken = {output_name(spec.key) for spec in specs}
+    used = {output_name(spec.key) for spec in specs}
     checks: dict[dg.AssetKey, dict[str, dg.AssetCheckSpec]] = {}
     for node, spec in zip(nodes, specs, strict=True):
         named = checks.setdefault(spec.key, {})
         for check in translator.get_check_specs(node):
-            named[check.name] = _free(check, output_name(spec.key), taken)
+            named[check.name] = _free(check, output_name(spec.key), used)
     by_key = {spec.key: node for node, spec in zip(nodes, specs, strict=True)}
     outputs = {output_name(key): key for key in by_key}
     return Binding(translator.source, translator, by_key, specs, checks, outputs)
@@ -98,12 +98,12 @@ def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
     return found.with_keys_of(assets) if isinstance(found, Binding) else None
 
 
-def _free(check: dg.AssetCheckSpec, asset: str, taken: set[str]) -> dg.AssetCheckSpec:
+def _free(check: dg.AssetCheckSpec, asset: str, used: set[str]) -> dg.AssetCheckSpec:
     """Returns the check under a name whose output no asset and no other check of the step has."""
     name, number = check.name, 2
-    while f"{asset}_{name}" in taken:
+    while f"{asset}_{name}" in used:
         name, number = f"{check.name}_{number}", number + 1
-    taken.add(f"{asset}_{name}")
+    used.add(f"{asset}_{name}")
     if name == check.name:
         return check
     condition: Any = check.automation_condition  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -75,22 +75,22 @@ def _read(file: Path) -> DagContext | None:
     literal = next((name for name in ("schedules", *_TREES) if name in values), None)
     if literal is None:
         return None
-    said = {name: values[name] for name in ("schedules", *_TREES, "options", "jobs", "cron", "description")}
-    computed = [(name, one) for name, value in said.items() for one in _computed(value)]
+    literals = {name: values[name] for name in ("schedules", *_TREES, "options", "jobs", "cron", "description")}
+    computed = [(name, one) for name, value in literals.items() for one in _computed(value)]
     if computed:
         raise ProjectError([_unknown(file, name, one) for name, one in computed])
-    options: Any = said["options"]
+    options: Any = literals["options"]
     if options is None or isinstance(options, dict):
         also = {name: values[name] for name in _SETTINGS if values[name] is not None}
         options = {**also, **cast("dict[str, Any]", options or {})}
     return read_dag_context(
         file.stem.lower(),
-        schedules=said["schedules"],
-        dependencies=said["dependencies"] or said["task_deps"],
+        schedules=literals["schedules"],
+        dependencies=literals["dependencies"] or literals["task_deps"],
         options=options,
-        jobs=said["jobs"],
-        cron=said["cron"],
-        description=said["description"],
+        jobs=literals["jobs"],
+        cron=literals["cron"],
+        description=literals["description"],
         environment=_environment(values),
         file=str(file),
         line=lines[literal],
@@ -149,11 +149,11 @@ def _dictionary(node: ast.Dict, known: Mapping[str, Any]) -> Any:
 def _called(node: ast.Call, known: Mapping[str, Any]) -> Any:
     """Values that the generator's own constructors stand for."""
     name = ast.unparse(node.func).rsplit(".", 1)[-1]
-    given = {keyword.arg: _value(keyword.value, known) for keyword in node.keywords if keyword.arg}
+    arguments = {keyword.arg: _value(keyword.value, known) for keyword in node.keywords if keyword.arg}
     if name in _ITEMS:
-        return given
-    if name in _WHOLES and (node.args or given):
-        return _value(node.args[0], known) if node.args else next(iter(given.values()))
+        return arguments
+    if name in _WHOLES and (node.args or arguments):
+        return _value(node.args[0], known) if node.args else next(iter(arguments.values()))
     return _Computed(node)
 
 
@@ -182,9 +182,9 @@ def _unknown(file: Path, name: str, computed: _Computed) -> Problem:
 
 def _environment(values: Mapping[str, Any]) -> str | None:
     """Returns the execution environment of a file: as declared, of the class of its job, or of its template."""
-    said = values.get("execution_environment")
-    if said is not None:
-        return said.text if isinstance(said, _Computed) else str(said)
+    declared = values.get("execution_environment")
+    if declared is not None:
+        return declared.text if isinstance(declared, _Computed) else str(declared)
     job = values.get("sl_job")
     if isinstance(job, _Computed) and (found := _JOB.search(job.text)):
         return _WORDS.sub("_", found[1] or found[2]).lower()

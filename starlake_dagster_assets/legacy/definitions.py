@@ -126,13 +126,13 @@ def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
     return sorted({*source.declared_nodes, *first})
 
 
-def _resource(contexts: Sequence[DagContext], said: str | None) -> StarlakeResource:
+def _resource(contexts: Sequence[DagContext], environment: str | None) -> StarlakeResource:
     """Returns the resource that the options of all files describe.
 
     Raises:
         ProjectError: When they describe two, or not a whole one.
     """
-    homes = {context.environment or said or "shell": context for context in contexts}
+    homes = {context.environment or environment or "shell": context for context in contexts}
     if len(homes) > 1:
         each = ", ".join(f"{name} ({context.file})" for name, context in sorted(homes.items()))
         hint = "Create definitions for each environment, in a code location of its own, or give `starlake`."
@@ -164,5 +164,5 @@ def _agreed(contexts: Sequence[DagContext], kind: type[StarlakeResource]) -> Map
     if problems:
         raise ProjectError(problems)
     variables = environment_variables(contexts)
-    given = {name: value for name, (value, _) in found.items()}
-    return {**given, "sl_env_var": json.dumps(dict(variables))} if variables else given
+    options = {name: value for name, (value, _) in found.items()}
+    return {**options, "sl_env_var": json.dumps(dict(variables))} if variables else options

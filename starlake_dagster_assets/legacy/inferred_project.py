@@ -64,8 +64,8 @@ class _Names:
         self._tables: dict[str, DagTable] = {}
         self._by_name: dict[str, str] = {}
         self._nodes: dict[tuple[str, str], DagNode] = {}
-        said = [table for one in contexts for schedule in one.schedules for table in schedule.tables]
-        for table in said:
+        tables = [table for one in contexts for schedule in one.schedules for table in schedule.tables]
+        for table in tables:
             self._add(table)
         for context in contexts:
             for key, node in context.nodes.items():
@@ -141,14 +141,14 @@ def _split(name: str) -> tuple[str, str]:
     return domain, table
 
 
-def _table(said: DagTable, node: DagNode | None) -> Table:
+def _table(table: DagTable, node: DagNode | None) -> Table:
     return Table(
-        domain=said.domain,
-        domain_name=said.domain,
-        stem=said.name,
-        name=said.name,
-        final_domain=said.final_domain or said.domain,
-        final_name=said.final_name or said.name,
+        domain=table.domain,
+        domain_name=table.domain,
+        stem=table.name,
+        name=table.name,
+        final_domain=table.final_domain or table.domain,
+        final_name=table.final_name or table.name,
         pattern=".*",
         attributes=(),
         metadata=Metadata(freshness=_freshness(node)),

@@ -201,8 +201,10 @@ class _Reader:
         """Returns the variables of single transforms."""
         found: dict[str, Mapping[str, str]] = {}
         for name, value in literal.items():
-            given: Any = cast("Mapping[str, Any]", value).get("options") if isinstance(value, Mapping) else value
-            pairs = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else self._pairs(name, given)
+            variables: Any = cast("Mapping[str, Any]", value).get("options") if isinstance(value, Mapping) else value
+            pairs = (
+                cast("Mapping[str, Any]", variables) if isinstance(variables, Mapping) else self._pairs(name, variables)
+            )
             found[name] = MappingProxyType({str(key): _text(one) for key, one in pairs.items()})
         return found
 

@@ -49,9 +49,9 @@ class ScheduledNodes:
         text = options.get("run_dependencies_first", options.get("load_dependencies", ""))
         return text.strip().lower() in {"true", "1", "yes", "on"}
 
-    def cron_of(self, said: DagTable | DagNode) -> str | None:
+    def cron_of(self, item: DagTable | DagNode) -> str | None:
         """Returns the cron of a node: its own, or else that of the file, which is the cron of its first task."""
-        return (said.cron if isinstance(said, DagNode) else None) or self.cron
+        return (item.cron if isinstance(item, DagNode) else None) or self.cron
 
 
 class DagProject:
@@ -80,14 +80,14 @@ class DagProject:
         self.parts = tuple(_parts(contexts))
         self._base = base
         if base is None:
-            said = environment_variables(contexts)
-            where = root or said.get("SL_ROOT")
+            variables = environment_variables(contexts)
+            where = root or variables.get("SL_ROOT")
             if where is None:
                 hint = "Give `project`, or `root`."
                 raise ProjectError([contexts[0].problem("options.sl_env_var", "has no SL_ROOT.", hint)])
             self._root = Path(str(where).removeprefix("file://"))
-            self._env = env or said.get("SL_ENV")
-            self._plain = project_of_names(contexts, self._root, self._env, said)
+            self._env = env or variables.get("SL_ENV")
+            self._plain = project_of_names(contexts, self._root, self._env, variables)
         else:
             self._root, self._env, self._plain = base.root, base.env, base.model
         self._found = self._nodes()
@@ -217,14 +217,14 @@ class DagProject:
 
     # ------------------------------------------------------------------------------------------------- names
 
-    def _id(self, said: DagTable | DagNode) -> str | None:
+    def _id(self, item: DagTable | DagNode) -> str | None:
         """Returns the id of the node that a literal names."""
-        if isinstance(said, DagNode):
-            kind, raw, final = "task", said.name, said.sink
+        if isinstance(item, DagNode):
+            kind, raw, final = "task", item.name, item.sink
         else:
-            kind, raw, final = "table", said.raw, said.id
+            kind, raw, final = "table", item.raw, item.id
         looks = [self._raw.get((kind, raw.lower())), self._final.get((kind, final.lower()))]
-        if isinstance(said, DagTable) and said.final_name is not None:
+        if isinstance(item, DagTable) and item.final_name is not None:
             looks.reverse()  # older files have `name` and `final_name`; newer ones the final name twice
         return looks[0] or looks[1]
 
@@ -258,31 +258,31 @@ class DagProject:
         found: dict[str, tuple[ScheduledNodes, str | None]] = {}
         problems: list[Problem] = []
         for part in self.parts:
-            for said in (*part.tables, *part.tasks):
-                node = self._id(said)
+            for item in (*part.tables, *part.tasks):
+                node = self._id(item)
                 if node is None:
-                    problems.append(self._unknown(part.context, said))
+                    problems.append(self._unknown(part.context, item))
                     continue
-                cron = part.cron_of(said)
+                cron = part.cron_of(item)
                 first, its = found.setdefault(node, (part, cron))
                 if its != cron:
                     other = f"{first.job} ({first.context.file})" if first.context.file else first.job
                     text = f"{node} runs by {cron or 'no cron'} here, and by {its or 'no cron'} in {other}."
                     hint = "An asset has one schedule: keep one."
-                    problems.append(part.context.problem(said.path, text, hint, "two-schedules"))
+                    problems.append(part.context.problem(item.path, text, hint, "two-schedules"))
         if problems:
             raise ProjectError(problems)
         return found
 
-    def _unknown(self, context: DagContext, said: DagTable | DagNode) -> Problem:
-        kind = "task" if isinstance(said, DagNode) else "table"
-        name = said.name if isinstance(said, DagNode) else said.raw
+    def _unknown(self, context: DagContext, item: DagTable | DagNode) -> Problem:
+        kind = "task" if isinstance(item, DagNode) else "table"
+        name = item.name if isinstance(item, DagNode) else item.raw
         close = closest_match(
             name, [one for (known, raw), id_ in self._ids.items() if known == kind for one in (raw, id_)]
         )
         hint = f"Did you mean {close}?" if close else "Generate the DAG files again, or remove it."
         return context.problem(
-            said.path, f"{name} is not a {kind} of the project in {self._root}.", hint, "unknown-node"
+            item.path, f"{name} is not a {kind} of the project in {self._root}.", hint, "unknown-node"
         )
 
 
@@ -327,7 +327,7 @@ def _env_var(context: DagContext, problems: list[Problem]) -> Mapping[Any, Any]:
 
 def _parts(contexts: Sequence[DagContext]) -> Iterator[ScheduledNodes]:
     stems = Counter(context.name for context in contexts)
-    taken: Counter[str] = Counter()
+    used: Counter[str] = Counter()
     for context in contexts:
         name = context.name
         if stems[name] > 1 and context.file:
@@ -335,12 +335,12 @@ def _parts(contexts: Sequence[DagContext]) -> Iterator[ScheduledNodes]:
         several = len(context.schedules) > 1
         for schedule in context.schedules:
             job = f"{name}_{schedule.name}" if several else name
-            yield ScheduledNodes(context, _free(job, taken), schedule.cron, schedule.name, tables=schedule.tables)
+            yield ScheduledNodes(context, _free(job, used), schedule.cron, schedule.name, tables=schedule.tables)
         if context.roots:
             roots = tuple(context.nodes[key] for key in context.roots)
-            yield ScheduledNodes(context, _free(name, taken), context.cron, tasks=roots)
+            yield ScheduledNodes(context, _free(name, used), context.cron, tasks=roots)
 
 
-def _free(job: str, taken: Counter[str]) -> str:
-    taken[job] += 1
-    return job if taken[job] == 1 else f"{job}_{taken[job]}"
+def _free(job: str, used: Counter[str]) -> str:
+    used[job] += 1
+    return job if used[job] == 1 else f"{job}_{used[job]}"

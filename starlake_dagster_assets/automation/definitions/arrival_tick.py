@@ -186,9 +186,9 @@ class _Tick:
         cursor = replace(self.state, unstable=self.unstable, scan=scan).dump()
         return self._result(skip_reason=" ".join(self.reasons), cursor=cursor)
 
-    def _result(self, **given: Any) -> dg.SensorResult:
+    def _result(self, **fields: Any) -> dg.SensorResult:
         with quiet():  # events of sensors were marked experimental in 1.9
-            return dg.SensorResult(**given, asset_events=self.observations)
+            return dg.SensorResult(**fields, asset_events=self.observations)
 
     def _windows(self) -> tuple[list[Window | None], int]:
         """Returns the windows to evaluate, oldest first, and where the next tick continues; [None] without a clock."""

@@ -287,9 +287,9 @@ def nothing_due(clock: CronSchedule, moment: datetime) -> str:
         if clock.catchup:
             return f"Nothing to materialize at {at}: each interval that has ended has a run or a materialization."
         return f"Nothing to materialize at {at}: no partition has closed since the tick before."
-    said = [
+    bounds = [
         f"{name} is {bound.isoformat()}"
         for name, bound in (("start_date", clock.start), ("end_date", clock.end))
         if bound is not None
     ]
-    return f"Nothing to materialize at {at}: its data interval is outside of the dates; {', '.join(said)}."
+    return f"Nothing to materialize at {at}: its data interval is outside of the dates; {', '.join(bounds)}."

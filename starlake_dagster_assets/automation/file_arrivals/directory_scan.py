@@ -37,8 +37,8 @@ class FileSet:
     @classmethod
     def of(cls, marks: Mapping[str, str]) -> FileSet:
         """Returns the set of files, from a mapping of file names to marks (size, time, etag)."""
-        told = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
-        digest = sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        text = "\n".join([f"{name}\0{mark}" for name, mark in marks.items()])
+        digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return cls(tuple(marks), digest, tuple(marks.values()))
 
 
@@ -133,12 +133,12 @@ class FileMatcher:
             StoreError: When a file cannot be looked at.
         """
         claims = self._landing.claims(listing.names)
-        taken = self._files_to_load(claims, listing)
+        to_load = self._files_to_load(claims, listing)
         by_node: dict[str, list[str]] = {}
-        for claim in taken:
+        for claim in to_load:
             by_node.setdefault(self._nodes[id(claim.table)], []).append(claim.name)
         sets = {node: FileSet.of(marks) for node, names in by_node.items() if (marks := listing.marks(names))}
-        left = set[str]() if taken is claims else {one.name for one in claims} - {one.name for one in taken}
+        left = set[str]() if to_load is claims else {one.name for one in claims} - {one.name for one in to_load}
         return DirectoryScan(
             at,
             listing.directory,

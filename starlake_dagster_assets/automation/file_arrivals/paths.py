@@ -65,10 +65,10 @@ def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datet
     """
     elsewhere = pre_load.strategy == "ack" and not (pre_load.incoming_path or domain.incoming)
     pending = pre_load.strategy == "pending" or elsewhere
-    given = pre_load.pending_path if pending else pre_load.incoming_path
-    if given:
-        path = rendered(given, project, domain, moment, "pending_path" if pending else "incoming_path")
-        return path if _names_domain(given) else f"{path.rstrip('/')}/{domain.name}"
+    template = pre_load.pending_path if pending else pre_load.incoming_path
+    if template:
+        path = rendered(template, project, domain, moment, "pending_path" if pending else "incoming_path")
+        return path if _names_domain(template) else f"{path.rstrip('/')}/{domain.name}"
     if pending:
         return _area(project.application.areas.stage, project, domain)
     if not domain.incoming:

@@ -123,13 +123,13 @@ class PreLoadCheck:
         """
         scan = self._scan(self.tables)
         remarks = "".join(f"; {remark}" for remark in scan.remarks())
-        held = {
+        not_ready = {
             node: NotReady(f"not ready: no file of it is in {scan.directory}{remarks}")
             for node in self.tables.keys() - scan.sets.keys() - self._staged()
         }
         unstable = self.unstable_tables(scan, vouched, first)
         if not unstable:
-            return held
+            return not_ready
         listed_at = max(first.at(node) for node in unstable)
         if (wait := listed_at + self.pre_load.stable_for - time.monotonic()) > 0:
             names = listed([name for node in unstable for name in scan.sets[node].names])
@@ -143,8 +143,8 @@ class PreLoadCheck:
             if node not in scan.sets or scan.sets[node].digest != first.digest(node):
                 within = duration_text(self.pre_load.stable_for)
                 names = listed(first.names(node))
-                held[node] = NotReady(f"not ready: {names} changed within {within} and may still be written")
-        return held
+                not_ready[node] = NotReady(f"not ready: {names} changed within {within} and may still be written")
+        return not_ready
 
     def list_first(self, vouched: Mapping[str, str], first: FirstListings) -> None:
         """Lists the files, so that `stable_for` begins at the same time for all domains of a run.

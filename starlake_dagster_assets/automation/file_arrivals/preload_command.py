@@ -57,8 +57,8 @@ def run_preload_command(check: PreLoadCheck, runner: Runner, settings: RunSettin
     if any(_NO_OPTION.search(line) for line in lines):  # before Starlake 1.5.15
         at = command.args.index("--notReadySentinel")
         lines, ending = _run(replace(command, args=command.args[:at] + command.args[at + 2 :]), runner, settings)
-    told = [match for line in lines if (match := _ROW.match(line))]
-    loadable = {match["table"]: match["loadable"] != "0" for match in told}
+    rows = [match for line in lines if (match := _ROW.match(line))]
+    loadable = {match["table"]: match["loadable"] != "0" for match in rows}
     if _reported_not_ready(lines, ending, loadable, check.store, sentinel):
         missing = f"did not find {ack}" if ack else "found no file"
         return {node: NotReady(f"not ready: starlake preload ({strategy}) {missing}") for node in tables}

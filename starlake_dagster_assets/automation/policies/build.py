@@ -147,15 +147,15 @@ class _Builder:
         for node_id in self._sorted_nodes:
             node = self._graph.nodes[node_id]
             dag = self._dags.of(node)
-            said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
-            found[node_id] = merged(self.reader.of_tags(node), *said, self._everywhere)
+            of_dag = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
+            found[node_id] = merged(self.reader.of_tags(node), *of_dag, self._everywhere)
         return found
 
     def _job_settings(self, node: Node) -> NodeSettings:
         """Returns the settings of the job of a node: without the node's own tags."""
         dag = self._dags.of(node)
-        said = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
-        return merged(*said, self._everywhere)
+        of_dag = [self.reader.of_dag(dag, self._dags.variables(node))] if dag is not None else []
+        return merged(*of_dag, self._everywhere)
 
     # ------------------------------------------------------------------------------------------------ owners
 
@@ -180,7 +180,7 @@ class _Builder:
         """Returns the pre-load policy of a table; None if it waits for nothing."""
         if settings.pre_load_strategy in (None, "none"):
             return None
-        said = {
+        values = {
             "strategy": settings.pre_load_strategy,
             "incoming_path": settings.incoming_path,
             "pending_path": settings.pending_path,
@@ -193,7 +193,7 @@ class _Builder:
             "timezone": self._zone(node, settings),
             "storage_options": self._automation.pre_load.storage_options,
         }
-        return replace(PreLoad(), **{name: value for name, value in said.items() if value is not None})
+        return replace(PreLoad(), **{name: value for name, value in values.items() if value is not None})
 
     def _cron_schedule(self, node: Node, cron: str, settings: NodeSettings) -> CronSchedule:
         zone = self._zone(node, settings)
@@ -216,21 +216,21 @@ class _Builder:
 
     def _followed(self) -> dict[str, list[str]]:
         """Returns the upstreams that each lineage task watches, without those that run first in its job."""
-        taken: set[str] = set()
+        run_first: set[str] = set()
         watched: dict[str, list[str]] = {}
         for node in reversed(self._sorted_nodes):
             triggered_by = self._own_triggers[node][0]
-            if node in taken or triggered_by not in (_FOLLOWS, "schedule"):
+            if node in run_first or triggered_by not in (_FOLLOWS, "schedule"):
                 continue
             if self._settings[node].run_dependencies_first:
                 first, rest = self._upstreams_first(node)
                 self._needed[node] = first
-                taken.update(first)
+                run_first.update(first)
             else:
                 rest = self._upstreams_here(node)
             if triggered_by == _FOLLOWS and (rest or has_expression(self._settings[node])):
                 watched[node] = rest
-        return {node: watched[node] for node in self._sorted_nodes if node in watched and node not in taken}
+        return {node: watched[node] for node in self._sorted_nodes if node in watched and node not in run_first}
 
     def _upstreams_first(self, node: str) -> tuple[list[str], list[str]]:
         """Returns the upstreams that run before a node in its job, and those with their own trigger, to be watched."""

@@ -163,8 +163,10 @@ class Evaluator:
             return False
         return bool(pending or self._answer(state) is None) and self._rest(state) <= 0
 
-    def _missing(self, state: _State, coming: Collection[str]) -> list[str]:
-        return sorted(node for node in state.condition.must_exist if node not in coming and not self.facts.exists(node))
+    def _missing(self, state: _State, pending: Collection[str]) -> list[str]:
+        return sorted(
+            node for node in state.condition.must_exist if node not in pending and not self.facts.exists(node)
+        )
 
     def _pending_upstreams(self, state: _State, together: Collection[LineageTarget] = ()) -> dict[str, str]:
         """Returns the watched nodes that are about to be materialized, each with the reason."""

@@ -152,15 +152,15 @@ class OptionReader:
         for name, _ in pairs:
             if name not in _IN_TAGS:
                 self._check_tag(node, name)
-        said = {key: value for key, value in pairs if key in _OWN_NAMES}
-        if not said:
+        own = {key: value for key, value in pairs if key in _OWN_NAMES}
+        if not own:
             return _NOTHING
-        key = ("", tuple(said.items()))
+        key = ("", tuple(own.items()))
         if key not in self._read:
-            found, wrong = _valid_settings(said)
+            found, wrong = _valid_settings(own)
             for text in wrong:
                 self.report(node, f"the tag is not a setting: {text}", key="tags")
-            self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & said.keys()))
+            self._read[key] = found.model_copy(update=dict.fromkeys(_OF_JOBS & own.keys()))
         return self._read[key]
 
     def _check_tag(self, node: Node, name: str) -> None:
@@ -182,17 +182,17 @@ class OptionReader:
         return found
 
 
-def merged(*said: NodeSettings) -> NodeSettings:
+def merged(*sources: NodeSettings) -> NodeSettings:
     """Merged settings: the first source that sets an option takes precedence.
 
     Args:
-        said: The most specific first.
+        sources: The most specific first.
     """
     values: dict[str, Any] = {}
-    for settings in reversed(said):
+    for settings in reversed(sources):
         fields = NodeSettings.model_fields
-        given = ((name, getattr(settings, name)) for name in settings.model_fields_set if name in fields)
-        values.update({name: value for name, value in given if value is not None})
+        set_fields = ((name, getattr(settings, name)) for name in settings.model_fields_set if name in fields)
+        values.update({name: value for name, value in set_fields if value is not None})
     return NodeSettings.model_construct(**values)
 
 

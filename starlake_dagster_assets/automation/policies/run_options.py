@@ -78,13 +78,13 @@ def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
     """
     named = [name for name in options if name != _ALL]
     known = set(tasks) if named else set[str]()
-    said: list[str] = []
+    problems: list[str] = []
     for name in named:
         if name not in known:
             near = closest_match(name, sorted(known))
             hint = f"; did you mean `{near}`?" if near else "."
-            said.append(f"Run tag `{OPTIONS}`: no task of this project is named `{name}`{hint}")
-    return said
+            problems.append(f"Run tag `{OPTIONS}`: no task of this project is named `{name}`{hint}")
+    return problems
 
 
 def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, str]:
@@ -101,11 +101,11 @@ def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, s
     wrong: list[str] = []
     for run, tags in sorted(runs.items()):
         try:
-            given = options_in(tags)
+            options = options_in(tags)
         except CommandError as error:  # the run itself failed for that, unless it had no transform
             wrong.append(f"run {run}: {error}")
             continue
-        for section, values in given.items():
+        for section, values in options.items():
             for name, value in values.items():
                 known = found.setdefault(section, {}).setdefault(name, value)
                 first = origin.setdefault((section, name), run)
@@ -128,8 +128,8 @@ def tag_of(options: RunOptions) -> dict[str, str]:
     Returns:
         The tag, for `RunRequest(tags=…)`, jobs and schedules; empty without variables.
     """
-    given = {section: dict(values) for section, values in sorted(options.items()) if values}
-    return {OPTIONS: json.dumps(given, sort_keys=True, ensure_ascii=False)} if given else {}
+    sections = {section: dict(values) for section, values in sorted(options.items()) if values}
+    return {OPTIONS: json.dumps(sections, sort_keys=True, ensure_ascii=False)} if sections else {}
 
 
 def _section(name: str, section: Any) -> dict[str, str]:

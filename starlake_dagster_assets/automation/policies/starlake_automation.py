@@ -83,11 +83,11 @@ class StarlakeAutomation(BaseModel):
         jobs: JobSettings | Mapping[str, Any] | None = None,
         **former: Any,
     ) -> None:
-        given = {"pre_load": pre_load, "lineage": lineage, "schedules": schedules, "partitions": partitions}
+        values = {"pre_load": pre_load, "lineage": lineage, "schedules": schedules, "partitions": partitions}
         for name in former:
             if name in FLAT_NAMES:
                 warn_deprecated(f"`StarlakeAutomation({name}=…)`", f"`{_instead(name)}`")
-        groups, wrong = _assembled({**given, "jobs": jobs}, former)
+        groups, wrong = _assembled({**values, "jobs": jobs}, former)
         try:
             super().__init__(status=status, timezone=timezone, name_prefix=name_prefix, **groups)
         except ValidationError as error:
@@ -138,8 +138,8 @@ class StarlakeAutomation(BaseModel):
         found = {name: getattr(getattr(self, group), field) for name, (group, field) in FIELDS.items()}
         found["timezone"] = self.timezone
         known = NodeSettings.model_fields
-        said: dict[str, Any] = {name: one for name, one in found.items() if name in known and one is not None}
-        return NodeSettings.model_construct(**said)
+        settings: dict[str, Any] = {name: one for name, one in found.items() if name in known and one is not None}
+        return NodeSettings.model_construct(**settings)
 
 
 def settings_of(automation: object, function: str) -> StarlakeAutomation:
@@ -175,13 +175,13 @@ def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict
         group, field = FLAT_NAMES[name]
         if value is not None and fields[group].setdefault(field, value) != value:
             wrong.append(f"`{group}.{field}` is also given as `{name}`, with another value; keep one.")
-    return {name: _built(name, given, wrong) for name, given in fields.items()}, wrong
+    return {name: _built(name, values, wrong) for name, values in fields.items()}, wrong
 
 
-def _built(name: str, given: dict[str, Any], wrong: list[str]) -> SettingsGroup | None:
+def _built(name: str, values: dict[str, Any], wrong: list[str]) -> SettingsGroup | None:
     """Returns a group with its fields; None, and the problems, if they cannot be read."""
     try:
-        return GROUPS[name](**given)
+        return GROUPS[name](**values)
     except ProjectError as error:
         cause = cast("ValidationError", error.__cause__)
         wrong += [

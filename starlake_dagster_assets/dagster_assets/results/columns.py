@@ -22,14 +22,14 @@ def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.Table
         columns: Name and type, in order.
     """
     described = described_schema(node)
-    told = {one.name.lower(): one for one in described.columns} if described is not None else {}
-    return dg.TableSchema(columns=[_column(name, kind, told.get(name.lower())) for name, kind in columns])
+    declared = {one.name.lower(): one for one in described.columns} if described is not None else {}
+    return dg.TableSchema(columns=[_column(name, kind, declared.get(name.lower())) for name, kind in columns])
 
 
-def _column(name: str, kind: str, told: dg.TableColumn | None) -> dg.TableColumn:
-    if told is None:
+def _column(name: str, kind: str, declared: dg.TableColumn | None) -> dg.TableColumn:
+    if declared is None:
         return dg.TableColumn(name, type=kind)
-    return dg.TableColumn(name, type=kind, description=told.description, constraints=told.constraints)
+    return dg.TableColumn(name, type=kind, description=declared.description, constraints=declared.constraints)
 
 
 class TaskColumnLineage:

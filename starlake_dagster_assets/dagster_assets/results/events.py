@@ -117,13 +117,13 @@ class Results:
         if by_rows:  # rows of other files may have been committed before the failure
             yield from self._loads.events(item, key, {}, ())
         elif item.landed:
-            told = {"starlake/rows_accepted": item.landed, _WARNING: f"another file failed: {item.reason}"}
-            yield dg.AssetMaterialization(asset_key=key, metadata=told)
+            metadata = {"starlake/rows_accepted": item.landed, _WARNING: f"another file failed: {item.reason}"}
+            yield dg.AssetMaterialization(asset_key=key, metadata=metadata)
         if item.files or by_rows or item.node.id in self._reported:
             # another attempt reads here that the files were taken, and that earlier materializations do not count
-            told = {_STATUS: "failed", _EVIDENCE: item.evidence.value}
-            told |= {_FILES: ", ".join(item.files)} if item.files else {}
-            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=told)
+            metadata = {_STATUS: "failed", _EVIDENCE: item.evidence.value}
+            metadata |= {_FILES: ", ".join(item.files)} if item.files else {}
+            yield dg.AssetObservation(asset_key=key, description=item.reason, metadata=metadata)
         # A failed blocking check withholds the materialization; its result still states why.
         yield from self._selected(expectation_results(item, key, self._samples))
 
@@ -154,15 +154,15 @@ class Results:
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:
         """Returns the row count of the partition of a task; counts of several are added to the event of each."""
-        asked, column = self._partition, self._binding.translator.trigger(node).replaced_column
+        partition, column = self._partition, self._binding.translator.trigger(node).replaced_column
         column = column or partition_column(node)
         counts = self._loads.rows(node, column) if rows_in_table != 0 else dict[str, int]()
-        if counts is None or asked is None:
+        if counts is None or partition is None:
             return self._uncounted_note(node, column)
-        note = self._no_rows_note(node, column, rows_in_table) if not any(map(counts.get, asked.keys)) else {}
-        found = {name: {"dagster/partition_row_count": counts.get(name, 0), **note} for name in asked.keys}
-        if asked.key is not None:
-            return found[asked.key]
+        note = self._no_rows_note(node, column, rows_in_table) if not any(map(counts.get, partition.keys)) else {}
+        found = {name: {"dagster/partition_row_count": counts.get(name, 0), **note} for name in partition.keys}
+        if partition.key is not None:
+            return found[partition.key]
         for name, metadata in found.items():
             self._context.add_asset_metadata(metadata, asset_key=key, partition_key=name)
         return {}

@@ -71,6 +71,7 @@ class LoadPartitions:
         self._reader = runner.warehouse_reader()
         self._counts_itself = runner.capabilities.counts_partitions
         self._before: dict[str, _Counts | None] = {}
+        self._keys = partition.keys if partition is not None else ()
 
     def by_rows(self, node: Node) -> bool:
         """Whether the partitions of a load are those of its rows."""
@@ -131,8 +132,7 @@ class LoadPartitions:
             yield self._load_as_a_whole(key, rows, metadata, outcome.status)
         if outcome.status != "materialized":
             return
-        asked = self._partition.keys if self._partition is not None else ()
-        without = [name for name in asked if name not in rows.partitions]
+        without = [name for name in self._keys if name not in rows.partitions]
         yield from self._observed(key, without, "no rows", "the loaded files hold no row of this partition.")
         yield unrecorded_output(key, checks)
 
@@ -159,10 +159,9 @@ class LoadPartitions:
 
     def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
         """Yields an observation that there was no file, for each requested partition."""
-        asked = self._partition.keys if self._partition is not None else ()
-        if not asked or self._windows is None:
+        if not self._keys or self._windows is None:
             yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing", **metadata})
-        yield from self._observed(key, list(asked) if self._windows is not None else [], "nothing", reason)
+        yield from self._observed(key, list(self._keys) if self._windows is not None else [], "nothing", reason)
 
     def rows(self, node: Node, column: str) -> Mapping[str, int] | None:
         """Counts the present rows of a table by partition; None if they cannot be counted.
@@ -185,13 +184,12 @@ class LoadPartitions:
         self, key: dg.AssetKey, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
     ) -> Iterator[StarlakeEvent]:
         """Materializes the last window of the run only, since the files were loaded once."""
-        asked = self._partition.keys if self._partition is not None else ()
-        if len(asked) < 2:
+        if len(self._keys) < 2:
             yield dg.MaterializeResult(asset_key=key, metadata=dict(metadata), check_results=list(checks))
             return
-        yield self._materialization(key, asked[-1], {**metadata, COMPLETE_LOAD: 1})
-        reason = f"the files of this run were loaded once, for its last window ({asked[-1]})."
-        yield from self._observed(key, list(asked[:-1]), "no load", reason)
+        yield self._materialization(key, self._keys[-1], {**metadata, COMPLETE_LOAD: 1})
+        reason = f"the files of this run were loaded once, for its last window ({self._keys[-1]})."
+        yield from self._observed(key, list(self._keys[:-1]), "no load", reason)
         yield unrecorded_output(key, checks)
 
     # ------------------------------------------------------------------------------------------- by rows
@@ -263,8 +261,7 @@ class LoadPartitions:
         )
         self._context.log.warning(f"{node.id}: {text}")
         yield dg.AssetObservation(asset_key=key, description=text, metadata={**metadata, _STATUS: "unknown"})
-        asked = self._partition.keys if self._partition is not None else ()
-        yield from self._observed(key, list(asked), "unknown", text)
+        yield from self._observed(key, list(self._keys), "unknown", text)
         # without a partition, and after the unknown results: whatever reads the whole table has an update
         found = {COMPLETE_LOAD: 0, PARTITIONED_BY: "rows"}
         yield dg.AssetMaterialization(asset_key=key, description=text, metadata=found)

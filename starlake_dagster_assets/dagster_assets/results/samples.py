@@ -88,9 +88,9 @@ class Samples:
 
     def _reason(self, node: Node, text: str) -> tuple[str, str]:
         """Returns reason and file of a rejected row; with `rejectWithValue`, without values of private columns."""
-        told, _, file = text.removeprefix("ERR ->").partition("FILE ->")
+        cause, _, file = text.removeprefix("ERR ->").partition("FILE ->")
         reasons: list[str] = []
-        for line in filter(str.strip, told.splitlines()):
+        for line in filter(str.strip, cause.splitlines()):
             if line.startswith("`") or not reasons:
                 reasons.append(line.strip())
             else:  # the value goes on

@@ -32,15 +32,15 @@ def naming_of(
         airflow: Arguments of the operator of a node in exported Airflow DAGs, by node id.
     """
     plain = {node: tuple(key_part(part) for part in graph.nodes[node].key) for node in specs}
-    asked = {node: tuple(spec.key.path) for node, spec in specs.items()}
+    keys = {node: tuple(spec.key.path) for node, spec in specs.items()}
     # a key of the project itself is reported as the project writes it, before Dagster's characters
-    told = {key: key if key != plain[node] else graph.nodes[node].key for node, key in asked.items()}
+    told = {key: key if key != plain[node] else graph.nodes[node].key for node, key in keys.items()}
     groups = {node: spec.group_name for node, spec in specs.items() if spec.group_name is not None}
     reads = {node: {tuple(dep.asset_key.path): None for dep in spec.deps} for node, spec in specs.items()}
-    known = {node: {asked[up] for up in graph.upstream[node] if up in asked} for node in specs}
+    known = {node: {keys[up] for up in graph.upstream[node] if up in keys} for node in specs}
     changed = {node: read for node, read in reads.items() if {*read} != known[node]}
     return Naming(
-        keys={node: key for node, key in asked.items() if key != plain[node]},
+        keys={node: key for node, key in keys.items() if key != plain[node]},
         groups={node: group for node, group in groups.items() if group != group_name(_schema(graph.nodes[node]))},
         reads={node: tuple(told.get(key, key) for key in read) for node, read in changed.items()},
         excluded=excluded,

@@ -209,8 +209,8 @@ def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
     """Returns the length of a partition of the sink; None if it is not known to be one of time."""
     for tag in node.tags:
         if tag.lower().startswith(_TAG):
-            said = tag.lower().removeprefix(_TAG)
-            if said not in _SINK_CRONS:
+            grain = tag.lower().removeprefix(_TAG)
+            if grain not in _SINK_CRONS:
                 raise ValueError(f"the tag `{tag}` names no time unit: expected {', '.join(_SINK_CRONS)}.")
-            return said
+            return grain
     return "daily" if partition_column_type(node, types).startswith(("date", "timestamp")) else None

@@ -378,8 +378,8 @@ def bound_translator(
     """
     if translator is None:
         return StarlakeTranslator().bound_to(project, triggers)
-    given = instance_of(translator, StarlakeTranslator, function, "translator", "StarlakeTranslator()")
-    return given.bound_to(project, triggers)
+    checked = instance_of(translator, StarlakeTranslator, function, "translator", "StarlakeTranslator()")
+    return checked.bound_to(project, triggers)
 
 
 def _kind_rank(kind: str) -> tuple[int, str]:

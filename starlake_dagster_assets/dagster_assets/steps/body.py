@@ -85,9 +85,9 @@ def events_of(result: Any) -> Generator[Any, None, None]:
 
 def _context(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dg.AssetExecutionContext | None:
     """Returns the context of the step that runs; None if the function is called directly."""
-    given = [value for value in (*args, *kwargs.values()) if isinstance(value, dg.AssetExecutionContext)]
+    contexts = [value for value in (*args, *kwargs.values()) if isinstance(value, dg.AssetExecutionContext)]
     with suppress(Exception):  # Dagster has one class for each kind of context that it does not have here
-        context = given[0] if given else dg.AssetExecutionContext.get()
+        context = contexts[0] if contexts else dg.AssetExecutionContext.get()
         if context.assets_def is not None:  # pyright: ignore[reportUnnecessaryComparison]
             return with_run(context)
     return None

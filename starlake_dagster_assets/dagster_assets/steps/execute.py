@@ -121,8 +121,8 @@ def _run(
         settings, invalid_tasks={**intervals.duplicate_appends(settings, call.launch.options), **settings.invalid_tasks}
     )
     results = Results(context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options))
-    held = _FailedBlockingChecks(binding)
-    yield from held.back(results.evaluate_checks(call.nodes - step.requested))
+    withheld = _FailedBlockingChecks(binding)
+    yield from withheld.back(results.evaluate_checks(call.nodes - step.requested))
     step.requested |= call.nodes
     yield from skipped_asset_events(context, previous, meanwhile)
     wanted = [node.id for node in nodes.values()]
@@ -157,8 +157,8 @@ def _run(
             problems.note(item)
             if not isinstance(item, FailedCommand):
                 step.note_unevaluated(item)
-                yield from held.back(results.of(item))
-    yield from held.events
+                yield from withheld.back(results.of(item))
+    yield from withheld.events
     if problems:
         culprits.extend(outcome.node for outcome in problems.failed)
         reasons = problems.reasons()
