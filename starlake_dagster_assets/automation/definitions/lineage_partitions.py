@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.upstream_updates import UpstreamUpdate
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitions_read
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
@@ -94,15 +95,8 @@ class PartitionTable:
         if self._is_same(up):
             return [partition]
         if (partition, up) not in self._read:
-            known = self._facts.graph.get(up).partitions_def
-            mapping = self._facts.graph.get_partition_mapping(self._key, up)
-            found = mapping.get_upstream_mapped_partitions_result_for_partitions(
-                self.definition.empty_subset().with_partition_keys([partition]),
-                self.definition,
-                known,
-                dynamic_partitions_store=self._facts.instance,
-            )
-            self._read[partition, up] = frozenset(found.partitions_subset.get_partition_keys())
+            facts = self._facts
+            self._read[partition, up] = partitions_read(facts.instance, facts.graph, self._key, partition, up)
         return self._read[partition, up]
 
     @cached_property

@@ -1,6 +1,6 @@
 """Time partitions of tables and tasks: by the cron of a schedule, or by the partition column of a sink."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,6 +24,7 @@ __all__ = [
     "in_timezone",
     "node_partitions",
     "partitioned_by_rows",
+    "partitions_read",
     "time_window",
     "window_before",
     "windows_between",
@@ -111,6 +112,25 @@ def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | N
     if of_cron and trigger.cron_schedule is not None and definition == cron_partitions(trigger.cron_schedule):
         return False
     return bool(partition_column(node))
+
+
+def partitions_read(
+    instance: dg.DagsterInstance, graph: Any, key: dg.AssetKey, partition: str, up: dg.AssetKey
+) -> Collection[str]:
+    """Returns the partitions of a partitioned upstream that a partition of an asset reads, as Dagster maps them.
+
+    Args:
+        instance: Has the dynamic partitions.
+        graph: The asset graph.
+        key: The asset.
+        partition: Its partition.
+        up: The upstream.
+    """
+    own, known = (graph.get(one).partitions_def for one in (key, up))
+    found = graph.get_partition_mapping(key, up).get_upstream_mapped_partitions_result_for_partitions(
+        own.empty_subset().with_partition_keys([partition]), own, known, dynamic_partitions_store=instance
+    )
+    return frozenset(found.partitions_subset.get_partition_keys())
 
 
 def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] | None:

@@ -12,6 +12,7 @@ from starlake_dagster_assets.automation.policies.data_intervals import Interval
 from starlake_dagster_assets.automation.policies.run_options import OPTIONS
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER, recorded_end
+from starlake_dagster_assets.dagster_assets.specs.partitions import partitions_read
 from starlake_dagster_assets.dagster_assets.step_binding import Binding
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
@@ -75,7 +76,7 @@ class StepUpdates:
     def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
         """Returns the id of the run of the newest update of an upstream that a task has not read, else ""."""
         if self._is_partitioned and self._context.has_partition_key:
-            record = self._newest_record(up, self._context.partition_key)
+            record = self._newest_read(key, up)
             return record.run_id if record is not None else ""
         return self.newest[up].run_id if self._is_new(self.consumption(key), up) else ""
 
@@ -98,7 +99,7 @@ class StepUpdates:
             consumption = self._consumption_in_partition(key)
             if node.task is None or consumption is None or consumption.update.run_id in own:
                 continue
-            if not all(self._has_read(consumption, up, found) for up in self.upstream(key)):
+            if not all(self._has_read(key, consumption, up, found) for up in self.upstream(key)):
                 continue
             if is_retry or self._was_planned_before(key, consumption.update):
                 found[key] = consumption.update.run_id
@@ -112,30 +113,28 @@ class StepUpdates:
         """Returns the consumption of the newest materialization of an asset, in the partition of the step if any."""
         if not self._is_partitioned:
             return self.consumption(key)
-        record = self._newest_in_partition(key)
+        record = self._newest_record(key, [self._context.partition_key])
         return consumption_of(self._instance, record) if record is not None else None
 
-    def _newest_in_partition(self, key: dg.AssetKey) -> Any:
-        """Returns the record of the newest materialization of an asset in the partition of the step.
+    def _newest_read(self, key: dg.AssetKey, up: dg.AssetKey) -> Any:
+        """Returns the record of the newest materialization of an upstream, of the partitions that the step reads."""
+        graph = self._context.job_def.asset_layer.asset_graph
+        if not self._is_partitioned or graph.get(up).partitions_def is None:
+            return self.newest.get(up)
+        return self._newest_record(up, partitions_read(self._instance, graph, key, self._context.partition_key, up))
 
-        If the partitions of the asset and the step differ, it is the newest of all: each may hold rows that the step
-        reads.
-        """
-        partitions = self._context.job_def.asset_layer.get(key).partitions_def
-        if not self._is_partitioned or partitions != self._context.assets_def.partitions_def:
-            return self.newest.get(key)
-        return self._newest_record(key, self._context.partition_key)
-
-    def _newest_record(self, key: dg.AssetKey, partition: str) -> Any:
-        """Returns the record of the newest materialization of a partition of an asset; None if there is none."""
-        filters = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    def _newest_record(self, key: dg.AssetKey, partitions: Collection[str]) -> Any:
+        """Returns the record of the newest materialization of some partitions of an asset; None if there is none."""
+        filters = dg.AssetRecordsFilter(asset_key=key, asset_partitions=sorted(partitions))
         records = self._instance.fetch_materializations(filters, limit=1).records
         return records[0] if records else None
 
-    def _has_read(self, consumption: Consumption, up: dg.AssetKey, made: Collection[dg.AssetKey]) -> bool:
+    def _has_read(
+        self, key: dg.AssetKey, consumption: Consumption, up: dg.AssetKey, made: Collection[dg.AssetKey]
+    ) -> bool:
         if up in self._nodes and up not in made:
             return False
-        return not _is_unread(consumption, up, self._newest_in_partition(up))
+        return not _is_unread(consumption, up, self._newest_read(key, up))
 
     def _is_new(self, consumption: Consumption | None, up: dg.AssetKey) -> bool:
         """Whether an upstream has a materialization that was not read."""

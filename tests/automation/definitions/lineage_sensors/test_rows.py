@@ -512,6 +512,22 @@ def test_a_load_after_an_outage_of_which_a_person_has_appended_a_day_is_appended
     machine.teardown()
 
 
+def test_a_queued_run_does_not_repeat_a_partition_for_another_partition_of_its_upstream():
+    """The days of `mart.t` that the queued run is for were materialized by hand; `kpi.q` got another day since."""
+    machine = Lineage()
+    machine.start()
+    machine.it_becomes_quiet()
+    machine.a_partition_is_loaded(day="2024-01-01")
+    machine.the_sensors_are_evaluated()
+    machine.runs_are_requested_and_wait_in_the_queue()
+    assert machine.queued
+    machine.a_person_backfills_two_days(days="2024-01-01")
+    machine.a_partition_is_loaded(day="2024-01-04")
+    machine.a_person_backfills(day="2024-01-04")
+    machine.it_rests()
+    machine.teardown()
+
+
 def test_a_retry_of_a_run_by_hand_may_read_nothing_new():
     machine = type("Lineage_condition", (Lineage,), {"kind": "condition"})()
     machine.start()
