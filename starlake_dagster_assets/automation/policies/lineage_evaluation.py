@@ -150,9 +150,13 @@ class Evaluator:
         trigger = self.triggers.get(target.node)
         if trigger is None or trigger.upstream_condition is None or not trigger.is_lineage:
             return ""
-        if not self._will_run(self._state(target)) or self.facts.stopped_sensor(target.node) is not None:
+        state = self._state(target)
+        if not self._will_run(state) or self.facts.stopped_sensor(target.node) is not None:
             return ""
-        return "it is due itself"
+        if state.is_fulfilled(state.counted) and self._answer(state) is None:
+            return "it is due itself"
+        ups = sorted(self._pending_upstreams(state))
+        return f"it will be due once {listed(ups)} {'is' if len(ups) == 1 else 'are'} materialized"
 
     def _will_run(self, state: _State) -> bool:
         """Whether a target is due, or will be once its own upstreams are materialized."""
@@ -354,7 +358,7 @@ def _describe_updates(state: _State, counted: Iterable[str], joined: Collection[
 def _answered(state: _State, attempt: RunAttempt) -> str:
     what = listed(sorted(state.counted))
     if attempt.state == "in progress":
-        return f"Run {attempt.run} of {state.target} is in progress: it was created for the update of {what}."
+        return f"Run {attempt.run} of {state.target} is in progress and reads the update of {what}."
     return (
         f"Run {attempt.run} of {state.target} {_STATES[attempt.state]} after the update of {what}. It is not started "
         f"again for the same update. See its failure, then re-execute it, materialize {state.target.node} by hand, or "

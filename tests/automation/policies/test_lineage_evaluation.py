@@ -131,7 +131,7 @@ def test_a_target_is_due_when_its_condition_holds_for_what_it_has_not_read(watch
         (RunAttempt(9, "r", "failed"), "Run r of x failed after the update of a. It is not started again"),
         (RunAttempt(9, "r", "canceled"), "Run r of x was canceled after the update of a"),
         (RunAttempt(9, "r", "succeeded"), "Run r of x succeeded and materialized nothing after the update of a"),
-        (RunAttempt(9, "r", "in progress"), "Run r of x is in progress: it was created for the update of a."),
+        (RunAttempt(9, "r", "in progress"), "Run r of x is in progress and reads the update of a."),
         (RunAttempt(3, "run5", "failed"), "Run run5 of x failed after the update of a"),  # it made `a` itself
         (RunAttempt(3, "run5", "succeeded"), None),
     ],
@@ -161,7 +161,7 @@ CHAIN = {
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({}, "a at 1970-01-01 00:00:05 UTC; waits for n: it is due itself."),
+        ({}, "a at 1970-01-01 00:00:05 UTC; waits for n: it will be due once m is materialized."),
         ({"busy": {"n"}}, "waits for n: run of n will still materialize it"),
         ({"busy": {"m"}, "stopped": {"m"}}, "waits for n"),  # a run of a stopped sensor was started by hand
         ({"stopped": {"n"}}, None),
