@@ -21,9 +21,9 @@ __all__ = [
     "in_process_executor",
     "is_blocking",
     "max_kinds",
-    "quiet",
     "register_library",
     "retry_tags",
+    "suppress_dagster_warnings",
     "time_window_policy",
     "unrecorded_output",
 ]
@@ -33,7 +33,7 @@ _QUIET: ContextVar[bool] = ContextVar("starlake_dagster_assets_quiet", default=F
 
 
 @contextmanager
-def quiet() -> Generator[None, None, None]:
+def suppress_dagster_warnings() -> Generator[None, None, None]:
     """Mutes the life-cycle warnings of Dagster names that this package uses on purpose.
 
     Code references and column lineage work alike in every supported version; owners were marked experimental in 1.9.

@@ -12,13 +12,13 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
+from starlake_dagster_assets.automation.policies.build import build_triggers, filter_triggers
 from starlake_dagster_assets.automation.policies.data_intervals import Interval, interval_text
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
 from starlake_dagster_assets.dagster_assets.dagster_runs import DATA_INTERVAL
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows, windows_between
-from starlake_dagster_assets.dagster_assets.step_binding import Binding, binding_of
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding, find_step_binding
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.plural import first_of
 
@@ -108,7 +108,7 @@ class AirflowTasks:
             for node, trigger in triggers.triggers.items()
             if node in self.tasks
         }
-        left = restricted(triggers, others)
+        left = filter_triggers(triggers, others)
         return replace(left, triggers={**left.triggers, **stopped})
 
     def observe(self, defs: dg.Definitions, airflow_instance: Any, **options: Any) -> dg.Definitions:
@@ -151,7 +151,7 @@ class AirflowTasks:
         )
 
     def _mapped(self, asset: Any, mapped: set[str]) -> Any:
-        binding = binding_of(asset) if isinstance(asset, dg.AssetsDefinition) else None
+        binding = find_step_binding(asset) if isinstance(asset, dg.AssetsDefinition) else None
         if binding is None:
             return asset
         nodes = {key: node.id for key, node in binding.nodes.items() if node.id in self.tasks}
@@ -162,7 +162,7 @@ class AirflowTasks:
 
         return asset.map_asset_specs(with_task) if nodes else asset
 
-    def _with_task(self, spec: dg.AssetSpec, node: str, binding: Binding) -> dg.AssetSpec:
+    def _with_task(self, spec: dg.AssetSpec, node: str, binding: StepBinding) -> dg.AssetSpec:
         task = self.tasks[node]
         translator, known = binding.translator, binding.source.graph.nodes[node]
         by_rows = partitioned_by_rows(known, spec.partitions_def, translator.trigger(known))

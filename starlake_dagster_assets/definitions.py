@@ -12,19 +12,19 @@ from starlake_dagster_assets.automation.definitions.build import build_automatio
 from starlake_dagster_assets.automation.definitions.conditions import with_bound_conditions
 from starlake_dagster_assets.automation.definitions.freshness_checks import build_freshness_checks
 from starlake_dagster_assets.automation.definitions.incoming_file_assets import build_incoming_files
-from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
+from starlake_dagster_assets.automation.policies.build import build_triggers, filter_triggers
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, resolve_option_groups
 from starlake_dagster_assets.dagster_assets.decorator import Selection, assets_of, external_specs
 from starlake_dagster_assets.dagster_assets.resource_assignment import named_environments, resource_of
 from starlake_dagster_assets.dagster_assets.results.unit_test_checks import build_unit_test_checks
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator, bound_translator
-from starlake_dagster_assets.dagster_assets.steps.grouping import Split
+from starlake_dagster_assets.dagster_assets.steps.grouping import StepSplit
 from starlake_dagster_assets.problem_summary import summarize
 from starlake_dagster_assets.resources import StarlakeResource
-from starlake_dagster_assets.resources.env_vars import at_definition, is_complete
+from starlake_dagster_assets.resources.env_vars import is_complete, with_definition_values
 from starlake_dagster_assets.resources.guarded_calls import call_resource
 
 __all__ = ["build_definitions"]
@@ -40,7 +40,7 @@ def build_definitions(
     translator: StarlakeTranslator | None = None,
     automation: StarlakeAutomation | Triggers | None = None,
     metadata: StarlakeMetadata | None = None,
-    steps: StarlakeSteps | Split = "auto",
+    steps: StarlakeSteps | StepSplit = "auto",
     external: External = "dependencies",
     extra_assets: Iterable[Any] = (),
     resources: Mapping[str, Any] | None = None,
@@ -103,11 +103,13 @@ def build_definitions(
             crm = build_definitions("crm", steps=StarlakeSteps(resource_key="starlake_crm"))
             defs = dg.Definitions.merge(sales, crm)
     """
-    shown, cut, rest = grouped(build_definitions, metadata, steps, deprecated, {"triggers": "automation=…"})
+    shown, cut, rest = resolve_option_groups(
+        build_definitions, metadata, steps, deprecated, {"triggers": "automation=…"}
+    )
     project = project_of(project, "build_definitions")
     keys, others = named_environments(environments or {}, cut.resource_key)
     places = {cut.resource_key: resource_of(starlake, "build_definitions", "starlake"), **others}
-    known = {key: at_definition(where) for key, where in places.items()}
+    known = {key: with_definition_values(where) for key, where in places.items()}
     for where in places.values():
         if not hasattr(where, "resource_cls"):  # else run config has some of its fields
             call_resource(where, "validate_against", project)
@@ -131,7 +133,7 @@ def build_definitions(
         if spec.key in made and project.graph.nodes[node].kind != "external"
     ]
     specs = external_specs(project, bound, nodes) if external == "specs" else []
-    restricted_triggers = restricted(triggers, frozenset(nodes))
+    restricted_triggers = filter_triggers(triggers, frozenset(nodes))
     observed = build_incoming_files(bound, restricted_triggers, made)
     made |= _keys(observed)
     sources = [spec for spec in specs if spec.key not in made]

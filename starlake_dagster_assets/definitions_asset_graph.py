@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.airflow.export_source import DefinitionsGraph
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import naming_of
-from starlake_dagster_assets.dagster_assets.step_binding import Binding, binding_of
+from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import build_asset_overrides
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding, find_step_binding
 from starlake_dagster_assets.environments import environment_of
 from starlake_dagster_assets.errors import StarlakeError
 
@@ -36,9 +36,9 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
             export_airflow(definitions_graph(defs), "dags")
     """
     wanted = None if project is None else project_of(project, "definitions_graph")
-    with quiet():
+    with suppress_dagster_warnings():
         found = {id(one): one for one in defs.get_repository_def().assets_defs_by_key.values()}.values()
-    bound = [(assets, binding) for assets in found if (binding := binding_of(assets)) is not None]
+    bound = [(assets, binding) for assets in found if (binding := find_step_binding(assets)) is not None]
     source = _chosen([binding.source for _, binding in bound], wanted)
     mine = [(assets, binding) for assets, binding in bound if binding.source is source]
     steps = {id(assets) for assets, _ in mine}
@@ -55,7 +55,7 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
         if id(assets) not in steps
     }
     nodes = source.graph.nodes.values()
-    naming = naming_of(
+    naming = build_asset_overrides(
         source.graph,
         specs,
         excluded=frozenset(node.id for node in nodes if node.kind != "external" and node.id not in here),
@@ -66,7 +66,7 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
     return DefinitionsGraph(source, naming, triggers, _environments(defs, mine))
 
 
-def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition, Binding]]) -> dict[str, str]:
+def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition, StepBinding]]) -> dict[str, str]:
     """Returns the environment of each node whose step uses a resource of this package."""
     given = defs.resources or {}
     words = {key: word for key, one in given.items() if (word := environment_of(one))}
@@ -100,7 +100,7 @@ def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> 
     return found[0]
 
 
-def _node(spec: dg.AssetSpec, binding: Binding) -> str | None:
+def _node(spec: dg.AssetSpec, binding: StepBinding) -> str | None:
     """Returns the node of a spec."""
     known = binding.nodes.get(spec.key)
     return known.id if known is not None else None

@@ -168,9 +168,9 @@ class StarlakeProject:
     @cached_property
     def whole_graph(self) -> Graph:
         """The graph with the nodes that `on_error="skip"` leaves out; unreadable files are external nodes."""
-        from starlake_dagster_assets.graph.broken_dependents import with_unreadable
+        from starlake_dagster_assets.graph.broken_dependents import add_unreadable_nodes
 
-        return with_unreadable(self._with_broken, self.problems) if self._has_broken else self.graph
+        return add_unreadable_nodes(self._with_broken, self.problems) if self._has_broken else self.graph
 
     def asset_key(self, name: str, *, translator: StarlakeTranslator | None = None) -> AssetKey:
         """Returns the Dagster asset key of a table, a task, an external table or the files of a table.
@@ -210,9 +210,9 @@ class StarlakeProject:
         project, problems = self._read
         if not self._has_broken:
             return project, problems
-        from starlake_dagster_assets.graph.broken_dependents import without_dependents
+        from starlake_dagster_assets.graph.broken_dependents import drop_broken_dependents
 
-        kept, left_out = without_dependents(project, self._with_broken, problems)
+        kept, left_out = drop_broken_dependents(project, self._with_broken, problems)
         return kept, (*problems, *left_out)
 
     @cached_property

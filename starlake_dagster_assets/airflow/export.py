@@ -14,18 +14,24 @@ from starlake_dagster_assets.airflow.dag_folder import DagFolder
 from starlake_dagster_assets.airflow.export_source import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
 from starlake_dagster_assets.airflow.node_environments import environments_of
-from starlake_dagster_assets.airflow.plan.build import Request, plan_dags
+from starlake_dagster_assets.airflow.plan.build import ExportRequest, plan_dags
 from starlake_dagster_assets.airflow.plan.ids import Ids
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions, EnvironmentName, Granularity, Plan, Split
+from starlake_dagster_assets.airflow.plan.model import (
+    AirflowOptions,
+    DagSplit,
+    EnvironmentName,
+    ExportPlan,
+    Granularity,
+)
 from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import former_ids
 from starlake_dagster_assets.airflow.proxied_state import proxied_states, removed_switches
 from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
 from starlake_dagster_assets.airflow.secret_validation import validate_no_secrets
-from starlake_dagster_assets.airflow.shared_module import helper
+from starlake_dagster_assets.airflow.shared_module import build_shared_module
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
-from starlake_dagster_assets.graph.display_names import Naming
+from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.select import select as select_nodes
 
 __all__ = ["ExportReport", "export_airflow"]
@@ -50,8 +56,8 @@ class ExportReport:
     unchanged: tuple[str, ...]
     removed: tuple[str, ...]
     notes: tuple[str, ...]
-    plan: Plan
-    request: Request
+    plan: ExportPlan
+    request: ExportRequest
 
     @cached_property
     def former_ids(self) -> Mapping[str, Mapping[str, Any]]:
@@ -76,7 +82,7 @@ def export_airflow(
     environments: Mapping[str, EnvironmentName] | None = None,
     select: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
-    split: Split = "domain",
+    split: DagSplit = "domain",
     granularity: Granularity = "task",
     ids: Ids = "starlake",
     options: AirflowOptions | None = None,
@@ -151,18 +157,18 @@ def export_airflow(
     folder = DagFolder(Path(output))
     nodes = [node.id for node in source.graph.nodes.values() if node.kind != "external"]
     name = name or folder.free_name(export_name(source, options or AirflowOptions(), select, exclude), nodes)
-    request = Request(
+    request = ExportRequest(
         source,
         triggers or build_triggers(source, automation),
         select_nodes(source.graph, select or "*", exclude),
         environments_of(source.graph, environment, environments or {}, defined.environments if defined else {}),
-        naming or Naming(),
+        naming or AssetOverrides(),
         options or AirflowOptions(),
         split,
         granularity,
         ids,
     )
-    plan, worker = plan_dags(request), helper(MARKER)
+    plan, worker = plan_dags(request), build_shared_module(MARKER)
     dags = [replace(dag, embedded=task_groups) for dag in plan.dags]
     files = {f"{dag.id}.py": render_dag_file(dag, source, worker.name) for dag in dags}
     files[f"{worker.name}.py"] = worker.text

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.graph.display_names import Naming
+from starlake_dagster_assets.graph.display_names import AssetOverrides
 
 __all__ = ["DefinitionsGraph", "NamingSource"]
 
@@ -20,7 +20,7 @@ _NOWHERE: Mapping[str, str] = MappingProxyType({})
 class NamingSource(Protocol):
     """Something that names the nodes of a project; `StarlakeTranslator` is one."""
 
-    def naming(self, source: ProjectSource) -> Naming:
+    def naming(self, source: ProjectSource) -> AssetOverrides:
         """Returns the names of a project's nodes."""
         ...
 
@@ -38,6 +38,6 @@ class DefinitionsGraph:
     """
 
     project: ProjectSource
-    naming: Naming
+    naming: AssetOverrides
     triggers: Triggers | None = None
     environments: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlake_dagster_assets.airflow.plan.ids import dag_id
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions, Plan
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, ExportPlan
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.execution.expected_load import expected_of
@@ -39,7 +39,7 @@ def export_name(
     return dag_id([options.prefix, project.root.name, digest]) or "starlake"
 
 
-def manifest_of(plan: Plan, project: ProjectSource, files: Sequence[str]) -> dict[str, Any]:
+def manifest_of(plan: ExportPlan, project: ProjectSource, files: Sequence[str]) -> dict[str, Any]:
     """Returns the manifest of an export.
 
     Args:
@@ -87,7 +87,7 @@ def _rooted(text: str, project: ProjectSource) -> str:
     return f"{{{{SL_ROOT}}}}/{found}" if relative else found
 
 
-def _tables(plan: Plan, project: ProjectSource) -> Mapping[str, Any]:
+def _tables(plan: ExportPlan, project: ProjectSource) -> Mapping[str, Any]:
     """Returns the tables of the domains that are loaded: files go to the tables whose patterns match them."""
     loaded = {table.domain for node in plan.node_tasks if (table := project.graph.nodes[node].table) is not None}
     found: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from starlake_dagster_assets.airflow.plan.model import EnvironmentName
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import StarlakeError, closest_match
 from starlake_dagster_assets.graph.model import Graph
-from starlake_dagster_assets.graph.select import assigned
+from starlake_dagster_assets.graph.select import assign_by_selection
 
 __all__ = ["NodeEnvironments", "environments_of", "validate_environment"]
 
@@ -73,7 +73,7 @@ def environments_of(
         SelectionError: When a selection names nothing or is not of the grammar.
     """
     known = {selection: validate_environment(name) for selection, name in selections.items()}
-    others = assigned(graph, known)
+    others = assign_by_selection(graph, known)
     if environment is not None:
         return NodeEnvironments(validate_environment(environment), others, dagster)
     names = _names()

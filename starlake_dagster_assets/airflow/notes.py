@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from starlake_dagster_assets.airflow.dag_options import configured_pool
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key
-from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileGrouping
-from starlake_dagster_assets.airflow.plan.model import AssetRule, EnvironmentName
+from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileTrigger
+from starlake_dagster_assets.airflow.plan.model import AssetExpression, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, UpstreamCondition
@@ -19,7 +19,7 @@ from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.airflow.plan.build import Request
+    from starlake_dagster_assets.airflow.plan.build import ExportRequest
 
 __all__ = ["notes_of", "pool_notes"]
 
@@ -27,7 +27,7 @@ _FEW = 5
 
 
 def notes_of(
-    request: Request,
+    request: ExportRequest,
     found: Sequence[DagNodes],
     dag_numbers: Mapping[str, int],
     triggers: Mapping[str, Trigger],
@@ -90,7 +90,7 @@ class _Ordered:
 
     def _started_by(self, dag_nodes: DagNodes, found: Sequence[DagNodes]) -> Iterator[str]:
         """Yields the nodes whose update starts a DAG; all nodes of a DAG that it follows as a whole."""
-        names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetRule) else ()
+        names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetExpression) else ()
         numbers = [self._dag_numbers[name] for name in names]
         for name, number in zip(names, numbers, strict=True):
             yield from found[number].nodes if dag_nodes.follows_updates and numbers.count(number) > 1 else (name,)
@@ -112,7 +112,7 @@ class _Ordered:
 
 
 def _of_outside(node: str, key: Key, lineage: ExportLineage) -> str:
-    behind = lineage.behind(key)
+    behind = lineage.list_upstream_nodes(key)
     more = f" or its upstreams, {_few(behind)}" if behind else ""
     return f"{node}: this project does not produce {'/'.join(key)}; it is an inlet, and no task waits for it{more}"
 
@@ -181,7 +181,9 @@ def _of_holes(node: Node, clock: CronSchedule | None) -> Iterator[str]:
         )
 
 
-def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[tuple[str, PreLoad]]) -> Iterator[str]:
+def _of_files(
+    node: str, preload: PreLoad, request: ExportRequest, waits: Collection[tuple[str, PreLoad]]
+) -> Iterator[str]:
     table, environment = request.project.graph.nodes[node].table, request.environments.of(node)
     if table is None:
         return
@@ -199,7 +201,7 @@ def _of_files(node: str, preload: PreLoad, request: Request, waits: Collection[t
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
 
 
-def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
+def _of_checks(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     """Yields notes on expectations that no exported task checks: loads may fail by them, transforms never do."""
     application, inside = request.project.model.application, frozenset(here)
     nodes = [node for name, node in request.project.graph.nodes.items() if name in inside]
@@ -218,7 +220,7 @@ def _of_checks(request: Request, environment: EnvironmentName, here: Sequence[st
         )
 
 
-def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
+def _of_loads(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
     datasets = areas_in_manifest(request.project)["datasets"]
     if loads and not get_environment(environment).operator_renderer().local_files and not datasets.startswith(STORES):
@@ -232,7 +234,7 @@ def _of_loads(request: Request, environment: EnvironmentName, here: Sequence[str
         yield f"loads of {_few(loads)}: a task loads several tables; a file of one of them updates the assets of all"
 
 
-def _of_transforms(request: Request, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
+def _of_transforms(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
     renderer = get_environment(environment).operator_renderer()
     if tasks and not renderer.local_files and request.audit(environment) is None:
@@ -243,7 +245,7 @@ def _of_transforms(request: Request, environment: EnvironmentName, here: Sequenc
         )
 
 
-def _of_dagster(request: Request, dag_numbers: Mapping[str, int]) -> Iterator[str]:
+def _of_dagster(request: ExportRequest, dag_numbers: Mapping[str, int]) -> Iterator[str]:
     """Yields notes on nodes whose environment differs from that of the Dagster definitions."""
     found: dict[tuple[str, str], list[str]] = {}
     for node in dag_numbers:
@@ -257,7 +259,7 @@ def _of_dagster(request: Request, dag_numbers: Mapping[str, int]) -> Iterator[st
 def _how(dag_nodes: DagNodes) -> str:
     if isinstance(dag_nodes.start, CronSchedule):
         return f"`{dag_nodes.start.cron}`"
-    return "files" if isinstance(dag_nodes.start, FileGrouping) else "hand"
+    return "files" if isinstance(dag_nodes.start, FileTrigger) else "hand"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from starlake_dagster_assets.airflow.plan.model import Plan
+from starlake_dagster_assets.airflow.plan.model import ExportPlan
 from starlake_dagster_assets.airflow.shared_module import SHARED
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.redaction import find_secrets, secrets_of
@@ -18,7 +18,7 @@ _HOMES = ("application.", "env.")
 
 
 def validate_no_secrets(
-    files: Mapping[str, str], project: ProjectSource, plan: Plan, options: Mapping[str, str]
+    files: Mapping[str, str], project: ProjectSource, plan: ExportPlan, options: Mapping[str, str]
 ) -> None:
     """Raises an error for texts that contain a secret, from any option or file of the project.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-__all__ = ["SHARED", "SharedModule", "helper"]
+__all__ = ["SHARED", "SharedModule", "build_shared_module"]
 
 SHARED = "starlake_worker_"
 """Beginning of the name of the shared module."""
@@ -73,7 +73,7 @@ class SharedModule:
 
 
 @lru_cache(maxsize=1)
-def helper(marker: str) -> SharedModule:
+def build_shared_module(marker: str) -> SharedModule:
     """Returns the module, concatenated from the sources of modules of this package.
 
     Args:

@@ -16,8 +16,8 @@ from typing import Any
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, read_manifest
 from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_try_record import TryRecord, areas_of, log_line
-from starlake_dagster_assets.commands.model import CommandFailed, Event, RunResult
-from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
+from starlake_dagster_assets.commands.model import CommandExit, CommandFailed, Event
+from starlake_dagster_assets.execution.evidence import CommandEnd, LogProperties, TableResult
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import reconcile_load, reconcile_transform, with_unknown_expectations
@@ -94,8 +94,8 @@ def _run_to_end(
     except OSError as error:
         return CommandEnd((CommandFailed(f"the program cannot be run: {error}"),), None)
     events += parser.finish(code[0])
-    log = Log(parser.ended, parser.tables_processed, parser.understood, parser.found, lossless=True)
-    return CommandEnd(tuple(events), RunResult(code[0], 0.0), log)
+    log = LogProperties(parser.ended, parser.tables_processed, parser.understood, parser.found, lossless=True)
+    return CommandEnd(tuple(events), CommandExit(code[0], 0.0), log)
 
 
 # ------------------------------------------------------------------------------------------------- the load
@@ -135,7 +135,7 @@ class _LoadTask:
         self._loaded_files.finish(alone, final, ending, ended_well=code in (0, NOTHING))
         return code
 
-    def _exit_code(self, verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd) -> int:
+    def _exit_code(self, verdicts: Mapping[tuple[str, str], TableResult], ending: CommandEnd) -> int:
         for (domain, table), verdict in verdicts.items():
             counts = "" if verdict.accepted is None else f" ({verdict.accepted} accepted, {verdict.rejected} rejected)"
             reason = f": {verdict.reason}" if verdict.reason else counts

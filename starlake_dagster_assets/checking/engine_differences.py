@@ -9,7 +9,7 @@ from pathlib import Path
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Attribute, Location, Project, Table
 
-__all__ = ["bare_macros", "differences"]
+__all__ = ["find_engine_differences", "find_unimported_macros"]
 
 _JINJA = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _FROM = re.compile(r"\{%[-+]?\s*from\s+[^%]*?\bimport\s+([^%]*?)[-+]?%\}")
@@ -25,7 +25,7 @@ _RESERVED = frozenset(
 )
 
 
-def bare_macros(project: Project) -> Iterator[Problem]:
+def find_unimported_macros(project: Project) -> Iterator[Problem]:
     """Reports macros of `metadata/macros` that the SQL of a task calls without importing them.
 
     Args:
@@ -51,7 +51,7 @@ def bare_macros(project: Project) -> Iterator[Problem]:
                 )
 
 
-def differences(project: Project) -> Iterator[Problem]:
+def find_engine_differences(project: Project) -> Iterator[Problem]:
     """Reports attributes that the starlake program treats in another way.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Literal
 from starlake_dagster_assets.automation.policies.build import trigger_problems
 from starlake_dagster_assets.checking.columns import unknown_columns
 from starlake_dagster_assets.checking.embedded import unsupported_by_embedded_engine
-from starlake_dagster_assets.checking.engine_differences import bare_macros, differences
+from starlake_dagster_assets.checking.engine_differences import find_engine_differences, find_unimported_macros
 from starlake_dagster_assets.checking.expectations import broken_expectations
 from starlake_dagster_assets.checking.patterns import overlapping_patterns
 from starlake_dagster_assets.checking.positions import Positions
@@ -22,14 +22,14 @@ from starlake_dagster_assets.project.files.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.project.model.problems import UNKNOWN_STRATEGY, Problem
 
-__all__ = ["Engine", "Findings", "check_project"]
+__all__ = ["Engine", "ProjectCheckReport", "check_project"]
 
 Engine = Literal["auto", "duckdb", "starlake"]
 """The engine that runs the commands: the embedded one, the starlake program, or `auto` where it is not known."""
 
 
 @dataclass(frozen=True)
-class Findings:
+class ProjectCheckReport:
     """Result of the check of a project.
 
     Attributes:
@@ -60,7 +60,7 @@ def check_project(
     options: Mapping[str, str] | None = None,
     engine: Engine = "auto",
     portable: bool = False,
-) -> Findings:
+) -> ProjectCheckReport:
     """Checks everything that can be known of a project without running it; nothing is written into it.
 
     Args:
@@ -77,7 +77,7 @@ def check_project(
     """
     model, loaded = load_project(root, env=env, options=options)
     if any(problem.code == MISSING_ENV for problem in loaded):  # the others would be those of another environment
-        return Findings(_ordered([problem for problem in loaded if problem.code == MISSING_ENV]))
+        return ProjectCheckReport(_ordered([problem for problem in loaded if problem.code == MISSING_ENV]))
     graph, built = build_graph(model)
     positions = Positions(Path(model.root))
     skipped = {problem.file for problem in loaded if problem.code == UNKNOWN_STRATEGY}
@@ -95,7 +95,7 @@ def check_project(
         yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
         yield from unsupported_by_embedded_engine(model, engine, skipped)
-        for problem in (*bare_macros(model), *(differences(model) if portable else ())):
+        for problem in (*find_unimported_macros(model), *(find_engine_differences(model) if portable else ())):
             yield problem.model_copy(update={"severity": "error" if portable else problem.severity})
 
     known = {(problem.file, problem.code, problem.key) for problem in loaded}
@@ -103,7 +103,7 @@ def check_project(
     found = [positions.with_line(one) for one in others if not one.key or (one.file, one.code, one.key) not in known]
     # `syntax_errors` has the details
     examined = [problem for problem in loaded if problem.code != "unparsable-sql"]
-    return Findings(_ordered([*examined, *found]), len(model.tables), len(model.tasks))
+    return ProjectCheckReport(_ordered([*examined, *found]), len(model.tables), len(model.tasks))
 
 
 def _ordered(problems: list[Problem]) -> tuple[Problem, ...]:

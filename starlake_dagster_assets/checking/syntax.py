@@ -9,7 +9,11 @@ from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.parsing import SqlError, parse_statements
-from starlake_dagster_assets.project.sql.single_statement import ONE_STATEMENT, second_statement, several_statements
+from starlake_dagster_assets.project.sql.single_statement import (
+    ONE_STATEMENT,
+    find_second_statement,
+    format_statements_error,
+)
 
 __all__ = ["syntax_errors"]
 
@@ -37,10 +41,10 @@ def syntax_errors(project: Project, loaded: Sequence[Problem], positions: Positi
             continue
         yield _problem(problem, task, project.dialect(task.run_connection), positions)
     for task in project.tasks:
-        second = second_statement(project, task)
+        second = find_second_statement(project, task)
         if second is not None:
             file, line, column = positions.find_in_task(task, second.split()[0], (task.sql or "").find(f"{second}"))
-            message = f"{several_statements(second)}. Every run of the task fails."
+            message = f"{format_statements_error(second)}. Every run of the task fails."
             yield Problem(
                 file=file,
                 line=line,

@@ -18,7 +18,7 @@ from starlake_dagster_assets.plural import counted
 from starlake_dagster_assets.project.model.problems import Problem
 
 if TYPE_CHECKING:
-    from starlake_dagster_assets.checking.project_check import Engine, Findings
+    from starlake_dagster_assets.checking.project_check import Engine, ProjectCheckReport
 
 __all__ = ["register_check"]
 
@@ -73,17 +73,21 @@ def check(
         raise typer.Exit(1)
 
 
-def _findings(project: Path, env: str | None, options: dict[str, str], engine: str, *, portable: bool) -> Findings:
-    from starlake_dagster_assets.checking.project_check import Findings, check_project
+def _findings(
+    project: Path, env: str | None, options: dict[str, str], engine: str, *, portable: bool
+) -> ProjectCheckReport:
+    from starlake_dagster_assets.checking.project_check import ProjectCheckReport, check_project
     from starlake_dagster_assets.errors import ProjectError
 
     try:
         return check_project(project, env=env, options=options, engine=cast("Engine", engine), portable=portable)
     except ProjectError as error:
-        return Findings((Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project"),))
+        return ProjectCheckReport(
+            (Problem(file="metadata/application.sl.yml", message=str(error), code="not-a-project"),)
+        )
 
 
-def _print_json(found: Findings) -> None:
+def _print_json(found: ProjectCheckReport) -> None:
     data = {
         "problems": [problem.model_dump(mode="json") for problem in found.problems],
         "errors": found.errors,
@@ -94,7 +98,7 @@ def _print_json(found: Findings) -> None:
     print(json.dumps(data, ensure_ascii=False, indent=2))
 
 
-def _print(found: Findings) -> None:
+def _print(found: ProjectCheckReport) -> None:
     """Prints the problems by file, errors first, and the totals in the last line."""
     for severity in ("error", "warning"):
         chosen = [problem for problem in found.problems if problem.severity == severity]

@@ -14,7 +14,7 @@ from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.html import to_html
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.nodes import node_file
-from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
+from starlake_dagster_assets.graph.render import build_graph_view, to_json, to_mermaid, to_text
 from starlake_dagster_assets.graph.select import select
 from starlake_dagster_assets.plural import counted
 
@@ -61,7 +61,7 @@ def show_graph(
 ) -> None:
     """Prints the dependency graph of tables and tasks. Exit code 1 if it has cycles."""
     graph, failed = _read(project, env, partial)
-    shown = view(graph, _selected(graph, selection, exclude), files=files, parity=parity)
+    shown = build_graph_view(graph, _selected(graph, selection, exclude), files=files, parity=parity)
     writers = {_Format.html: to_html, _Format.json: to_json, _Format.mermaid: to_mermaid, _Format.text: to_text}
     text = writers[_Format.json if as_json else format](shown)
     if out is None:

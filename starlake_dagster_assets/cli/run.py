@@ -87,7 +87,7 @@ def run(
     """
     from starlake_dagster_assets.commands.redaction import secrets_of
     from starlake_dagster_assets.execution.outcome import RunSettings
-    from starlake_dagster_assets.execution.run_selection import execute, ordered
+    from starlake_dagster_assets.execution.run_selection import execute_selection, order_selection
     from starlake_dagster_assets.graph.select import select as select_nodes
     from starlake_dagster_assets.resources.guarded_calls import call_resource
 
@@ -109,12 +109,12 @@ def run(
         policies=policies,
         on_line=_echo if verbose else _drop,
     )
-    domains, tasks = ordered(source.graph, chosen)
+    domains, tasks = order_selection(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
     with report_for(
         names, runner.warehouse_reader(), as_json=as_json, unknown_result=policies.unknown_result, left_out=left_out
     ) as report:
-        for item in execute(source, chosen, runner, settings):
+        for item in execute_selection(source, chosen, runner, settings):
             if isinstance(item, Outcome):
                 report.add(item)
             elif isinstance(item, FailedCommand):

@@ -44,9 +44,9 @@ def run_tests(
     """Runs the unit tests of metadata/tests, each on its own database. Exit code 1 if a test does not pass."""
     from starlake_dagster_assets.engine.unit_tests.discovery import TestSelection, find_unit_tests, select_unit_tests
     from starlake_dagster_assets.engine.unit_tests.run import run_unit_tests
-    from starlake_dagster_assets.execution.backends.extras import need
+    from starlake_dagster_assets.execution.backends.extras import require_extra
 
-    need("duckdb", "duckdb")
+    require_extra("duckdb", "duckdb")
     root = project.expanduser().resolve()
     selection = TestSelection(load, transform, domain, table, test)
     tests = select_unit_tests(find_unit_tests(root), selection)

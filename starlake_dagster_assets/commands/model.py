@@ -11,6 +11,7 @@ from typing import Literal
 __all__ = [
     "AuditRow",
     "Command",
+    "CommandExit",
     "CommandFailed",
     "CommandSucceeded",
     "Event",
@@ -18,7 +19,6 @@ __all__ = [
     "FileLoaded",
     "Line",
     "LoadCompleted",
-    "RunResult",
     "TableFailed",
     "TableLoaded",
     "TableStarted",
@@ -74,7 +74,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class RunResult:
+class CommandExit:
     """End of a command: its exit code (None if it was cancelled or lost) and its duration in seconds."""
 
     exit_code: int | None

@@ -19,7 +19,7 @@ from starlake_dagster_assets.dagster_assets.build_options import (
     StarlakeMetadata,
     StarlakeSteps,
 )
-from starlake_dagster_assets.dagster_assets.steps.grouping import Split
+from starlake_dagster_assets.dagster_assets.steps.grouping import StepSplit
 from starlake_dagster_assets.environments import execution_environments, get_environment
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.resources import StarlakeResource
@@ -129,11 +129,13 @@ def metadata_attribute(context: dg.ResolutionContext, model: Any) -> StarlakeMet
 def steps_type() -> Any:
     """Returns the type of the YAML attribute: the value of `split`, or the fields of `StarlakeSteps` for YAML."""
     fields: dict[str, Any] = {
-        "split": (Split, "auto"),
+        "split": (StepSplit, "auto"),
         "pool": (str | None, None),
         "op_tags": (dict[str, Any] | None, None),
     }
-    return Split | cast("Any", create_model)("steps", __base__=dg.Model, __doc__=_first_line(StarlakeSteps), **fields)
+    return StepSplit | cast("Any", create_model)(
+        "steps", __base__=dg.Model, __doc__=_first_line(StarlakeSteps), **fields
+    )
 
 
 def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
@@ -143,7 +145,7 @@ def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
 
 
 def former_attributes(
-    former: Mapping[str, Any], metadata: StarlakeMetadata, steps: StarlakeSteps | Split
+    former: Mapping[str, Any], metadata: StarlakeMetadata, steps: StarlakeSteps | StepSplit
 ) -> tuple[StarlakeMetadata, StarlakeSteps]:
     """Returns both option groups with the values of deprecated attributes.
 

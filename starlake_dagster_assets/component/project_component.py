@@ -37,7 +37,7 @@ from starlake_dagster_assets.dagster_assets.build_options import FORMER_METADATA
 from starlake_dagster_assets.dagster_assets.decorator import default_name, materialize
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator
-from starlake_dagster_assets.dagster_assets.steps.grouping import Split
+from starlake_dagster_assets.dagster_assets.steps.grouping import StepSplit
 from starlake_dagster_assets.definitions import build_definitions
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError
@@ -147,7 +147,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         ),
     ] = field(default_factory=StarlakeAutomation)
     steps: Annotated[
-        StarlakeSteps | Split,
+        StarlakeSteps | StepSplit,
         dg.Resolver(
             resolve_steps,
             model_field_type=steps_type(),

@@ -27,10 +27,10 @@ from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunne
 if TYPE_CHECKING:
     from starlake_dagster_assets.conformance.settings import ConformanceSettings
 
-__all__ = ["FAULTS", "KEY", "LABELS", "VALUES", "VARIABLE", "Case", "changed", "opened"]
+__all__ = ["FAULTS", "LABELS", "SUBMISSION_KEY", "VALUES", "VARIABLE", "Case", "alter_identifier", "open_case"]
 
 _T = TypeVar("_T")
-KEY = "0f1e2d3c-load-sales-orders-a1b2c3d4"
+SUBMISSION_KEY = "0f1e2d3c-load-sales-orders-a1b2c3d4"
 """Idempotency key of the first submission."""
 VARIABLE = 'it\'s $HOME, "2 * 2" = é'
 """Value of a variable and of an option, which no shell may change."""
@@ -101,12 +101,12 @@ class Case:
         """Returns a new object of the environment."""
         return cast("Any", _Recorded(self._suite.open_environment(self.program, self._directory), self))
 
-    def command(self, job_id: str = KEY) -> Command:
+    def command(self, job_id: str = SUBMISSION_KEY) -> Command:
         """Returns a load of one table whose arguments contain characters that a shell would interpret."""
         args = ("--domains", "sales", "--tables", "orders", "--options", f"note={VARIABLE.replace(',', ';')}")
         return Command("load", args, {"SL_JOB_ID": job_id, "SL_NOTE": VARIABLE}, job_id=job_id)
 
-    def submission(self, key: str = KEY) -> Submission:
+    def submission(self, key: str = SUBMISSION_KEY) -> Submission:
         """Returns the submission of that load."""
         return Submission(self.command(key), key, LABELS)
 
@@ -118,13 +118,13 @@ class Case:
             command = replace(command, args=(*command.args, text))
         else:
             command = replace(command, env={**command.env, "SL_VALUE": text})
-        return Submission(command, KEY, LABELS)
+        return Submission(command, SUBMISSION_KEY, LABELS)
 
     def take_over(self) -> Mapping[str, Any]:
         """Finds, reads and cancels the execution of the submission in another interpreter."""
         return take_over(self._suite, self._directory, self.submission())
 
-    def start(self, key: str = KEY) -> RemoteHandle:
+    def start(self, key: str = SUBMISSION_KEY) -> RemoteHandle:
         """Starts the load as a step does."""
         return self.runner(self.environment).start(self.command(key))
 
@@ -297,14 +297,14 @@ class Case:
         return found[0]
 
 
-def changed(identifier: str) -> str:
+def alter_identifier(identifier: str) -> str:
     """Returns an identifier of the same form, of which the last characters differ."""
     at = [match.start() for match in re.finditer("[0-9a-fA-F]", identifier)][-8:]
     return "".join(char.translate(_SWAPPED) if number in at else char for number, char in enumerate(identifier))
 
 
 @contextmanager
-def opened(suite: ConformanceSettings, directory: Path) -> Generator[Case]:
+def open_case(suite: ConformanceSettings, directory: Path) -> Generator[Case]:
     """Opens a case; ends all processes of its program at its end."""
     case = Case(suite, directory)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from starlake_dagster_assets.conformance.case import KEY, VALUES, Case, changed
+from starlake_dagster_assets.conformance.case import SUBMISSION_KEY, VALUES, Case, alter_identifier
 from starlake_dagster_assets.conformance.settings import ConformanceSettings
 from starlake_dagster_assets.errors import RunnerError
 
@@ -31,7 +31,9 @@ class ProgramTests(ConformanceSettings):
         assert conformance.exit_code(handle) in self._codes(code)
         assert any("orders.csv is not readable" in line for line in lines), lines
         assert any("a line of stderr" in line for line in lines), f"lines of stderr are missing: {lines}"
-        status = conformance.ended(conformance.environment.submit(conformance.submission(changed(KEY))))
+        status = conformance.ended(
+            conformance.environment.submit(conformance.submission(alter_identifier(SUBMISSION_KEY)))
+        )
         assert (status.state, status.started) == ("failed", True), status
         assert status.exit_code in self._codes(code), f"the program ended with {code}; found {status.exit_code}"
 
@@ -94,6 +96,6 @@ class ProgramTests(ConformanceSettings):
         else:
             assert status.state in ("failed", "lost"), f"{killed} were killed, and the state is {status.state}"
             assert status.exit_code != 0, "a program that was killed has no exit code 0"
-        handle = conformance.runner(environment).start(conformance.command(changed(KEY)))
+        handle = conformance.runner(environment).start(conformance.command(alter_identifier(SUBMISSION_KEY)))
         result = conformance.within(handle.wait, "the end of an execution", times=3)
         assert result.exit_code != 0 and not result.cancelled, f"the result of a program that was killed is {result}"

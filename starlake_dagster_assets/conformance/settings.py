@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from starlake_dagster_assets.conformance.case import Case, changed, opened
+from starlake_dagster_assets.conformance.case import Case, alter_identifier, open_case
 from starlake_dagster_assets.conformance.stand_in_program import ScriptedProgram
 from starlake_dagster_assets.environments import Environment, Policy
 
@@ -66,12 +66,12 @@ class ConformanceSettings:
         Args:
             execution: Id of an execution of the service.
         """
-        return changed(execution)
+        return alter_identifier(execution)
 
     def _codes(self, code: int) -> tuple[int | None, ...]:
         return (code,) if self.reports_exit_codes else (None, 1)
 
     @pytest.fixture(name="conformance")
     def _conformance(self, tmp_path: Path) -> Iterator[Case]:
-        with opened(self, tmp_path) as case:
+        with open_case(self, tmp_path) as case:
             yield case

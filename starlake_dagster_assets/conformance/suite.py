@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from starlake_dagster_assets.conformance.case import KEY, Case, changed
+from starlake_dagster_assets.conformance.case import SUBMISSION_KEY, Case, alter_identifier
 from starlake_dagster_assets.conformance.log_tests import LogTests
 from starlake_dagster_assets.conformance.program_tests import ProgramTests
 from starlake_dagster_assets.environments import ErrorClass, Submission
@@ -88,9 +88,14 @@ class EnvironmentConformance(ProgramTests, LogTests):
         )
         conformance.ended(execution)
         assert environment.find(submission) == execution, "find must return finished executions too"
-        for key in (changed(KEY), KEY[:-1], f"{KEY}0", f"1{KEY[1:]}"):
+        for key in (
+            alter_identifier(SUBMISSION_KEY),
+            SUBMISSION_KEY[:-1],
+            f"{SUBMISSION_KEY}0",
+            f"1{SUBMISSION_KEY[1:]}",
+        ):
             found = environment.find(conformance.submission(key))
-            assert found is None, f"find returned {found!r} for the key {key}, and only {KEY} was submitted"
+            assert found is None, f"find returned {found!r} for the key {key}, and only {SUBMISSION_KEY} was submitted"
 
     def test_executions_are_separate(self, conformance: Case) -> None:
         """Tests that executions with similar keys have their own state, log and end."""
@@ -99,12 +104,12 @@ class EnvironmentConformance(ProgramTests, LogTests):
         first = environment.submit(conformance.submission())
         conformance.running()
         program.behave("failure", exit_code=3)
-        second = environment.submit(conformance.submission(changed(KEY)))
+        second = environment.submit(conformance.submission(alter_identifier(SUBMISSION_KEY)))
         assert first != second, f"two keys have the same execution {first!r}"
         status = conformance.ended(second)
         assert status.state == "failed" and status.exit_code in self._codes(3), status
         program.behave("hang")
-        third = environment.submit(conformance.submission(f"{KEY}0"))
+        third = environment.submit(conformance.submission(f"{SUBMISSION_KEY}0"))
         conformance.running(3)
         environment.cancel(third)
         assert conformance.ended(third).state == "cancelled"
@@ -133,13 +138,15 @@ class EnvironmentConformance(ProgramTests, LogTests):
     def test_interrupted_before_it_is_submitted(self, conformance: Case) -> None:
         """Tests that `submit` calls `submission.confirm()` before it starts anything."""
         environment = conformance.environment
-        submission = Submission(conformance.command(), KEY, is_needed=lambda: False)
+        submission = Submission(conformance.command(), SUBMISSION_KEY, is_needed=lambda: False)
         with pytest.raises(Exception, match="interrupted before it was submitted"):
             environment.submit(submission)
         assert environment.find(submission) is None, "submit must call submission.confirm() before it starts anything"
-        conformance.ended(environment.submit(conformance.submission(changed(KEY))))
+        conformance.ended(environment.submit(conformance.submission(alter_identifier(SUBMISSION_KEY))))
         started = [run["env"]["SL_JOB_ID"] for run in conformance.program.runs()]
-        assert started == [changed(KEY)], "submit must call submission.confirm() before it starts anything"
+        assert started == [alter_identifier(SUBMISSION_KEY)], (
+            "submit must call submission.confirm() before it starts anything"
+        )
 
     def test_another_process_takes_over(self, conformance: Case) -> None:
         """Tests that a new object of the environment finds and follows an execution to its end."""
@@ -211,7 +218,7 @@ class EnvironmentConformance(ProgramTests, LogTests):
         environment.cancel(execution)
         assert environment.status(execution) == status
         conformance.program.behave("failure", exit_code=3)
-        execution = environment.submit(conformance.submission(changed(KEY)))
+        execution = environment.submit(conformance.submission(alter_identifier(SUBMISSION_KEY)))
         status = conformance.ended(execution)
         environment.cancel(execution)
         assert environment.status(execution) == status

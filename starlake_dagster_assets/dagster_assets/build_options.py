@@ -10,11 +10,11 @@ import dagster as dg
 from starlake_dagster_assets._arguments import instance_of, variables_of
 from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.dagster_assets.results.iterator import Execute, Fetch
-from starlake_dagster_assets.dagster_assets.steps.grouping import Split
+from starlake_dagster_assets.dagster_assets.steps.grouping import StepSplit
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.execution.outcome import TaskOptions
 
-__all__ = ["FORMER_METADATA", "FORMER_STEPS", "StarlakeMetadata", "StarlakeSteps", "grouped"]
+__all__ = ["FORMER_METADATA", "FORMER_STEPS", "StarlakeMetadata", "StarlakeSteps", "resolve_option_groups"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class StarlakeSteps:
             build_definitions(project, steps=StarlakeSteps("group", retry_policy=dg.RetryPolicy(max_retries=2)))
     """
 
-    split: Split = "auto"
+    split: StepSplit = "auto"
     _: KW_ONLY
     name: str | None = None
     pool: str | None = None
@@ -102,7 +102,7 @@ class StarlakeSteps:
     def __post_init__(self) -> None:
         if not callable(self.options):
             variables_of(self.options, "StarlakeSteps")
-        known = get_args(Split)
+        known = get_args(StepSplit)
         if self.split not in known:
             near = closest_match(str(self.split), known)
             hint = f"did you mean `{near}`?" if near else f"expected {', '.join(f'`{one}`' for one in known)}."
@@ -121,7 +121,7 @@ FORMER_STEPS: Mapping[str, str] = {
 """Deprecated arguments whose replacement is in `StarlakeSteps`, and how to pass it."""
 
 
-def grouped(
+def resolve_option_groups(
     called: Callable[..., Any], metadata: object, steps: object, former: Mapping[str, Any], also: Mapping[str, str]
 ) -> tuple[StarlakeMetadata, StarlakeSteps, dict[str, Any]]:
     """Returns the option groups that a user passed, with the values of deprecated arguments.

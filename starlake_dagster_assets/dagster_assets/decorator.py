@@ -7,22 +7,22 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, grouped
+from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, resolve_option_groups
 from starlake_dagster_assets.dagster_assets.resource_assignment import resource_keys
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
-from starlake_dagster_assets.dagster_assets.step_binding import Binding, bind
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding, build_step_binding
 from starlake_dagster_assets.dagster_assets.steps.body import bound_body, events_of
-from starlake_dagster_assets.dagster_assets.steps.grouping import Split, steps_of
+from starlake_dagster_assets.dagster_assets.steps.grouping import StepSplit, steps_of
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import runs_one_partition, validate_partitions
 from starlake_dagster_assets.dagster_assets.steps.run_config import StarlakeRunConfig
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.execution.outcome import TaskOptions
-from starlake_dagster_assets.graph.acyclic_groups import topological
-from starlake_dagster_assets.graph.select import quoted
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
+from starlake_dagster_assets.graph.select import quote_selection
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources import StarlakeResource
 
@@ -128,7 +128,7 @@ def build_starlake_assets(
     exclude: Selection | None = None,
     translator: StarlakeTranslator | None = None,
     metadata: StarlakeMetadata | None = None,
-    steps: StarlakeSteps | Split = "auto",
+    steps: StarlakeSteps | StepSplit = "auto",
     extra_assets: Iterable[Any] = (),
     environments: Mapping[str, str] | None = None,
     **deprecated: Any,
@@ -170,7 +170,7 @@ def build_starlake_assets(
     """
     name = "build_starlake_assets"
     also = {"around": "extra_assets=…", "default_pools": "get_pool of a StarlakeTranslator"}
-    shown, cut, rest = grouped(build_starlake_assets, metadata, steps, deprecated, also)
+    shown, cut, rest = resolve_option_groups(build_starlake_assets, metadata, steps, deprecated, also)
     if cut.executor is not None:
         raise TypeError(f"{name} builds assets only: pass `executor` to dg.Definitions, or use build_definitions.")
     source = project_of(project, name)
@@ -312,16 +312,16 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
     found = select_nodes(project.graph, "*" if select is None else select, exclude)
     made = {node for node in found if project.graph.nodes[node].kind != "external"}
     if not made:
-        raise SelectionError(f"the selection {quoted(select, exclude)} names no table and no task.")
-    return tuple(node for node in topological(project.graph, made) if node in made)
+        raise SelectionError(f"the selection {quote_selection(select, exclude)} names no table and no task.")
+    return tuple(node for node in sort_topologically(project.graph, made) if node in made)
 
 
-def _backfill_policy(binding: Binding, definition: dg.PartitionsDefinition[Any]) -> dg.BackfillPolicy:
+def _backfill_policy(binding: StepBinding, definition: dg.PartitionsDefinition[Any]) -> dg.BackfillPolicy:
     """Returns a single run for a range of time windows: one command per domain and task covers the whole range.
 
     Other partitions have one run per key, since a command takes one key.
     """
-    with quiet():
+    with suppress_dagster_warnings():
         if runs_one_partition(binding.nodes.values(), definition):
             return dg.BackfillPolicy.multi_run(1)
         return dg.BackfillPolicy.single_run()
@@ -336,7 +336,7 @@ def _definition(
     name: str,
     **settings: Any,
 ) -> dg.AssetsDefinition:
-    binding = bind(translator, nodes)
+    binding = build_step_binding(translator, nodes)
     of_specs = next((spec.partitions_def for spec in binding.specs if spec.partitions_def is not None), None)
     definition = settings.get("partitions_def") or of_specs
     if definition is not None:
@@ -344,7 +344,7 @@ def _definition(
         if settings.get("backfill_policy") is None:
             settings["backfill_policy"] = _backfill_policy(binding, definition)
     arguments = {key: value for key, value in settings.items() if value is not None}
-    with quiet():
+    with suppress_dagster_warnings():
         decorate = dg.multi_asset(
             name=name, specs=list(binding.specs), check_specs=binding.check_specs, can_subset=True, **arguments
         )

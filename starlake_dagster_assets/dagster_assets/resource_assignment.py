@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from starlake_dagster_assets._arguments import instance_of, shown
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.graph.select import assigned
+from starlake_dagster_assets.graph.select import assign_by_selection
 from starlake_dagster_assets.resources import StarlakeResource
 
 __all__ = ["named_environments", "resource_keys", "resource_of"]
@@ -82,5 +82,5 @@ def resource_keys(
     Raises:
         SelectionError: When a selection names nothing or is not of the grammar.
     """
-    keys = assigned(project.graph, environments)
+    keys = assign_by_selection(project.graph, environments)
     return {node: keys.get(node, resource_key) for node in chosen}

@@ -10,9 +10,9 @@ from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.decorator import Selection, selected_nodes
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
-from starlake_dagster_assets.dagster_assets.step_binding import Binding, binding_of
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding, find_step_binding
 from starlake_dagster_assets.errors import SelectionError, StarlakeError
-from starlake_dagster_assets.graph.select import format_names, quoted
+from starlake_dagster_assets.graph.select import format_names, quote_selection
 
 __all__ = ["ProjectOrAssets", "SelectedAssets", "build_starlake_asset_selection", "selected_assets"]
 
@@ -106,13 +106,14 @@ def selected_assets(
         return SelectedAssets(project, {node: specs[node].key for node in nodes})
     if translator is not None:
         raise TypeError(f"{function}: the assets have a translator already; pass `translator` with a project only.")
-    bindings = [(one, binding) for one in assets if (binding := binding_of(one)) is not None]
+    bindings = [(one, binding) for one in assets if (binding := find_step_binding(one)) is not None]
     source = _source([binding for _, binding in bindings], function)
     keys = {node.id: key for one, binding in bindings for key, node in binding.nodes.items() if key in one.keys}
     nodes = [node for node in selected_nodes(source, select, exclude) if node in keys]
     if not nodes:
         raise SelectionError(
-            f"{function}: the selection {quoted(select, exclude)} names no table and no task of the assets. The assets "
+            f"{function}: the selection {quote_selection(select, exclude)} names no table and no task of the assets. "
+            "The assets "
             f"have: {format_names(keys)}. Select one of them, or pass the project instead."
         )
     chosen = {node: keys[node] for node in nodes}
@@ -130,7 +131,7 @@ def _assets(assets: Any) -> list[dg.AssetsDefinition] | None:
     return [one for one in cast("Iterable[Any]", assets) if isinstance(one, dg.AssetsDefinition)]
 
 
-def _source(bindings: list[Binding], function: str) -> ProjectSource:
+def _source(bindings: list[StepBinding], function: str) -> ProjectSource:
     sources = {(one.source.root, one.source.env): one.source for one in bindings}
     if len(sources) == 1:
         return next(iter(sources.values()))

@@ -11,11 +11,11 @@ from starlake_dagster_assets.dagster_assets.specs.names import output_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["BINDING", "Binding", "bind", "binding_of"]
+__all__ = ["BINDING", "StepBinding", "build_step_binding", "find_step_binding"]
 
 
 @dataclass(frozen=True)
-class Binding:
+class StepBinding:
     """The project, nodes, keys and checks that a step needs to run its assets.
 
     Attributes:
@@ -39,7 +39,7 @@ class Binding:
         """All checks."""
         return [spec for named in self.checks.values() for spec in named.values()]
 
-    def with_keys_of(self, assets: dg.AssetsDefinition) -> "Binding":
+    def with_keys_of(self, assets: dg.AssetsDefinition) -> "StepBinding":
         """Returns the binding with the present keys of its assets and checks.
 
         Prefixes and key replacements change keys after the assets were defined, but keep the names of outputs, which
@@ -69,7 +69,7 @@ BINDING = "starlake_binding"
 """The attribute of the function of a step that holds its binding."""
 
 
-def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
+def build_step_binding(translator: StarlakeTranslator, node_ids: Sequence[str]) -> StepBinding:
     """Returns the binding of a step to its project, its nodes and their translator.
 
     Args:
@@ -86,16 +86,16 @@ def bind(translator: StarlakeTranslator, node_ids: Sequence[str]) -> Binding:
             named[check.name] = _free(check, output_name(spec.key), used)
     by_key = {spec.key: node for node, spec in zip(nodes, specs, strict=True)}
     outputs = {output_name(key): key for key in by_key}
-    return Binding(translator.source, translator, by_key, specs, checks, outputs)
+    return StepBinding(translator.source, translator, by_key, specs, checks, outputs)
 
 
-def binding_of(assets: dg.AssetsDefinition) -> Binding | None:
+def find_step_binding(assets: dg.AssetsDefinition) -> StepBinding | None:
     """Returns the binding of assets of this package, with their present keys; None for other assets."""
     if not assets.is_executable:
         return None
     step: Any = assets.op.compute_fn
     found = getattr(getattr(step, "decorated_fn", step), BINDING, None)
-    return found.with_keys_of(assets) if isinstance(found, Binding) else None
+    return found.with_keys_of(assets) if isinstance(found, StepBinding) else None
 
 
 def _free(check: dg.AssetCheckSpec, asset: str, used: set[str]) -> dg.AssetCheckSpec:

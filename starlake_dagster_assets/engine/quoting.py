@@ -6,9 +6,9 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-__all__ = ["Value", "identifier", "literal", "path_literal", "qualified", "value"]
+__all__ = ["SqlValue", "identifier", "literal", "path_literal", "qualified", "value"]
 
-Value = str | int | bool | datetime | None
+SqlValue = str | int | bool | datetime | None
 
 
 def identifier(name: str) -> str:
@@ -31,7 +31,7 @@ def path_literal(path: Path) -> str:
     return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
-def value(item: Value) -> str:
+def value(item: SqlValue) -> str:
     """Returns a value as SQL, a naive time as a TIMESTAMP.
 
     Statements carry their values: with the first parameter that it binds, DuckDB imports pandas and pyarrow where they

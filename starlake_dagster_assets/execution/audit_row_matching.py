@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from starlake_dagster_assets.commands.model import AuditRow
-from starlake_dagster_assets.execution.evidence import Expected, Verdict
+from starlake_dagster_assets.execution.evidence import RequestedTable, TableResult
 
 __all__ = ["file_names", "files_of_row", "is_load_of", "is_of", "is_second_step_of", "message_of", "with_counts"]
 
@@ -21,12 +21,12 @@ def files_of_row(row: AuditRow) -> list[str]:
     return [path.strip().rsplit("/", 1)[-1] for path in row.paths.split(",") if path.strip()]
 
 
-def is_load_of(row: AuditRow, one: Expected) -> bool:
+def is_load_of(row: AuditRow, one: RequestedTable) -> bool:
     """Whether a row is of the load of a table, by its names in the project."""
     return row.step == "LOAD" and row.schema == one.table and row.domain in (one.domain, one.directory)
 
 
-def is_second_step_of(row: AuditRow, one: Expected) -> bool:
+def is_second_step_of(row: AuditRow, one: RequestedTable) -> bool:
     """Whether a row is of the final write of a load, by the names in the warehouse."""
     return row.step == "TRANSFORM" and is_of(row, one.final_domain, one.final_table)
 
@@ -41,7 +41,7 @@ def message_of(row: AuditRow) -> str:
     return row.message.partition(" \tat ")[0].strip()
 
 
-def with_counts(verdict: Verdict, rows: Sequence[AuditRow]) -> Verdict:
+def with_counts(verdict: TableResult, rows: Sequence[AuditRow]) -> TableResult:
     """Returns the verdict with the counts of its LOAD rows where it has none of its own."""
     if not rows:
         return verdict

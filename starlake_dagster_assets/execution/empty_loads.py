@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from starlake_dagster_assets.commands.model import AuditRow
-from starlake_dagster_assets.execution.evidence import Expected, Verdict
+from starlake_dagster_assets.execution.evidence import RequestedTable, TableResult
 
-__all__ = ["checked_rows"]
+__all__ = ["fail_without_written_rows"]
 
 _EMPTY_BYTES = 6
 """A file up to this size can be an empty document, such as `[ ]` with its line ends."""
 
 
-def checked_rows(
-    verdict: Verdict,
-    one: Expected,
+def fail_without_written_rows(
+    verdict: TableResult,
+    one: RequestedTable,
     rows: Sequence[AuditRow],
     sizes: Mapping[str, int],
     *,
     second: bool,
     two_steps: bool,
-) -> Verdict:
+) -> TableResult:
     """Returns the verdict; a failure where a loader without counters of its own wrote no row of a file with content.
 
     Args:
@@ -53,7 +53,7 @@ def checked_rows(
     return verdict
 
 
-def _failed(verdict: Verdict, content: Mapping[str, int], audit: str) -> Verdict:
+def _failed(verdict: TableResult, content: Mapping[str, int], audit: str) -> TableResult:
     files = _listed(content) if content else f"{', '.join(verdict.files) or 'a file'} was taken"
     reason = f"no row was written although {files}" + (f" ({audit})" if audit else "")
     return replace(verdict, status="failed", reason=f"{reason}. The engine reported success.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from starlake_dagster_assets.commands.model import CommandFailed, CommandSucceeded, Event, LoadCompleted
-from starlake_dagster_assets.execution.evidence import Log
+from starlake_dagster_assets.execution.evidence import LogProperties
 
 __all__ = ["ReportedEvents"]
 
@@ -17,10 +17,12 @@ class ReportedEvents:
         self.tables_processed = False
         self._verdict: CommandSucceeded | CommandFailed | None = None
 
-    def log(self, *, lossless: bool) -> Log:
+    def log(self, *, lossless: bool) -> LogProperties:
         """Returns the properties of the log: an engine that reports events instead of lines leaves nothing out."""
         found: dict[str, int] | None = {} if self.tables_processed else None  # files in `stage` that no event names
-        return Log(ended=True, tables_processed=self.tables_processed, understood=True, found=found, lossless=lossless)
+        return LogProperties(
+            ended=True, tables_processed=self.tables_processed, understood=True, found=found, lossless=lossless
+        )
 
     def take(self, event: Event) -> tuple[Event, ...]:
         """Takes one event, and returns those of tables and files."""

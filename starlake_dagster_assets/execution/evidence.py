@@ -8,9 +8,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
-from starlake_dagster_assets.commands.model import AuditRow, CommandFailed, CommandSucceeded, Event, RunResult
+from starlake_dagster_assets.commands.model import AuditRow, CommandExit, CommandFailed, CommandSucceeded, Event
 
-__all__ = ["CommandEnd", "Evidence", "Expected", "Log", "TableFiles", "Verdict"]
+__all__ = ["CommandEnd", "Evidence", "LogProperties", "RequestedTable", "TableFiles", "TableResult"]
 
 
 class Evidence(str, Enum):
@@ -26,7 +26,7 @@ class Evidence(str, Enum):
 
 
 @dataclass(frozen=True)
-class Log:
+class LogProperties:
     """Properties of the log of one command.
 
     Attributes:
@@ -72,7 +72,7 @@ class TableFiles:
 
 
 @dataclass(frozen=True)
-class Expected:
+class RequestedTable:
     """A table that a load was requested for.
 
     Attributes:
@@ -97,7 +97,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TableResult:
     """Result of one table or task.
 
     Attributes:
@@ -140,8 +140,8 @@ class CommandEnd:
     """
 
     events: Sequence[Event]
-    result: RunResult | None
-    log: Log = Log()
+    result: CommandExit | None
+    log: LogProperties = LogProperties()
     rows: Sequence[AuditRow] | None = None
     files: Mapping[tuple[str, str], TableFiles] = field(default_factory=lambda: MappingProxyType({}))
     sequential: bool = True

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from starlake_dagster_assets.execution.evidence import Expected
+from starlake_dagster_assets.execution.evidence import RequestedTable
 from starlake_dagster_assets.project.model.project import Table
 
 __all__ = ["expected_of"]
 
 
-def expected_of(table: Table) -> Expected:
+def expected_of(table: Table) -> RequestedTable:
     """Returns the names of a table, and the properties that decide the result of its load."""
     metadata = table.metadata
     appends = metadata.write_strategy.type.upper() == "APPEND" and not metadata.write_strategy.types
-    return Expected(
+    return RequestedTable(
         table.domain_name,
         table.name,
         table.final_domain,

@@ -16,7 +16,7 @@ from starlake_dagster_assets.execution.audit_row_matching import (
     is_second_step_of,
     with_counts,
 )
-from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, TableFiles, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, RequestedTable, TableFiles, TableResult
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["TABLE_EVENTS", "ItemsByTable", "LoadFacts", "TableEvent", "TableFacts"]
@@ -59,7 +59,7 @@ class LoadFacts:
     """Whether an error in the log belongs to the table that was announced before it: no announcement is missing."""
 
     @classmethod
-    def of(cls, ending: CommandEnd, expected: Collection[Expected]) -> LoadFacts:
+    def of(cls, ending: CommandEnd, expected: Collection[RequestedTable]) -> LoadFacts:
         """Returns the facts of a load of some tables that has ended."""
         started = [event for event in ending.events if isinstance(event, TableStarted)]
         announced = frozenset(name for event in started for name in event.files)
@@ -78,7 +78,7 @@ class TableFacts:
     """Facts about one table of a load."""
 
     def __init__(
-        self, one: Expected, load: LoadFacts, events: ItemsByTable[TableEvent], rows: ItemsByTable[AuditRow]
+        self, one: RequestedTable, load: LoadFacts, events: ItemsByTable[TableEvent], rows: ItemsByTable[AuditRow]
     ) -> None:
         self.one, self.load, self.ending, self.log = one, load, load.command_end, load.command_end.log
         mine = [event for event in events.of(one.table) if _is_of(event, one)]
@@ -147,22 +147,22 @@ class TableFacts:
         """Bytes of its files by name, where they are known."""
         return {**(self.log.found or {}), **(self.files.before if self.files is not None else {})}
 
-    def verdict(self, evidence: Evidence, files: Iterable[str] = ()) -> Verdict:
+    def verdict(self, evidence: Evidence, files: Iterable[str] = ()) -> TableResult:
         """Returns the verdict `loaded`, with the counts that are known."""
         event = self.loaded
         counts = (event.input, event.accepted, event.rejected) if event is not None else (None, None, None)
         names = self.announced or tuple(files) or file_names(self.rows)
         listed = self.files is not None and bool(names) and self.files.archived >= set(names)
         archived = listed or (event is not None and event.archived)
-        return with_counts(Verdict("loaded", names, *counts, evidence=evidence, archived=archived), self.rows)
+        return with_counts(TableResult("loaded", names, *counts, evidence=evidence, archived=archived), self.rows)
 
-    def failure(self, evidence: Evidence, reason: str, files: Iterable[str] = ()) -> Verdict:
+    def failure(self, evidence: Evidence, reason: str, files: Iterable[str] = ()) -> TableResult:
         """Returns the verdict `failed`."""
         landed = 0 if self.load.two_steps else sum(max(row.accepted, 0) for row in self.rows if row.success)
-        return Verdict("failed", self.announced or tuple(files), reason=reason, evidence=evidence, landed=landed)
+        return TableResult("failed", self.announced or tuple(files), reason=reason, evidence=evidence, landed=landed)
 
 
-def _has_announced(announced: Collection[str], ending: CommandEnd, expected: Collection[Expected]) -> bool:
+def _has_announced(announced: Collection[str], ending: CommandEnd, expected: Collection[RequestedTable]) -> bool:
     if ending.log.found is None:
         return False
     patterns = [compile_java(one.pattern).fullmatch for one in expected if one.pattern]
@@ -176,5 +176,5 @@ def _newest(rows: Iterable[AuditRow]) -> datetime | None:
     return max(known) if known and len(known) == len(moments) else None
 
 
-def _is_of(event: TableEvent, one: Expected) -> bool:
+def _is_of(event: TableEvent, one: RequestedTable) -> bool:
     return event.table == one.table and event.domain in (one.domain, one.directory)

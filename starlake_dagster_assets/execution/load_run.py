@@ -11,7 +11,7 @@ from starlake_dagster_assets.commands.model import AuditRow, Command, TableLoade
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.audit_read_limit import ReadBudget
 from starlake_dagster_assets.execution.backends.protocol import Runner
-from starlake_dagster_assets.execution.evidence import Evidence, TableFiles, Verdict
+from starlake_dagster_assets.execution.evidence import Evidence, TableFiles, TableResult
 from starlake_dagster_assets.execution.expected_load import expected_of
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
@@ -25,9 +25,9 @@ from starlake_dagster_assets.execution.reconcile import (
 )
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.stage_failures import staging_failures
-from starlake_dagster_assets.execution.unfinished_loads import find_overwritten_files, resolve_nothing
+from starlake_dagster_assets.execution.unfinished_loads import find_overwritten_files, resolve_without_new_files
 from starlake_dagster_assets.execution.unstaged_files import IncomingFiles
-from starlake_dagster_assets.graph.acyclic_groups import argv_chunks
+from starlake_dagster_assets.graph.acyclic_groups import split_names
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Table
 
@@ -67,7 +67,7 @@ class LoadRun:
                 spark = tuple(sorted(self._settings.spark(node).items()))
                 alike.setdefault((spark, self._settings.overrides(node)), {})[_table(node).stem] = node
         for by_stem in alike.values():
-            for stems in argv_chunks(by_stem, self._argv_bytes):
+            for stems in split_names(by_stem, self._argv_bytes):
                 yield from self._state.noted(self._load({stem: by_stem[stem] for stem in stems}))
 
     def _not_loaded(self, node: Node, why: NotReady) -> Outcome:
@@ -132,7 +132,7 @@ class LoadRun:
             if not ending.clean and not not_staged:
                 reason = f"stage failed: {ending.error or 'it could not be run'}"
                 ran = self._state.execution(staging, 0.0)
-                verdict = Verdict("failed", reason=reason)
+                verdict = TableResult("failed", reason=reason)
                 failed = (self._state.outcome(node, verdict, ran, is_final=False) for node in nodes.values())
                 yield from (replace(outcome, is_final=True) for outcome in failed)
                 return
@@ -298,14 +298,14 @@ class _Load:
         found = files[name].ingesting - self._progress.summarised(name) if name in files else frozenset[str]()
         return found if found and records_no_load(self._expected[name], self._executor.ending) else frozenset()
 
-    def _resolved(self, name: _Name, verdict: Verdict) -> Verdict:
+    def _resolved(self, name: _Name, verdict: TableResult) -> TableResult:
         if reason := self._not_staged.get(self._nodes[name].id):
             return replace(verdict, status="failed", reason=reason, warnings=())
         if verdict.status != "nothing":
             return verdict
-        return resolve_nothing(verdict, self._nodes[name], self._state, self._files, self._incoming)
+        return resolve_without_new_files(verdict, self._nodes[name], self._state, self._files, self._incoming)
 
-    def _outcome(self, name: _Name, verdict: Verdict, *, is_final: bool) -> Outcome:
+    def _outcome(self, name: _Name, verdict: TableResult, *, is_final: bool) -> Outcome:
         ran = self._state.execution(self._command, self._progress.seconds(name))
         return self._state.outcome(self._nodes[name], verdict, ran, is_final=is_final)
 

@@ -19,7 +19,7 @@ from starlake_dagster_assets.commands.model import (
     TableStarted,
 )
 from starlake_dagster_assets.execution.errors_in_log import LINE_LIMIT, ErrorLines
-from starlake_dagster_assets.execution.evidence import Log
+from starlake_dagster_assets.execution.evidence import LogProperties
 from starlake_dagster_assets.execution.table_progress import FileState, TableState
 
 __all__ = ["OutputParser", "parse"]
@@ -107,9 +107,9 @@ class OutputParser:
         """Whether an end marker of the program was read."""
         return self._succeeded or self._failed or self.tables_processed
 
-    def log(self, *, lossless: bool) -> Log:
+    def log(self, *, lossless: bool) -> LogProperties:
         """Returns the properties of the lines that were read."""
-        return Log(
+        return LogProperties(
             self.ended,
             self.tables_processed,
             self.understood,

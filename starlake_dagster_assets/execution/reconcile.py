@@ -20,8 +20,8 @@ from starlake_dagster_assets.execution.audit_row_matching import (
     message_of,
     with_counts,
 )
-from starlake_dagster_assets.execution.empty_loads import checked_rows
-from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, Verdict
+from starlake_dagster_assets.execution.empty_loads import fail_without_written_rows
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, RequestedTable, TableResult
 from starlake_dagster_assets.execution.load_facts import TABLE_EVENTS, ItemsByTable, LoadFacts, TableEvent, TableFacts
 from starlake_dagster_assets.plural import first_of
 
@@ -40,7 +40,7 @@ _NO_KNOWN_LINE = "the log holds no line that is known (is SL_LOG_LEVEL=info set?
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
-def reconcile_load(expected: Iterable[Expected], ending: CommandEnd) -> Mapping[tuple[str, str], Verdict]:
+def reconcile_load(expected: Iterable[RequestedTable], ending: CommandEnd) -> Mapping[tuple[str, str], TableResult]:
     """Returns the verdict on every table of a `load`, by (domain, table) as announced.
 
     Args:
@@ -59,12 +59,12 @@ def reconcile_load(expected: Iterable[Expected], ending: CommandEnd) -> Mapping[
 
 
 def early_verdict(
-    one: Expected,
+    one: RequestedTable,
     event: TableLoaded,
     evidence: Evidence,
     rows: Sequence[AuditRow] = (),
     sizes: Mapping[str, int] = _NONE,
-) -> Verdict:
+) -> TableResult:
     """Returns the verdict on a table that a load has finished with while it still runs.
 
     Args:
@@ -77,12 +77,12 @@ def early_verdict(
     mine = [row for row in rows if is_load_of(row, one)]
     counts = (event.input, event.accepted, event.rejected)
     archived = event.archived or evidence is Evidence.FILES
-    verdict = with_counts(Verdict("loaded", event.files, *counts, evidence=evidence, archived=archived), mine)
+    verdict = with_counts(TableResult("loaded", event.files, *counts, evidence=evidence, archived=archived), mine)
     second, two_steps = any(is_second_step_of(row, one) for row in rows), any(row.step == "TRANSFORM" for row in rows)
-    return checked_rows(verdict, one, mine, sizes, second=second, two_steps=two_steps)
+    return fail_without_written_rows(verdict, one, mine, sizes, second=second, two_steps=two_steps)
 
 
-def all_loaded(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) -> bool:
+def all_loaded(one: RequestedTable, files: Sequence[str], rows: Sequence[AuditRow]) -> bool:
     """Whether audit rows prove, while a load still runs, that all files of a table were loaded.
 
     Args:
@@ -96,7 +96,7 @@ def all_loaded(one: Expected, files: Sequence[str], rows: Sequence[AuditRow]) ->
     return bool(files) and {name for row in mine for name in files_of_row(row)} >= set(files)
 
 
-def records_no_load(one: Expected, ending: CommandEnd) -> bool:
+def records_no_load(one: RequestedTable, ending: CommandEnd) -> bool:
     """Whether the audit records a command that has ended, and has no row of a table.
 
     Args:
@@ -109,8 +109,8 @@ def records_no_load(one: Expected, ending: CommandEnd) -> bool:
 
 
 def with_unknown_expectations(
-    verdicts: Mapping[tuple[str, str], Verdict], ending: CommandEnd, blocking: Collection[tuple[str, str]]
-) -> Mapping[tuple[str, str], Verdict]:
+    verdicts: Mapping[tuple[str, str], TableResult], ending: CommandEnd, blocking: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], TableResult]:
     """Returns the verdicts if no reader can evaluate expectations, which fail a load after its rows are written.
 
     Args:
@@ -135,7 +135,7 @@ def with_unknown_expectations(
     }
 
 
-def reconcile_transform(domain: str, table: str, ending: CommandEnd) -> Verdict:
+def reconcile_transform(domain: str, table: str, ending: CommandEnd) -> TableResult:
     """Returns the verdict on a `transform`.
 
     Args:
@@ -146,29 +146,31 @@ def reconcile_transform(domain: str, table: str, ending: CommandEnd) -> Verdict:
     rows = [row for row in ending.rows or () if row.step == "TRANSFORM" and is_of(row, domain, table)]
     rejected = [row for row in rows if not row.success]
     if rejected:
-        return Verdict("failed", reason=ending.error or message_of(rejected[-1]), evidence=Evidence.AUDIT)
+        return TableResult("failed", reason=ending.error or message_of(rejected[-1]), evidence=Evidence.AUDIT)
     if ending.result is None:
-        return Verdict("failed", reason=ending.error or "the command could not be run")
+        return TableResult("failed", reason=ending.error or "the command could not be run")
     if ending.clean and rows:
-        return Verdict("loaded", evidence=Evidence.AUDIT)
+        return TableResult("loaded", evidence=Evidence.AUDIT)
     if ending.succeeded:
-        return Verdict("loaded", evidence=Evidence.LOG)
+        return TableResult("loaded", evidence=Evidence.LOG)
     if ending.exit_code is None and rows:  # its end was not seen, and the row is written last
-        return Verdict("loaded", evidence=Evidence.AUDIT)
+        return TableResult("loaded", evidence=Evidence.AUDIT)
     if not ending.clean and (ending.exit_code is not None or ending.log.lossless):
         evidence = Evidence.LOG if ending.log.lossless or ending.log.ended else Evidence.NONE
-        return Verdict("failed", reason=ending.error, evidence=evidence)
-    return Verdict("unknown", reason=_unknown(ending, "its end was not seen and no audit row names it"))
+        return TableResult("failed", reason=ending.error, evidence=evidence)
+    return TableResult("unknown", reason=_unknown(ending, "its end was not seen and no audit row names it"))
 
 
-def _verdict(facts: TableFacts) -> Verdict:
+def _verdict(facts: TableFacts) -> TableResult:
     if facts.ending.result is None:
-        return Verdict("failed", reason=facts.ending.error or "the command could not be run")
+        return TableResult("failed", reason=facts.ending.error or "the command could not be run")
     for rule in _RULES:
         if (verdict := rule(facts)) is not None:
             second, two_steps = bool(facts.second), facts.load.two_steps
-            return checked_rows(verdict, facts.one, facts.rows, facts.sizes(), second=second, two_steps=two_steps)
-    return Verdict(
+            return fail_without_written_rows(
+                verdict, facts.one, facts.rows, facts.sizes(), second=second, two_steps=two_steps
+            )
+    return TableResult(
         "unknown", facts.announced or file_names(facts.rows), reason=_unknown(facts.ending, _evidence_text(facts))
     )
 
@@ -176,7 +178,7 @@ def _verdict(facts: TableFacts) -> Verdict:
 # --------------------------------------------------------------------------------------------------- rules
 
 
-def _failed_in_audit(facts: TableFacts) -> Verdict | None:
+def _failed_in_audit(facts: TableFacts) -> TableResult | None:
     """Returns a failure in the audit; it takes precedence over the log: engines can ignore a failed final write."""
     rejected = [row for row in (*facts.rows, *facts.second) if not row.success]
     if not rejected:
@@ -186,7 +188,7 @@ def _failed_in_audit(facts: TableFacts) -> Verdict | None:
     return facts.failure(Evidence.AUDIT, reason, file_names(facts.rows))
 
 
-def _failed_in_log(facts: TableFacts) -> Verdict | None:
+def _failed_in_log(facts: TableFacts) -> TableResult | None:
     """Returns a failure that the program logged while it worked on the table."""
     failed = facts.failed
     if failed is None or not failed.reported or not (facts.log.lossless or facts.log.ended):
@@ -199,7 +201,7 @@ def _failed_in_log(facts: TableFacts) -> Verdict | None:
     return facts.failure(Evidence.LOG, _with_names(failed, facts.done))
 
 
-def _loaded_in_audit(facts: TableFacts) -> Verdict | None:
+def _loaded_in_audit(facts: TableFacts) -> TableResult | None:
     """Returns a success by the audit row of each file; a load that replaces rows has one row for its final write."""
     if not _covered(facts):
         return None
@@ -216,7 +218,7 @@ def _covered(facts: TableFacts) -> bool:
     return good >= needed or sum(row.success for row in facts.second) >= len(needed)
 
 
-def _by_files(facts: TableFacts) -> Verdict | None:
+def _by_files(facts: TableFacts) -> TableResult | None:
     """Returns a result by file locations: a file in `archive` was loaded, one in `ingesting` was not."""
     files = facts.files
     if files is None:
@@ -234,7 +236,7 @@ def _by_files(facts: TableFacts) -> Verdict | None:
     if taken or files.ambiguous or facts.events:
         return None
     if not names:
-        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.FILES) if facts.is_without_file else None
+        return TableResult("nothing", reason=NO_FILE, evidence=Evidence.FILES) if facts.is_without_file else None
     left = f"{_sample(sorted(names))} still in the area `stage`"
     if facts.ending.clean:
         return facts.failure(Evidence.FILES, f"the load ended with exit code 0 and did not take its files: {left}")
@@ -242,16 +244,16 @@ def _by_files(facts: TableFacts) -> Verdict | None:
     return facts.failure(Evidence.FILES, f"{error}\n(not loaded: {left})")
 
 
-def _nothing_in_audit(facts: TableFacts) -> Verdict | None:
+def _nothing_in_audit(facts: TableFacts) -> TableResult | None:
     """Returns "no file" if a load ended well, or processed all tables, and left no audit row of this one."""
     if facts.events or facts.rows or facts.second or not (facts.load.credible and facts.is_without_file):
         return None
     if facts.ending.clean or (facts.log.tables_processed and facts.ending.rows):
-        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.AUDIT)
+        return TableResult("nothing", reason=NO_FILE, evidence=Evidence.AUDIT)
     return None
 
 
-def _failed_without_rows(facts: TableFacts) -> Verdict | None:
+def _failed_without_rows(facts: TableFacts) -> TableResult | None:
     """Returns a failure if the audit is readable and lacks the rows that a load of the table leaves."""
     if not facts.load.credible:
         return None
@@ -265,7 +267,7 @@ def _failed_without_rows(facts: TableFacts) -> Verdict | None:
     return facts.failure(Evidence.AUDIT, f"{error}\n({part})" if error else part, landed_files)
 
 
-def _by_log(facts: TableFacts) -> Verdict | None:
+def _by_log(facts: TableFacts) -> TableResult | None:
     log = facts.log
     if not (log.lossless or log.ended):
         return None
@@ -279,7 +281,7 @@ def _by_log(facts: TableFacts) -> Verdict | None:
     return _unannounced(facts)
 
 
-def _unannounced(facts: TableFacts) -> Verdict | None:
+def _unannounced(facts: TableFacts) -> TableResult | None:
     """Returns a result for a table that no log line names."""
     log, listed = facts.log, facts.listed
     if not facts.is_without_file:
@@ -287,16 +289,16 @@ def _unannounced(facts: TableFacts) -> Verdict | None:
     absent = listed is not None and not listed
     all_processed = log.lossless and log.tables_processed and (facts.ending.clean or bool(facts.load.announced))
     if log.ended and (absent or (listed is None and all_processed)):
-        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
+        return TableResult("nothing", reason=NO_FILE, evidence=Evidence.LOG)
     if listed is None and log.lossless and log.understood and facts.ending.clean:
-        return Verdict("nothing", reason=NO_FILE, evidence=Evidence.LOG)
+        return TableResult("nothing", reason=NO_FILE, evidence=Evidence.LOG)
     if facts.ending.clean or not log.understood or not (log.lossless or log.failed_before_tables):
         return None  # the lines of its load may be lost
     reason = facts.error or "the command failed before it named the table"
     return facts.failure(Evidence.LOG, reason, sorted(listed or ()))
 
 
-_RULES: tuple[Callable[[TableFacts], Verdict | None], ...] = (
+_RULES: tuple[Callable[[TableFacts], TableResult | None], ...] = (
     _failed_in_audit,
     _failed_in_log,
     _loaded_in_audit,

@@ -13,13 +13,13 @@ from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcom
 from starlake_dagster_assets.execution.run_state import RunState
 from starlake_dagster_assets.execution.transform_run import TransformRun
 from starlake_dagster_assets.execution.unapplied_settings import ignored_settings
-from starlake_dagster_assets.graph.acyclic_groups import topological
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["execute", "ordered"]
+__all__ = ["execute_selection", "order_selection"]
 
 
-def execute(
+def execute_selection(
     source: ProjectSource, selection: Collection[str], runner: Runner, settings: RunSettings
 ) -> Generator[Outcome | FinalOutcome | FailedCommand, None, None]:
     """Runs the selected loads and transforms; continues with independent nodes after a failure.
@@ -40,7 +40,7 @@ def execute(
     """
     state = RunState(source, runner, settings)
     loads, transforms = LoadRun(state, runner), TransformRun(state)
-    domains, tasks = ordered(source.graph, selection)
+    domains, tasks = order_selection(source.graph, selection)
     read = {up for task in tasks for up in source.graph.upstream[task.id]}
     if runner.capabilities.runs_program and (
         text := ignored_settings((n for nodes in domains for n in nodes), source.model)
@@ -61,7 +61,7 @@ def execute(
     state.executor.close()
 
 
-def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
+def order_selection(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
     """Returns the order of a run.
 
     Args:
@@ -77,7 +77,7 @@ def ordered(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node,
     wanted = set(selection)
     domains: dict[str, list[Node]] = {}
     tasks: list[Node] = []
-    for name in topological(graph, wanted):
+    for name in sort_topologically(graph, wanted):
         node = graph.nodes[name]
         if name not in wanted:
             continue

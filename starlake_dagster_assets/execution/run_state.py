@@ -10,7 +10,7 @@ from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.command_executor import CommandExecutor
-from starlake_dagster_assets.execution.evidence import Verdict
+from starlake_dagster_assets.execution.evidence import TableResult
 from starlake_dagster_assets.execution.expectation_checks import NamedExpectation, named_expectations
 from starlake_dagster_assets.execution.expectation_results import ExpectationResults, blocking_failures
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, RunSettings
@@ -88,7 +88,7 @@ class RunState:
                 self.unusable[item.node.id] = why[item.status]
             yield item
 
-    def outcome(self, node: Node, verdict: Verdict, ran: CommandRun, *, is_final: bool) -> Outcome:
+    def outcome(self, node: Node, verdict: TableResult, ran: CommandRun, *, is_final: bool) -> Outcome:
         """Returns the outcome of a verdict, with the results of expectations.
 
         Args:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.audit_row_matching import file_names, message_of, with_counts
-from starlake_dagster_assets.execution.evidence import Evidence, Verdict
+from starlake_dagster_assets.execution.evidence import Evidence, TableResult
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.outcome import PreviousLoad
 from starlake_dagster_assets.execution.run_state import RunState
@@ -15,7 +15,7 @@ from starlake_dagster_assets.execution.unstaged_files import IncomingFiles
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["find_overwritten_files", "resolve_nothing"]
+__all__ = ["find_overwritten_files", "resolve_without_new_files"]
 
 
 def find_overwritten_files(nodes: Collection[Node], files: LoadFiles) -> Mapping[str, str]:
@@ -32,9 +32,9 @@ def find_overwritten_files(nodes: Collection[Node], files: LoadFiles) -> Mapping
     return {node: _overwritten(names) for node, names in found.items() if names}
 
 
-def resolve_nothing(
-    verdict: Verdict, node: Node, state: RunState, files: LoadFiles, incoming: IncomingFiles | None
-) -> Verdict:
+def resolve_without_new_files(
+    verdict: TableResult, node: Node, state: RunState, files: LoadFiles, incoming: IncomingFiles | None
+) -> TableResult:
     """Returns the verdict on a table without a new file, from the locations of its files and previous attempts.
 
     A table with a file in `incoming`, `stage` or `ingesting`, and a retry after a load whose result was unknown, never
@@ -72,15 +72,15 @@ def resolve_nothing(
     return verdict
 
 
-def _of_rows(rows: Sequence[AuditRow]) -> Verdict:
+def _of_rows(rows: Sequence[AuditRow]) -> TableResult:
     """Returns the verdict on the load of a previous attempt, whose rows are in the audit."""
     names = file_names(rows)
     rejected = [row for row in rows if not row.success]
     if rejected:
         reason = f"a previous attempt of this run failed: {message_of(rejected[-1])}"
-        return Verdict("failed", names, reason=reason, evidence=Evidence.AUDIT)
+        return TableResult("failed", names, reason=reason, evidence=Evidence.AUDIT)
     note = f"loaded by a previous attempt of this run (job {rows[-1].job_id})"
-    return with_counts(Verdict("loaded", names, evidence=Evidence.AUDIT, warnings=(note,)), rows)
+    return with_counts(TableResult("loaded", names, evidence=Evidence.AUDIT, warnings=(note,)), rows)
 
 
 def _not_staged(names: Sequence[str]) -> str:

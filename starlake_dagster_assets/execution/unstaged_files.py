@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.execution.backends.protocol import FileReader
 from starlake_dagster_assets.project.model.project import Table
-from starlake_dagster_assets.project.resolve.file_matching import FileMatching, acknowledged
+from starlake_dagster_assets.project.resolve.file_matching import FileMatching, filter_acknowledged
 
 __all__ = ["IncomingFiles"]
 
@@ -26,7 +26,7 @@ class IncomingFiles:
 
     def not_staged(self, table: Table) -> Sequence[str]:
         """Returns the files of a table that were there before `stage`, with their ack file, and are there after it."""
-        wanted = acknowledged(FileMatching([table]).claims(self._before), self._before.__contains__)
+        wanted = filter_acknowledged(FileMatching([table]).claims(self._before), self._before.__contains__)
         after = self._read()
         return sorted(claim.name for claim in wanted if after.get(claim.name) == self._before[claim.name])
 

@@ -11,7 +11,7 @@ from typing import Literal
 from starlake_dagster_assets.errors import SelectionError
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["StepGroup", "argv_chunks", "plan", "topological"]
+__all__ = ["StepGroup", "group_into_steps", "sort_topologically", "split_names"]
 
 _Domain = tuple[str, str]
 
@@ -33,7 +33,7 @@ class StepGroup:
     node_ids: tuple[str, ...]
 
 
-def plan(
+def group_into_steps(
     graph: Graph, selection: Collection[str] | None = None, *, max_size: int | None = None
 ) -> tuple[StepGroup, ...]:
     """Puts load tables and tasks into groups: as few groups per domain as possible without a cycle between groups.
@@ -52,12 +52,12 @@ def plan(
     """
     wanted = set(graph.nodes) if selection is None else set(selection)
     planner = _Planner(max_size)
-    for name in topological(graph, wanted):
+    for name in sort_topologically(graph, wanted):
         planner.add(graph.nodes[name], graph.upstream[name], name in wanted)
     return tuple(planner.groups())
 
 
-def topological(graph: Graph, selection: Collection[str]) -> list[str]:
+def sort_topologically(graph: Graph, selection: Collection[str]) -> list[str]:
     """Tables and tasks, each after everything that it reads, those of one domain together if possible.
 
     Args:
@@ -98,7 +98,7 @@ def topological(graph: Graph, selection: Collection[str]) -> list[str]:
     return order
 
 
-def argv_chunks(names: Iterable[str], limit_bytes: int) -> Iterator[tuple[str, ...]]:
+def split_names(names: Iterable[str], limit_bytes: int) -> Iterator[tuple[str, ...]]:
     """Cuts a list of names so that each part, joined by commas, fits into a command.
 
     Args:

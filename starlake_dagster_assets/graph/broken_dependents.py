@@ -10,16 +10,16 @@ from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["LEFT_OUT", "with_unreadable", "without_dependents"]
+__all__ = ["DEPENDS_ON_BROKEN", "add_unreadable_nodes", "drop_broken_dependents"]
 
-LEFT_OUT = "depends-on-broken"
+DEPENDS_ON_BROKEN = "depends-on-broken"
 """Code of a task that is left out because a file that it depends on has an error."""
 
 _SUFFIX = ".sl.yml"
 _CONFIG = f"_config{_SUFFIX}"
 
 
-def with_unreadable(graph: Graph, problems: Sequence[Problem]) -> Graph:
+def add_unreadable_nodes(graph: Graph, problems: Sequence[Problem]) -> Graph:
     """Returns a graph with a node for each file that could not be read, so that a selection can name it.
 
     Args:
@@ -36,7 +36,7 @@ def with_unreadable(graph: Graph, problems: Sequence[Problem]) -> Graph:
     return replace(graph, nodes=dict(sorted(nodes.items())))
 
 
-def without_dependents(
+def drop_broken_dependents(
     project: Project, graph: Graph, problems: Sequence[Problem]
 ) -> tuple[Project, tuple[Problem, ...]]:
     """Leaves out the tasks that read an object with errors, at any distance.
@@ -67,7 +67,7 @@ def without_dependents(
                     line=task.location.line,
                     message=f"the task `{task.id}` is left out: it depends on {name}, and {causes[name]} has an error.",
                     hint=f"Correct {causes[name]}.",
-                    code=LEFT_OUT,
+                    code=DEPENDS_ON_BROKEN,
                 )
             )
     transforms = [

@@ -9,21 +9,21 @@ from types import MappingProxyType
 from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.graph.cycles import find_cycles
 from starlake_dagster_assets.graph.lineage_checks import (
-    ambiguous,
-    compare_with_engine,
+    ambiguous_name_problem,
+    compare_with_starlake,
     cycle_problem,
-    raw_name,
-    self_reference,
+    renamed_table_problem,
+    self_reference_problem,
 )
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
 from starlake_dagster_assets.graph.name_resolution import TableNames
 from starlake_dagster_assets.graph.nodes import collect_nodes
-from starlake_dagster_assets.graph.starlake_lineage import EngineNames
+from starlake_dagster_assets.graph.starlake_lineage import StarlakeNameResolver
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.sql.references import split_name
 
-__all__ = ["build_graph", "declared_dependencies", "parity_edges"]
+__all__ = ["build_graph", "declared_dependencies", "find_starlake_edges"]
 
 _TAG = "dagster_deps="
 _DECLARED = re.compile(r"\s*dagster_deps\s*=(.*)", re.DOTALL)
@@ -60,10 +60,10 @@ def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
             yield from re.sub(r"[;|,]", " ", found[1]).split()
 
 
-def parity_edges(graph: Graph) -> tuple[Edge, ...]:
+def find_starlake_edges(graph: Graph) -> tuple[Edge, ...]:
     """Returns the edges between load tables and tasks that the engine's own regular expressions find, sorted."""
     made = (node for node in graph.nodes.values() if node.kind != "external")
-    engine = EngineNames(sorted(made, key=lambda node: node.raw))
+    engine = StarlakeNameResolver(sorted(made, key=lambda node: node.raw))
     found = [
         Edge(source=source, target=node.id)
         for node in graph.nodes.values()
@@ -88,23 +88,23 @@ class _Builder:
         self._writers = collected.writers
         self._siblings: list[tuple[str, str]] = []
         self._names = TableNames(self.made, project.application.refs)
-        self._engine = EngineNames(node for node in self.made if node.kind != "external")
+        self._engine = StarlakeNameResolver(node for node in self.made if node.kind != "external")
 
     def add_sql_edges(self, node: Node, task: Task) -> None:
         sources: dict[str, str] = {}
         for name in task.references:
             meant = self._names.resolve(name, task)
             if meant.candidates:
-                self._problems.append(ambiguous(node, task, name, meant, self._nodes))
+                self._problems.append(ambiguous_name_problem(node, task, name, meant, self._nodes))
             if meant.renamed:
-                self._problems.append(raw_name(node, task, name, self._nodes[meant.renamed]))
+                self._problems.append(renamed_table_problem(node, task, name, self._nodes[meant.renamed]))
             source = meant.node or (self._external(*meant.unknown) if meant.unknown else None)
             if source:
                 sources.setdefault(source, name)
         for source, name in list(sources.items()):
             sources.update(dict.fromkeys(self._writers.get(source, ()), name))
         if node.id in sources:
-            self._problems.append(self_reference(node, task, sources[node.id]))
+            self._problems.append(self_reference_problem(node, task, sources[node.id]))
             self._own.add(node.id)
         for source in sources:
             if node.id in sources and source in self._writers.get(node.id, ()):
@@ -112,7 +112,7 @@ class _Builder:
             else:
                 self._edge(source, node.id, "sql")
         known = {source: name for source, name in sources.items() if self._is_produced(source)}
-        self._problems += compare_with_engine(node, task, known, self._engine.view(task))
+        self._problems += compare_with_starlake(node, task, known, self._engine.view(task))
 
     def add_declared_edges(self, node: Node) -> None:
         for name in declared_dependencies(node.tags):

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Naming"]
+__all__ = ["AssetOverrides"]
 
 _Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Naming:
+class AssetOverrides:
     """Names and groups of the nodes; missing ones default to the project's own.
 
     Attributes:

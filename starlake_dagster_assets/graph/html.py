@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from string import Template
 
-from starlake_dagster_assets.graph.render import View
+from starlake_dagster_assets.graph.render import GraphView
 from starlake_dagster_assets.plural import counted
 
 __all__ = ["to_html"]
@@ -45,7 +45,7 @@ svg.classList.add('chosen');nodes.forEach(n=>n.dataset.name.toLowerCase().includ
 </script></body></html>""")
 
 
-def to_html(shown: View) -> str:
+def to_html(shown: GraphView) -> str:
     """Returns a self-contained HTML page: columns from left to right, a click highlights the upstreams of a node."""
     kinds = {node.id: "files" if node.is_files else "view" if node.is_view else node.kind for node in shown.nodes}
     columns = _ordered(_columns(shown), shown)
@@ -75,7 +75,7 @@ def to_html(shown: View) -> str:
     )
 
 
-def _columns(shown: View) -> list[list[str]]:
+def _columns(shown: GraphView) -> list[list[str]]:
     """Returns each node in the column after its last upstream; nodes of a cycle in that of their first one."""
     reads: dict[str, set[str]] = {node.id: set() for node in shown.nodes}
     for source, target in shown.edges:
@@ -93,7 +93,7 @@ def _columns(shown: View) -> list[list[str]]:
     return [list(names) for names in found]
 
 
-def _ordered(columns: list[list[str]], shown: View) -> list[list[str]]:
+def _ordered(columns: list[list[str]], shown: GraphView) -> list[list[str]]:
     """Returns the columns with each node near the middle of its neighbours, so that few edges cross."""
     near: dict[str, list[str]] = {node.id: [] for node in shown.nodes}
     for source, target in shown.edges:

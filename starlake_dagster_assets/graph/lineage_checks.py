@@ -8,14 +8,22 @@ from collections.abc import Mapping
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.name_resolution import NameResolution
 from starlake_dagster_assets.graph.nodes import node_file
-from starlake_dagster_assets.graph.starlake_lineage import EngineView
+from starlake_dagster_assets.graph.starlake_lineage import StarlakeUpstreams
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Task
 
-__all__ = ["ambiguous", "compare_with_engine", "cycle_problem", "raw_name", "self_reference"]
+__all__ = [
+    "ambiguous_name_problem",
+    "compare_with_starlake",
+    "cycle_problem",
+    "renamed_table_problem",
+    "self_reference_problem",
+]
 
 
-def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: Mapping[str, Node]) -> Problem:
+def ambiguous_name_problem(
+    node: Node, task: Task, name: str, meant: NameResolution, nodes: Mapping[str, Node]
+) -> Problem:
     """Returns the warning for an unqualified name that several tables have.
 
     Args:
@@ -38,7 +46,7 @@ def ambiguous(node: Node, task: Task, name: str, meant: NameResolution, nodes: M
     )
 
 
-def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
+def renamed_table_problem(node: Node, task: Task, name: str, meant: Node) -> Problem:
     """Returns the warning for SQL that reads a renamed load table by the name of its files.
 
     Args:
@@ -59,7 +67,7 @@ def raw_name(node: Node, task: Task, name: str, meant: Node) -> Problem:
     )
 
 
-def self_reference(node: Node, task: Task, name: str) -> Problem:
+def self_reference_problem(node: Node, task: Task, name: str) -> Problem:
     """Returns the warning for a task that reads the table it writes."""
     file, line = _location(node, task, name)
     return Problem(
@@ -90,7 +98,9 @@ def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
     )
 
 
-def compare_with_engine(node: Node, task: Task, sources: Mapping[str, str], engine: EngineView) -> list[Problem]:
+def compare_with_starlake(
+    node: Node, task: Task, sources: Mapping[str, str], engine: StarlakeUpstreams
+) -> list[Problem]:
     """Returns the warnings for edges that the engine's own DAGs lack or invent, and for names at which it fails.
 
     Args:

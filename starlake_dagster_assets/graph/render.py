@@ -6,17 +6,17 @@ import json
 from collections import deque
 from collections.abc import Collection, Iterator
 
-from starlake_dagster_assets.graph.build import parity_edges
+from starlake_dagster_assets.graph.build import find_starlake_edges
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["View", "to_json", "to_mermaid", "to_text", "view"]
+__all__ = ["GraphView", "build_graph_view", "to_json", "to_mermaid", "to_text"]
 
 _DEEPEST = 40
 """Levels of the tree that are indented; what is deeper goes on at the margin."""
 _SHAPES = {"table": ('[("', '")]'), "task": ('["', '"]'), "external": ('(["', '"])'), "view": ('[/"', '"/]')}
 
 
-class View:
+class GraphView:
     """The part of a graph to show.
 
     Attributes:
@@ -29,7 +29,9 @@ class View:
         self.edges = edges
 
 
-def view(graph: Graph, selection: Collection[str] | None = None, *, files: bool = False, parity: bool = False) -> View:
+def build_graph_view(
+    graph: Graph, selection: Collection[str] | None = None, *, files: bool = False, parity: bool = False
+) -> GraphView:
     """Chooses what to show.
 
     Args:
@@ -41,18 +43,22 @@ def view(graph: Graph, selection: Collection[str] | None = None, *, files: bool 
     wanted = set(graph.nodes) if selection is None else set(selection)
     nodes = [node for node in graph.nodes.values() if node.id in wanted and (files or not node.is_files)]
     shown = {node.id for node in nodes}
-    edges = [edge for edge in graph.edges if edge.via == "files"] + list(parity_edges(graph)) if parity else graph.edges
+    edges = (
+        [edge for edge in graph.edges if edge.via == "files"] + list(find_starlake_edges(graph))
+        if parity
+        else graph.edges
+    )
     pairs = {(edge.source, edge.target) for edge in edges if edge.source in shown and edge.target in shown}
-    return View(sorted(nodes, key=lambda node: node.id), sorted(pairs))
+    return GraphView(sorted(nodes, key=lambda node: node.id), sorted(pairs))
 
 
-def to_json(shown: View) -> str:
+def to_json(shown: GraphView) -> str:
     """Returns `{"nodes": [{"id", "kind", "raw", "key"}], "edges": [[upstream, downstream]]}`, sorted."""
     nodes = [{"id": n.id, "kind": n.kind, "raw": n.raw or n.id, "key": list(n.key)} for n in shown.nodes]
     return json.dumps({"nodes": nodes, "edges": [list(pair) for pair in shown.edges]}, ensure_ascii=False, indent=2)
 
 
-def to_mermaid(shown: View) -> str:
+def to_mermaid(shown: GraphView) -> str:
     """Returns a Mermaid flow chart, one subgraph per schema: cylinders are load tables, slanted boxes views."""
     short = {node.id: f"n{number}" for number, node in enumerate(shown.nodes)}
     schemas: dict[str, list[Node]] = {}
@@ -69,7 +75,7 @@ def to_mermaid(shown: View) -> str:
     return "\n".join(lines)
 
 
-def to_text(shown: View) -> str:
+def to_text(shown: GraphView) -> str:
     """Returns a tree from the sources down; a node that was shown already is not expanded again.
 
     Below 40 levels it goes on at the margin, so that its size is bounded by that of the graph.

@@ -12,7 +12,7 @@ from starlake_dagster_assets.errors import SelectionError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["assigned", "format_names", "quoted", "select"]
+__all__ = ["assign_by_selection", "format_names", "quote_selection", "select"]
 
 _T = TypeVar("_T")
 _TERM = re.compile(r"(?:(?P<up>\d{0,9})\+)?(?P<atom>[^+]*(?:\+(?!\d{0,9}$)[^+]*)*)(?:\+(?P<down>\d{0,9}))?", re.DOTALL)
@@ -47,7 +47,7 @@ def select(graph: Graph, expression: str | Sequence[str], exclude: str | Sequenc
     return chosen - _union(graph, exclude) if exclude else chosen
 
 
-def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
+def assign_by_selection(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
     """Assigns values to nodes by selections; the first selection that contains a node takes precedence.
 
     Args:
@@ -67,7 +67,7 @@ def assigned(graph: Graph, by_selection: Mapping[str, _T]) -> dict[str, _T]:
     return found
 
 
-def quoted(select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> str:
+def quote_selection(select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> str:
     """Returns a selection as messages quote it: `'tag:daily' (without 'kpi.*')`.
 
     Args:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Task
 
-__all__ = ["EngineNames", "EngineView"]
+__all__ = ["StarlakeNameResolver", "StarlakeUpstreams"]
 
 
 @dataclass(frozen=True)
-class EngineView:
+class StarlakeUpstreams:
     """The tables that the Starlake program finds in the SQL of a task.
 
     Attributes:
@@ -25,7 +25,7 @@ class EngineView:
     failures: tuple[str, ...] = ()
 
 
-class EngineNames:
+class StarlakeNameResolver:
     """The engine's look-up of names.
 
     Args:
@@ -50,7 +50,7 @@ class EngineNames:
             for stream in made.streams if made else ():
                 self._streams.setdefault(stream.lower(), node.id)
 
-    def view(self, task: Task) -> EngineView:
+    def view(self, task: Task) -> StarlakeUpstreams:
         """Returns the upstreams of a task by `task.parity_references`; none if `parseSQL` is false."""
         sources: set[str] = set()
         failures: list[str] = []
@@ -66,7 +66,7 @@ class EngineNames:
             else:
                 found = self._qualified(parts[-2].lower(), parts[-1].lower())
                 sources.update([found] if found else [])
-        return EngineView(frozenset(sources), tuple(failures))
+        return StarlakeUpstreams(frozenset(sources), tuple(failures))
 
     def _add_task(self, node: str, task: Task) -> None:
         # full names end with `.<part>`: for a stem without dots that is the stem itself

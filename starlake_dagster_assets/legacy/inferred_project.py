@@ -19,15 +19,13 @@ from starlake_dagster_assets.project.model.project import (
     TransformDomain,
 )
 
-__all__ = ["project_of_names"]
+__all__ = ["infer_project"]
 
 _NOWHERE = Location(file="")
 """No file of the project describes what is known by name only."""
 
 
-def project_of_names(
-    contexts: Sequence[DagContext], root: Path, env: str | None, variables: Mapping[str, str]
-) -> Project:
+def infer_project(contexts: Sequence[DagContext], root: Path, env: str | None, variables: Mapping[str, str]) -> Project:
     """Returns the project that can be inferred from DAG files.
 
     Args:

@@ -16,7 +16,7 @@ from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.legacy.dag_file_model import DagContext, DagNode, DagTable
-from starlake_dagster_assets.legacy.inferred_project import project_of_names
+from starlake_dagster_assets.legacy.inferred_project import infer_project
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import DagConfig, Location, Project, Table, Task
 
@@ -87,7 +87,7 @@ class DagProject:
                 raise ProjectError([contexts[0].problem("options.sl_env_var", "has no SL_ROOT.", hint)])
             self._root = Path(str(where).removeprefix("file://"))
             self._env = env or variables.get("SL_ENV")
-            self._plain = project_of_names(contexts, self._root, self._env, variables)
+            self._plain = infer_project(contexts, self._root, self._env, variables)
         else:
             self._root, self._env, self._plain = base.root, base.env, base.model
         self._found = self._nodes()

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.cache.manifest import Manifest, Snapshot, is_secret_name, likely_secrets
 from starlake_dagster_assets.project.checks.refs import check_refs
-from starlake_dagster_assets.project.files.application import forced_variables, resolve_application, resolve_refs
+from starlake_dagster_assets.project.files.application import build_path_variables, resolve_application, resolve_refs
 from starlake_dagster_assets.project.files.discovery import SourceFile, Sources, read_sources
 from starlake_dagster_assets.project.files.environment import (
     EnvFiles,
@@ -21,9 +21,9 @@ from starlake_dagster_assets.project.files.environment import (
     missing_env,
     resolve_variables,
 )
-from starlake_dagster_assets.project.files.key_validation import Parsed
+from starlake_dagster_assets.project.files.key_validation import ParsedFile
 from starlake_dagster_assets.project.files.parsing import FileParser
-from starlake_dagster_assets.project.files.rendering import Renderer, mentioned
+from starlake_dagster_assets.project.files.rendering import Renderer, find_variable_names
 from starlake_dagster_assets.project.model.problem_collector import ProblemReport
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Location, Macro, Project
@@ -144,7 +144,7 @@ class _Loading:
             file.path.removeprefix("metadata/"): file.content.decode("utf-8", "replace") for file in sources.of("macro")
         }
         self._renderer = Renderer(root / "metadata", self._macros)
-        self._parsed: dict[str, Parsed] = {}
+        self._parsed: dict[str, ParsedFile] = {}
         self._now = now
         self._problems: list[Problem] = list(sources.problems)
         self._settings(env or None, options, environ)
@@ -172,7 +172,7 @@ class _Loading:
             self._problems.append(missing_env(name, env, environ, files, data.get("env") or ""))
         location = Location(file=_APPLICATION, line=self._parsed[_APPLICATION].line)
         self._application = resolve_application(self._root, data, environ, location)
-        forced = forced_variables(self._root, self._application, data)
+        forced = build_path_variables(self._root, self._application, data)
         stable = {**self._variables.stable, **{key: f"${key}" for key in forced}}
         self._variables = Variables({**self._variables.values, **forced}, stable)
         self._parser = FileParser(self._renderer, self._variables, self._macros)
@@ -181,12 +181,14 @@ class _Loading:
     def settings_names(self) -> frozenset[str]:
         """Returns the variables that the application and the env files mention."""
         files = [file for kind in _SETTINGS for file in self._sources.of(kind)]
-        return frozenset(name for file in files for name in mentioned(file.content.decode("utf-8", "replace")))
+        return frozenset(
+            name for file in files for name in find_variable_names(file.content.decode("utf-8", "replace"))
+        )
 
     def _read_application(self) -> dict[str, Any]:
         parser = FileParser(self._renderer, self._variables, self._macros)
         file = self._sources.files.get(_APPLICATION)
-        self._parsed[_APPLICATION] = parser.parse(file) if file else Parsed(None)
+        self._parsed[_APPLICATION] = parser.parse(file) if file else ParsedFile(None)
         return self._parsed[_APPLICATION].data or {}
 
     # --------------------------------------------------------------------------------------------------- load
@@ -286,12 +288,12 @@ class _Loading:
                 problems += self._parsed[file.path].problems
         return snapshot.model_copy(update={"problems": tuple(problems)}), frozenset(names), keep
 
-    def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[Parsed, bool]:
+    def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[ParsedFile, bool]:
         """Parses a file, or reads it from the manifest; returns it with whether the manifest may keep it."""
         known = f"{file.path}\0{file.hash}"
         found = manifest.get(known)
         if found is not None and found["context"] == self._parser.context(found["parsed"]["names"]):
-            return Parsed.from_json(found["parsed"]), True
+            return ParsedFile.from_json(found["parsed"]), True
         parsed = self._parser.parse(file)
         reads = {name for name in parsed.names if is_secret_name(name)} & set(self._variables.values)
         text = parsed.text or str(parsed.data)

@@ -13,25 +13,25 @@ from starlake_dagster_assets._compat import register_library
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.direct_invocation import with_run
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.dagster_assets.steps.attempt import build_command_attempt, build_step_attempt
 from starlake_dagster_assets.dagster_assets.steps.body import current_step, running_step
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.errors import RunnerError, SelectionError, StarlakeError, closest_match
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.outcome import ResultPolicies, TaskOptions
-from starlake_dagster_assets.graph.select import format_names, quoted
+from starlake_dagster_assets.graph.select import format_names, quote_selection
 from starlake_dagster_assets.graph.select import select as select_nodes
 from starlake_dagster_assets.resources.env_vars import (
     DESCRIPTION,
-    at_launch,
-    deferred,
+    defer_env_vars,
+    defer_launch_config,
     invalid_fields,
     is_variable,
-    parts,
+    list_union_members,
     pass_variable,
     read_text,
-    resolved,
+    resolve_env_vars,
 )
 from starlake_dagster_assets.resources.guarded_calls import call_resource
 
@@ -70,7 +70,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
     _pass_variables = field_validator("*", mode="wrap")(pass_variable)
 
     def __init__(self, **data: Any) -> None:
-        fields = deferred(type(self), _named(type(self), data))
+        fields = defer_env_vars(type(self), _named(type(self), data))
         _validate_required(type(self), fields)
         _check_options(type(self), fields.get("options"))
         try:
@@ -113,7 +113,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         Args:
             kwargs: Fields, as for the resource itself.
         """
-        fields = at_launch(cls, _named(cls, kwargs))
+        fields = defer_launch_config(cls, _named(cls, kwargs))
         return super().configure_at_launch(**fields)  # pyright: ignore[reportUnknownMemberType]
 
     def create_resource(self, context: dg.InitResourceContext) -> Any:
@@ -122,7 +122,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         Raises:
             RunnerError: When a variable is not set, or its value is not valid for the field.
         """
-        return resolved(self)
+        return resolve_env_vars(self)
 
     def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of a project.
@@ -276,7 +276,9 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         return result
 
 
-def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> frozenset[str]:
+def _nodes(
+    binding: StepBinding, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None
+) -> frozenset[str]:
     """Returns the ids of the nodes of a step that a selection names.
 
     Raises:
@@ -288,7 +290,8 @@ def _nodes(binding: Binding, select: str | Sequence[str] | None, exclude: str | 
     found = mine & frozenset(select_nodes(binding.source.graph, "*" if select is None else select, exclude))
     if not found:
         raise SelectionError(
-            f"starlake.run(context): the selection {quoted(select, exclude)} names no table and no task of this step. "
+            f"starlake.run(context): the selection {quote_selection(select, exclude)} "
+            "names no table and no task of this step. "
             f"The step has: {format_names(mine)}."
         )
     return found
@@ -318,7 +321,9 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
         below: Any = fields.get(whole)
         if below is not None and not isinstance(below, dict):
             raise RunnerError(f"{title}: `{name}` and `{whole}` set the same option; keep one.")
-        inner = next(one for one in parts(cls.model_fields[whole].annotation) if hasattr(one, "model_fields"))
+        inner = next(
+            one for one in list_union_members(cls.model_fields[whole].annotation) if hasattr(one, "model_fields")
+        )
         fields[whole] = {**(below or {}), part: _read(inner, part, data[name])}
     given = {name: value for name, value in fields.items() if value is not None or not cls.null_is_unset}
     return {name: _keep_from_variables(cls, name, _read(cls, name, value)) for name, value in given.items()}

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
@@ -60,7 +60,7 @@ class StarlakeCloudRun(StarlakeGoogleResource):
         """
         from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
 
-        need("cloud-run", "google.cloud.run_v2", "google.cloud.logging_v2")
+        require_extra("cloud-run", "google.cloud.run_v2", "google.cloud.logging_v2")
 
         return CloudRunEnvironment(
             project=self.project,

@@ -12,7 +12,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, may_retry
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocBatches, DataprocJobs, SparkProgram
 from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
@@ -207,7 +207,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         Raises:
             RunnerError: When the extra is not installed, or a value that others can read holds a secret.
         """
-        need("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
+        require_extra("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
         self.validate_visible_fields(secrets_of(project.model))
         program = SparkProgram(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
@@ -246,7 +246,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         Returns:
             Their names.
         """
-        need("dataproc", "google.cloud.dataproc_v1")
+        require_extra("dataproc", "google.cloud.dataproc_v1")
         service, swept = self._service(), list[str]()
         own = label(deployment_of(instance))
         for cluster in service.managed():

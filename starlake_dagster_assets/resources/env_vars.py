@@ -19,16 +19,16 @@ __all__ = [
     "DESCRIPTION",
     "FROM_ENVIRONMENT",
     "ResourceConfig",
-    "at_definition",
-    "at_launch",
-    "deferred",
+    "defer_env_vars",
+    "defer_launch_config",
     "invalid_fields",
     "is_complete",
     "is_variable",
-    "parts",
+    "list_union_members",
     "pass_variable",
     "read_text",
-    "resolved",
+    "resolve_env_vars",
+    "with_definition_values",
     "with_placeholders",
 ]
 
@@ -53,7 +53,7 @@ def pass_variable(value: Any, validate: Callable[[Any], Any]) -> Any:
     return value if is_variable(value) else validate(value)
 
 
-def deferred(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = False) -> dict[str, Any]:
+def defer_env_vars(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = False) -> dict[str, Any]:
     """Returns the fields with the variables that Dagster does not read moved to `from_environment`.
 
     Args:
@@ -67,7 +67,7 @@ def deferred(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = Fal
         field = cls.model_fields.get(name)
         if field is None:
             continue
-        members = parts(field.annotation)
+        members = list_union_members(field.annotation)
         if is_variable(value) and (every or not any(member in _READ_BY_DAGSTER for member in members)):
             names[name] = _name(value)
             del fields[name]
@@ -79,7 +79,7 @@ def deferred(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = Fal
     return {**fields, FROM_ENVIRONMENT: names} if names else fields
 
 
-def resolved(config: _Config) -> _Config:
+def resolve_env_vars(config: _Config) -> _Config:
     """Returns the configuration with the values of its variables; the configuration itself where it has none.
 
     Args:
@@ -92,7 +92,7 @@ def resolved(config: _Config) -> _Config:
     title = cls.__name__
     names = cast("dict[str, str]", getattr(config, FROM_ENVIRONMENT, {}))
     fields = {name: getattr(config, name) for name in config.model_fields_set if name != FROM_ENVIRONMENT}
-    nested = {name: resolved(value) for name, value in fields.items() if isinstance(value, dg.Config)}
+    nested = {name: resolve_env_vars(value) for name, value in fields.items() if isinstance(value, dg.Config)}
     if not names and all(fields[name] is value for name, value in nested.items()):
         return config
     fields |= nested
@@ -150,7 +150,7 @@ def _reason(text: str) -> str:
     return text.removeprefix("Input ") if text.startswith("Input should be") else f"is wrong: {text}"
 
 
-def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
+def defer_launch_config(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields that were passed to `configure_at_launch` as run config, with all variables deferred.
 
     Args:
@@ -158,14 +158,14 @@ def at_launch(cls: type[dg.Config], data: Mapping[str, Any]) -> dict[str, Any]:
         data: Fields by name.
     """
     return {
-        name: at_launch(type(value), {one: getattr(value, one) for one in sorted(value.model_fields_set)})
+        name: defer_launch_config(type(value), {one: getattr(value, one) for one in sorted(value.model_fields_set)})
         if isinstance(value, dg.Config)
         else value
-        for name, value in deferred(cls, data, every=True).items()
+        for name, value in defer_env_vars(cls, data, every=True).items()
     }
 
 
-def at_definition(resource: Any) -> Any:
+def with_definition_values(resource: Any) -> Any:
     """Returns a resource with the fields that are known when definitions are built.
 
     Args:
@@ -233,7 +233,7 @@ def read_text(cls: type[Any], field: str, text: str) -> Any:
     Raises:
         RunnerError: When it is not JSON.
     """
-    members = parts(cls.model_fields[field].annotation)
+    members = list_union_members(cls.model_fields[field].annotation)
     shapes = [get_origin(member) or member for member in members]
     structured = {dict, list} & set(shapes) or any(hasattr(member, "model_fields") for member in members)
     if not structured:
@@ -247,11 +247,11 @@ def read_text(cls: type[Any], field: str, text: str) -> Any:
         raise RunnerError(f"{cls.__name__}: `{field}` is not JSON ({error}).") from error
 
 
-def parts(annotation: Any) -> list[Any]:
+def list_union_members(annotation: Any) -> list[Any]:
     """Returns the members of a union; the annotation itself when it is not a union."""
     if get_origin(annotation) not in (Union, type(int | None)):
         return [annotation]
-    return [leaf for part in get_args(annotation) for leaf in parts(part)]
+    return [leaf for part in get_args(annotation) for leaf in list_union_members(part)]
 
 
 class ResourceConfig(dg.Config):
@@ -269,7 +269,7 @@ class ResourceConfig(dg.Config):
             hint = f"; did you mean `{close}`?" if close else f". It has: {', '.join(sorted(known))}."
             raise RunnerError(f"{title} has no option `{name}`{hint}")
         try:
-            super().__init__(**deferred(cls, data))  # pyright: ignore[reportUnknownMemberType]
+            super().__init__(**defer_env_vars(cls, data))  # pyright: ignore[reportUnknownMemberType]
         except ValidationError as error:
             raise RunnerError(f"{title}: {invalid_fields(error)}.") from None
 

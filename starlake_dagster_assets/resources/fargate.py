@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
@@ -80,7 +80,7 @@ class StarlakeFargate(StarlakeRemoteResource):
         """
         from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
 
-        need("fargate", "boto3")
+        require_extra("fargate", "boto3")
 
         return FargateEnvironment(
             task_definition=self.task_definition,

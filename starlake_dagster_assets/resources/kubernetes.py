@@ -9,7 +9,7 @@ from pydantic import Field
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.resources.env_vars import with_placeholders
@@ -145,7 +145,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         """
         from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
 
-        need("kubernetes", "kubernetes", "dagster_k8s")
+        require_extra("kubernetes", "kubernetes", "dagster_k8s")
         self._validate(secrets_of(project.model))
         return KubernetesEnvironment(
             self._template({name: getattr(self, name) for name in type(self).model_fields}, self.variables(project)),

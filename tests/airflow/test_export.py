@@ -29,7 +29,7 @@ from starlake_dagster_assets import (
 )
 from starlake_dagster_assets.airflow.dag_folder import DagFolder
 from starlake_dagster_assets.airflow.dag_options import configured_pool, default_args
-from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AssetRule
+from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AssetExpression
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad
@@ -556,7 +556,7 @@ def test_a_task_runs_with_what_it_follows_alone_and_waits_for_the_rest_by_assets
     follows = {task.id: task for task in dags["starlake_transform_customers"].tasks}
     assert dags["starlake_transform_customers"].schedule.operator == "|"
     value = follows["Customers_CustomerLifeTimeValue_task"]
-    assert value.follows == AssetRule("&", ("kpi_order_lines", "starbake_customers"))
+    assert value.follows == AssetExpression("&", ("kpi_order_lines", "starbake_customers"))
     assert value.id in follows["Customers_HighValueCustomers_task"].upstream
     assert dags["starlake_transform_kpi_daily"].tasks[1].upstream == ("kpi_daily_revenue_task",)
 
@@ -623,7 +623,7 @@ def test_tasks_that_follow_different_tables_share_the_dag_of_their_domain(tmp_pa
     assert last["finish"].outlets == (load.id,) and len(last["finish"].upstream) == 60
     assert last["end"].trigger_rule == "none_failed", "a load that fails makes the run fail"
     tasks = {task.id: task for task in dags["starlake_transform_dwh"].tasks}
-    assert tasks["dwh_k3_task"].follows == AssetRule(word, ("src_t6", "src_t7"))
+    assert tasks["dwh_k3_task"].follows == AssetExpression(word, ("src_t6", "src_t7"))
     if environment == "dataproc":
         text = (tmp_path / "starlake_transform_dwh.py").read_text()
         assert text.count("DataprocCreateClusterOperator(") == 1

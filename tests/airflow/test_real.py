@@ -29,7 +29,7 @@ from starlake_dagster_assets import (
     export_airflow,
 )
 from starlake_dagster_assets.airflow.export import ExportReport
-from starlake_dagster_assets.airflow.operators import OperatorRenderer, either
+from starlake_dagster_assets.airflow.operators import OperatorRenderer, render_operator_import
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import Raw
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
@@ -404,7 +404,7 @@ class Remote(OperatorRenderer):
 
     @property
     def imports(self):
-        return [either("operators.bash", "BashOperator", "operators.bash")]
+        return [render_operator_import("operators.bash", "BashOperator", "operators.bash")]
 
     def constants(self):
         return [("ENV", self.env), *self.root]

@@ -197,4 +197,4 @@ def test_too_many_updates_have_no_window():
 
 def test_an_airflow_whose_tasks_cannot_read_events_fails_by_name():
     with pytest.raises(RuntimeError, match=r"needs Airflow 2\.10"):
-        asset_updates.Reading.of({}, X, [A])
+        asset_updates.TaskUpdates.of({}, X, [A])

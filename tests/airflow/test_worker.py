@@ -13,7 +13,7 @@ from starlake_dagster_assets import StarlakeProject, export_airflow
 from starlake_dagster_assets.airflow.render.dag_file import MARKER
 from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
 from starlake_dagster_assets.airflow.runtime.local_try_record import WorkerAreas
-from starlake_dagster_assets.airflow.shared_module import helper
+from starlake_dagster_assets.airflow.shared_module import build_shared_module
 from starlake_dagster_assets.airflow.worker import FAILED, NOTHING
 from tests.fakes.script import Scripted
 
@@ -381,9 +381,9 @@ def test_a_try_that_is_killed_leaves_a_record(worker, tmp_path):
 
 
 def test_the_module_is_the_same_each_time_and_needs_nothing_but_what_airflow_brings():
-    first = helper(MARKER)
-    helper.cache_clear()
-    assert (helper(MARKER).name, helper(MARKER).text) == (first.name, first.text)
+    first = build_shared_module(MARKER)
+    build_shared_module.cache_clear()
+    assert (build_shared_module(MARKER).name, build_shared_module(MARKER).text) == (first.name, first.text)
     imported = {
         line.split()[1].partition(".")[0] for line in first.text.splitlines() if line.startswith(("import ", "from "))
     }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram, case
-from starlake_dagster_assets.conformance.case import KEY
+from starlake_dagster_assets.conformance.case import SUBMISSION_KEY
 from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Status
 from tests.conformance.subject_extending import Faulty
 from tests.environments.example import loaded
@@ -145,7 +145,7 @@ class Broken:
         return self._environment.submit(replace(submission, key=submission.key[:6]))
 
     def _submit_with_a_long_key(self, submission: Any) -> str:
-        return self._environment.submit(replace(submission, key=submission.key[: len(KEY) - 2]))
+        return self._environment.submit(replace(submission, key=submission.key[: len(SUBMISSION_KEY) - 2]))
 
     def _submit_and_wait(self, submission: Any) -> str:
         found = self._environment.submit(submission)
@@ -514,7 +514,7 @@ class BrokenSuite(EnvironmentConformance):
 @pytest.mark.parametrize("wrong", BROKEN)
 def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path):
     suite, (test, *arguments) = BrokenSuite(wrong), BROKEN[wrong]
-    with case.opened(suite, tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
+    with case.open_case(suite, tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
         getattr(suite, test)(opened, *arguments)
     assert AWAITED.get(wrong, "") in str(error.value)
 
@@ -535,7 +535,7 @@ class Strict(BrokenSuite):
 @pytest.mark.parametrize("wrong", ["", "accepts it"])
 def test_values_that_a_service_does_not_accept_must_be_rejected(wrong: str, name: str, tmp_path: Path):
     suite = Strict(wrong)
-    with case.opened(suite, tmp_path) as opened:
+    with case.open_case(suite, tmp_path) as opened:
         if wrong:
             with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
                 suite.test_special_values(opened, name)
@@ -547,7 +547,7 @@ def test_values_that_a_service_does_not_accept_must_be_rejected(wrong: str, name
 def test_lines_are_whole_up_to_the_length_at_which_the_service_cuts_them(longest: int, tmp_path: Path):
     suite = Strict()
     suite.longest_line = longest
-    with case.opened(suite, tmp_path) as opened:
+    with case.open_case(suite, tmp_path) as opened:
         if longest > 4_000:
             with pytest.raises(AssertionError, match=r"a line of 25,0\d\d characters must be returned; found 4,000"):
                 suite.test_unusual_lines(opened)
@@ -559,7 +559,10 @@ def test_a_new_interpreter_needs_a_class_of_a_module(tmp_path: Path):
     class Inner(BrokenSuite):
         pass
 
-    with case.opened(Inner(), tmp_path) as opened, pytest.raises(pytest.fail.Exception, match="Inner is defined in a "):
+    with (
+        case.open_case(Inner(), tmp_path) as opened,
+        pytest.raises(pytest.fail.Exception, match="Inner is defined in a "),
+    ):
         opened.take_over()
 
 
@@ -573,14 +576,14 @@ class Unreachable(BrokenSuite):
 def test_a_new_interpreter_that_cannot_reach_the_service_names_the_next_step(tmp_path: Path):
     suite = Unreachable()
     suite.server = tmp_path
-    with case.opened(suite, tmp_path) as opened, pytest.raises(pytest.fail.Exception) as error:
+    with case.open_case(suite, tmp_path) as opened, pytest.raises(pytest.fail.Exception) as error:
         opened.take_over()
     assert "'Unreachable' object has no attribute 'server'" in str(error.value)
     assert "Next: return what open_environment needs of this object" in str(error.value)
 
 
 AWAITED = {
-    "find_nothing": f"waited 1 seconds for find to return '{KEY}' for its key; it returns None",
+    "find_nothing": f"waited 1 seconds for find to return '{SUBMISSION_KEY}' for its key; it returns None",
     "status_never_final": "waited 3 seconds for the end of the lines",
     "status_that_waits": "waited 1 seconds for status to return; a call must not wait for the end",
     "submit_and_wait": "waited 1 seconds for submit to return; a call must not wait for the end",
@@ -602,7 +605,7 @@ AWAITED = {
     "logs_with_cut_lines": "characters must be returned; found 16,384",
     "logs_with_splitlines": "only a line break ends a line",
     "logs_of_finished_lines": "waited 1 seconds for logs to return the last line",
-    "find_in_the_module": f"another interpreter found None; expected '{KEY}'",
+    "find_in_the_module": f"another interpreter found None; expected '{SUBMISSION_KEY}'",
     "status_cancelled_too_early": "the state of the execution was final while its program still ran",
 }
 INERT = {
@@ -643,7 +646,7 @@ def test_a_fault_without_effect_is_rejected(name: str, tmp_path: Path, monkeypat
     test = getattr(Suite(), f"test_{known}", Suite().test_faults)
     if name == "starts something":
         monkeypatch.setattr(ScriptedProgram, "runs", lambda self: [{"pid": 0}])
-    with case.opened(Suite(), tmp_path) as opened, pytest.raises(pytest.fail.Exception) as error:
+    with case.open_case(Suite(), tmp_path) as opened, pytest.raises(pytest.fail.Exception) as error:
         monkeypatch.setattr(case.os, "kill", lambda *args: None)
         test(opened)
     assert INERT[name] in str(error.value)

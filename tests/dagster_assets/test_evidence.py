@@ -9,7 +9,7 @@ from starlake_dagster_assets import StarlakeProject, StarlakeSteps, build_defini
 from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWarehouseReader, Script, loaded_lines
 from starlake_dagster_assets.execution.outcome import RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.resources import StarlakeResource
 
 AT = "26/01/01 00:00:00 "
@@ -176,7 +176,7 @@ def test_tables_are_reported_while_the_load_runs_where_they_have_evidence(source
     lines = []
     settings = RunSettings("job", on_line=lambda line: lines.append(line.text))
     runner = FakeRunner({"load": Script([*THREE, ALL, DONE])}, reader, lossless_log=False)
-    items = execute(source, [f"sales.{name}" for name in NAMES], runner, settings)
+    items = execute_selection(source, [f"sales.{name}" for name in NAMES], runner, settings)
     told = [(item.node.id, item.evidence.value, DONE in lines) for item in items]
     early = [name for name, _, ended in told if not ended]
     assert early == ([f"sales.{name}" for name in NAMES] if reader else [])

@@ -10,7 +10,7 @@ from starlake_dagster_assets import (
     build_starlake_assets,
     starlake_assets,
 )
-from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, quiet
+from starlake_dagster_assets._compat import continues_after_failed_steps, in_process_executor, suppress_dagster_warnings
 from starlake_dagster_assets.commands.model import ExpectationRow
 from starlake_dagster_assets.resources import StarlakeResource
 from starlake_dagster_assets.testing import FakeRunner, FakeWarehouseReader, Script, fake_starlake, loaded_lines
@@ -430,7 +430,7 @@ def test_two_projects_live_side_by_side(make):
     one, two = make.source([make.table("orders")]), make.source([make.table("bills", domain="office")])
     two.root = Path("/elsewhere/bureau.é")
     fake = fake_starlake()
-    with quiet():
+    with suppress_dagster_warnings():
         both = dg.Definitions.merge(build_definitions(one, starlake=fake), build_definitions(two, starlake=fake))
     names = {asset.op.name for asset in both.assets if isinstance(asset, dg.AssetsDefinition)}
     assert names == {"starlake_project", "starlake_bureau_e"}

@@ -10,7 +10,7 @@ import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeDuckDB, StarlakeProject, StarlakeTranslator
 from starlake_dagster_assets import build_definitions as build
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from tests.dagster_features.projects import SALES, rows, write
 
 FILES, ORDERS = dg.AssetKey(["incoming", "sales", "orders"]), dg.AssetKey(["sales", "orders"])
@@ -47,14 +47,14 @@ class World:
         found = self.repository.get_sensor_def(name).evaluate_tick(context)
         self.cursors[name] = found.cursor
         self.events = list(found.asset_events)
-        with quiet():
+        with suppress_dagster_warnings():
             for event in self.events:  # as the daemon does
                 self.instance.report_runless_asset_event(event)
         return list(found.run_requests) if found.run_requests else found.skip_message or ""
 
     def evaluate(self) -> list[dg.AssetKey]:
         """What the automation conditions request; it is materialized."""
-        with quiet():
+        with suppress_dagster_warnings():
             found = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.daemon)
         self.daemon = found.cursor
         keys = [key for key in (ORDERS,) if found.get_num_requested(key)]

@@ -14,7 +14,7 @@ import pytest
 from starlake_dagster_assets import StarlakeDuckDB, StarlakeProject, StarlakeShell, build_definitions
 from starlake_dagster_assets.environments import execution_environments, get_environment
 from starlake_dagster_assets.resources import DataprocCluster, DataprocServerless, StarlakeDataproc
-from starlake_dagster_assets.resources.env_vars import parts
+from starlake_dagster_assets.resources.env_vars import list_union_members
 from tests.dagster_features.projects import SALES, rows, write
 
 pytestmark = [
@@ -50,7 +50,7 @@ PARTS = {"ephemeral": DataprocCluster, "serverless": DataprocServerless}
 
 def sample(annotation: Any) -> tuple[str, Any]:
     """The text of a variable for a field, and the value that the field then has."""
-    (kind,) = [one for one in parts(annotation) if one is not type(None)]
+    (kind,) = [one for one in list_union_members(annotation) if one is not type(None)]
     shape = get_origin(kind) or kind
     if shape is Literal:
         return get_args(kind)[-1], get_args(kind)[-1]

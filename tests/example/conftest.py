@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 
 EXAMPLE = Path(__file__).parents[2] / "example_project"
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -237,7 +237,7 @@ class Daemon:
                 continue
             cursor, name = self.cursors.get(sensor.name), sensor.name
             context = dg.build_sensor_context(self.instance, cursor, repository_def=self.repository, sensor_name=name)
-            with quiet():  # names of Dagster's own that 1.9 marks as experimental
+            with suppress_dagster_warnings():  # names of Dagster's own that 1.9 marks as experimental
                 result = sensor.evaluate_tick(context)
             self.cursors[name] = result.cursor
             for request in result.run_requests or ():

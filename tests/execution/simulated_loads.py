@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from starlake_dagster_assets.commands.model import AuditRow, RunResult
-from starlake_dagster_assets.execution.evidence import CommandEnd, Expected, TableFiles, Verdict
+from starlake_dagster_assets.commands.model import AuditRow, CommandExit
+from starlake_dagster_assets.execution.evidence import CommandEnd, RequestedTable, TableFiles, TableResult
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import reconcile_load
 
@@ -204,11 +204,11 @@ class Faults:
         return [line for line in kept if dice.random() < self.keep]
 
 
-def verdicts_of(world: World, faults: Faults) -> dict[str, tuple[Verdict, bool]]:
+def verdicts_of(world: World, faults: Faults) -> dict[str, tuple[TableResult, bool]]:
     """The verdict on each table, and whether there was evidence of its result."""
     expected = [
-        Expected("d", table.name, "d", table.name, pattern=rf"{table.name}-.*", zero_is_loss=table.kind == "append",
-                 header=False)
+        RequestedTable("d", table.name, "d", table.name, pattern=rf"{table.name}-.*",
+                       zero_is_loss=table.kind == "append", header=False)
         for table in world.tables
     ]  # fmt: skip
     parser = OutputParser([("d", table.name) for table in world.tables])
@@ -220,7 +220,7 @@ def verdicts_of(world: World, faults: Faults) -> dict[str, tuple[Verdict, bool]]
     log = parser.log(lossless=lossless)
     rows = world.audit if faults.reader == "audit" else None
     files = {} if faults.listing == "hidden" else {("d", one.name): _files(world, one, faults) for one in world.tables}
-    found = reconcile_load(expected, CommandEnd(events, RunResult(code, 1.0), log, rows, files))
+    found = reconcile_load(expected, CommandEnd(events, CommandExit(code, 1.0), log, rows, files))
     whole = parser.understood and (lossless or (lines == world.lines and world.exit_code != 137))
     known = rows is not None or faults.listing == "listed" or (whole and code is not None)
     return {name: (verdict, known) for (_, name), verdict in found.items()}

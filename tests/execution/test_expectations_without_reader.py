@@ -7,7 +7,7 @@ import pytest
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 
 TABLE = """version: 1
 table:
@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> StarlakeProject:
 
 def outcomes(source: StarlakeProject, lines: list[str], code: int) -> dict[str, Outcome]:
     runner = FakeRunner({"load": Script(lines, code)}, reader=None)
-    told = execute(source, ["sales.strict", "sales.plain"], runner, RunSettings("job"))
+    told = execute_selection(source, ["sales.strict", "sales.plain"], runner, RunSettings("job"))
     return {item.node.id: item for item in told if isinstance(item, Outcome)}
 
 

@@ -15,7 +15,7 @@ from starlake_dagster_assets.execution.backends.fake import FakeRunner, FakeWare
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.evidence import Evidence
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 
 INFO = "26/01/01 00:00:00 INFO"
 ERROR = "26/01/01 00:00:00 ERROR"
@@ -72,7 +72,7 @@ class World:
         runner.capabilities = replace(runner.capabilities, files=StoredFiles(project.model))
         settings_of_run = RunSettings("job", on_line=lambda line: self.lines.append(line.text), **settings)
         found: dict[str, list[Outcome]] = {}
-        for item in execute(project, ["d.a", "d.b"], runner, settings_of_run):
+        for item in execute_selection(project, ["d.a", "d.b"], runner, settings_of_run):
             if isinstance(item, Outcome):
                 found.setdefault(item.node.id, []).append(item)
         return found
@@ -231,7 +231,7 @@ def test_a_transform_without_an_end_marker_shows_its_error(world: World):
     lines = [f"{INFO} AutoTask: Start", f"{ERROR} AutoTask: java.sql.SQLException: Binder Error"]
     project = StarlakeProject(world.root)
     runner = FakeRunner({"transform": Script(lines)}, reader=None)
-    (outcome,) = execute(project, ["kpi.t"], runner, RunSettings("job"))
+    (outcome,) = execute_selection(project, ["kpi.t"], runner, RunSettings("job"))
     assert isinstance(outcome, Outcome) and outcome.status == "unknown"
     assert "Binder Error" in outcome.reason and "the end of the log is missing" in outcome.reason
     assert "no line that is known" not in outcome.reason

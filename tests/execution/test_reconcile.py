@@ -12,20 +12,20 @@ import pytest
 
 from starlake_dagster_assets.commands.model import (
     AuditRow,
+    CommandExit,
     CommandFailed,
     CommandSucceeded,
-    RunResult,
     TableFailed,
     TableLoaded,
     TableStarted,
 )
-from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Expected, Log, TableFiles
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, LogProperties, RequestedTable, TableFiles
 from starlake_dagster_assets.execution.parse import OutputParser
 from starlake_dagster_assets.execution.reconcile import all_loaded, reconcile_load, reconcile_transform
 from tests.execution.simulated_loads import Faults, World, verdicts_of
 from tests.fakes.growth import growth
 
-TABLE = Expected("raw", "t", "gold", "client", "raw_dir", pattern=r".*\.csv")
+TABLE = RequestedTable("raw", "t", "gold", "client", "raw_dir", pattern=r".*\.csv")
 FILES = ("a.csv", "b.csv")
 STARTED = TableStarted("raw", "t", FILES)
 LOADED = TableLoaded("raw", "t", FILES, 4, 4, None)
@@ -35,10 +35,10 @@ OTHER = TableStarted("raw", "other", ("o.csv",))
 BROKEN = CommandFailed("it broke", 1)
 DONE = CommandSucceeded()
 SILENT = CommandFailed("nothing known", 0)
-PIPE = Log(lossless=True)
-SERVICE = Log(ended=True)
-CUT = Log(ended=False)
-BLIND = Log(ended=False, understood=False)
+PIPE = LogProperties(lossless=True)
+SERVICE = LogProperties(ended=True)
+CUT = LogProperties(ended=False)
+BLIND = LogProperties(ended=False, understood=False)
 
 
 def row(file="a.csv", success=True, step="LOAD", domain="raw", schema="t", counts=(2, 2, 0), message="no"):
@@ -60,7 +60,7 @@ def files(before=(), waiting=(), ingesting=(), archived=(), ambiguous=False):
 
 def verdict(*events, code=0, log=PIPE, rows=None, files=None, table=TABLE, sequential=True):
     known = {} if files is None else {("raw", "t"): files}
-    ending = CommandEnd(events, RunResult(code, 1.0), log, rows, known, sequential)
+    ending = CommandEnd(events, CommandExit(code, 1.0), log, rows, known, sequential)
     return reconcile_load([table], ending)["raw", "t"]
 
 
@@ -73,9 +73,9 @@ RULES = {
     "exit 1 does not undo a table that landed": ((STARTED, LOADED, BROKEN), {"code": 1}, "loaded", LOG),
     "no line is no file": ((DONE,), {}, "nothing", LOG),
     "a file without summary": ((STARTED, UNFINISHED, DONE), {}, "failed", LOG),
-    "a walk that broke": ((BROKEN,), {"code": 1, "log": Log(tables_processed=True, lossless=True)}, "failed", LOG),
-    "a walk past others": ((OTHER, BROKEN), {"code": 1, "log": Log(tables_processed=True, lossless=True)}, "nothing", LOG),
-    "an unknown log": ((SILENT,), {"log": Log(ended=False, understood=False, lossless=True)}, "unknown", NONE),
+    "a walk that broke": ((BROKEN,), {"code": 1, "log": LogProperties(tables_processed=True, lossless=True)}, "failed", LOG),
+    "a walk past others": ((OTHER, BROKEN), {"code": 1, "log": LogProperties(tables_processed=True, lossless=True)}, "nothing", LOG),
+    "an unknown log": ((SILENT,), {"log": LogProperties(ended=False, understood=False, lossless=True)}, "unknown", NONE),
     "cancelled": ((STARTED, UNFINISHED, BROKEN), {"code": None}, "failed", LOG),
     # a log that may have lost lines
     "a complete log": ((STARTED, LOADED, DONE), {"log": SERVICE}, "loaded", LOG),
@@ -83,17 +83,17 @@ RULES = {
     "a dropped tail, not told": ((OTHER,), {"log": CUT}, "unknown", NONE),
     "a dropped middle": ((OTHER, DONE), {"log": SERVICE}, "unknown", NONE),
     "a dropped announcement": ((LOADED, DONE), {"log": SERVICE}, "unknown", NONE),
-    "a list with its files": ((LOADED, DONE), {"log": Log(found=dict.fromkeys(FILES, 9))}, "loaded", LOG),
-    "a list with another file": ((LOADED, DONE), {"log": Log(found=dict.fromkeys([*FILES, "c.csv"], 9))}, "unknown", NONE),
-    "a list without it": ((OTHER, DONE), {"log": Log(found={"o.csv": 9, "x.json": 9})}, "nothing", LOG),
-    "a list with it": ((OTHER, DONE), {"log": Log(found={"o.csv": 9, "a.csv": 9})}, "unknown", NONE),
-    "no file at all": ((DONE,), {"log": Log(found={})}, "nothing", LOG),
+    "a list with its files": ((LOADED, DONE), {"log": LogProperties(found=dict.fromkeys(FILES, 9))}, "loaded", LOG),
+    "a list with another file": ((LOADED, DONE), {"log": LogProperties(found=dict.fromkeys([*FILES, "c.csv"], 9))}, "unknown", NONE),
+    "a list without it": ((OTHER, DONE), {"log": LogProperties(found={"o.csv": 9, "x.json": 9})}, "nothing", LOG),
+    "a list with it": ((OTHER, DONE), {"log": LogProperties(found={"o.csv": 9, "a.csv": 9})}, "unknown", NONE),
+    "no file at all": ((DONE,), {"log": LogProperties(found={})}, "nothing", LOG),
     "a dropped summary": ((STARTED, UNFINISHED, DONE), {"log": SERVICE}, "unknown", NONE),
     "an error without an end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": CUT}, "unknown", NONE),
-    "an error and the end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9))}, "failed", LOG),
+    "an error and the end": ((STARTED, FAILED, BROKEN), {"code": 1, "log": LogProperties(found=dict.fromkeys(FILES, 9))}, "failed", LOG),
     "an error, and maybe a lost announcement": ((STARTED, FAILED, BROKEN), {"code": 1, "log": SERVICE}, "unknown", NONE),
-    "a walk that broke, told by a service": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9), failed_before_tables=True)}, "failed", LOG),
-    "no line of its load, and exit 1": ((BROKEN,), {"code": 1, "log": Log(found=dict.fromkeys(FILES, 9))}, "unknown", NONE),
+    "a walk that broke, told by a service": ((BROKEN,), {"code": 1, "log": LogProperties(found=dict.fromkeys(FILES, 9), failed_before_tables=True)}, "failed", LOG),
+    "no line of its load, and exit 1": ((BROKEN,), {"code": 1, "log": LogProperties(found=dict.fromkeys(FILES, 9))}, "unknown", NONE),
     "no log": ((SILENT,), {"log": BLIND}, "unknown", NONE),
     "no log, exit 1": ((BROKEN,), {"code": 1, "log": BLIND}, "unknown", NONE),
     # the audit
@@ -112,7 +112,7 @@ RULES = {
     "rows of tables side by side": ((BROKEN,), {"code": 1, "log": BLIND, "rows": [at(1, row()), at(2, row(schema="u"))], "sequential": False}, "failed", AUDIT),
     "no row": ((SILENT,), {"log": BLIND, "rows": []}, "nothing", AUDIT),
     "no row, exit 1": ((BROKEN,), {"code": 1, "log": BLIND, "rows": []}, "failed", AUDIT),
-    "no row after a walk": ((BROKEN,), {"code": 1, "log": Log(tables_processed=True), "rows": [row(schema="u")]}, "nothing", AUDIT),
+    "no row after a walk": ((BROKEN,), {"code": 1, "log": LogProperties(tables_processed=True), "rows": [row(schema="u")]}, "nothing", AUDIT),
     "an audit that records nothing": ((TableLoaded("raw", "o", ("o.csv",), 1, 1, 0),), {"log": CUT, "rows": []}, "unknown", NONE),
     # locations of files
     "archived": ((SILENT,), {"log": BLIND, "files": files(FILES, archived=FILES)}, "loaded", PLACES),
@@ -124,7 +124,7 @@ RULES = {
     "stage was empty": ((SILENT,), {"log": BLIND, "files": files()}, "nothing", PLACES),
     "stage was empty, exit 1": ((BROKEN,), {"code": 1, "log": BLIND, "files": files()}, "nothing", PLACES),
     "files of two tables": ((SILENT,), {"log": BLIND, "files": files(ambiguous=True)}, "unknown", NONE),
-    "a broken walk, and files": ((BROKEN,), {"code": 1, "log": Log(tables_processed=True), "files": files(FILES, FILES)}, "failed", PLACES),
+    "a broken walk, and files": ((BROKEN,), {"code": 1, "log": LogProperties(tables_processed=True), "files": files(FILES, FILES)}, "failed", PLACES),
     "a lost line blames another": ((STARTED, FAILED, BROKEN), {"code": 1, "log": SERVICE, "files": files(FILES, archived=FILES)}, "loaded", PLACES),
 }  # fmt: skip
 
@@ -159,10 +159,10 @@ def test_the_audit_completes_counts_but_does_not_invent_them():
 def test_a_load_without_rows_is_not_loaded_in_silence():
     zero = TableLoaded("raw", "t", ("a.csv",), 0, 0, None)
     one = files(["a.csv"], archived=["a.csv"])
-    appends = Expected("raw", "t", "gold", "client", pattern=r".*", zero_is_loss=True, header=False)
+    appends = RequestedTable("raw", "t", "gold", "client", pattern=r".*", zero_is_loss=True, header=False)
     lone = row(counts=(0, 0, -1))
     assert "100 bytes" in verdict(zero, DONE, files=one, table=appends).reason  # JSON, or without a header
-    headed = Expected("raw", "t", "gold", "client", pattern=r".*", zero_is_loss=True)
+    headed = RequestedTable("raw", "t", "gold", "client", pattern=r".*", zero_is_loss=True)
     assert verdict(zero, DONE, files=one, table=headed).warnings  # maybe a header alone
     assert "no TRANSFORM row" in verdict(zero, DONE, rows=[lone]).reason
     assert verdict(zero, DONE, rows=[lone, second()]).status == "loaded"  # an upsert of rows that are there
@@ -197,14 +197,14 @@ TRANSFORMS = {
     "an exit code and no log": (BROKEN, 1, CUT, None, "failed", NONE),
     "its end was not seen": (BROKEN, None, CUT, None, "unknown", NONE),
     "its end was not seen, and a row": (BROKEN, None, CUT, [GOOD], "loaded", AUDIT),
-    "killed on this machine": (BROKEN, None, Log(ended=False, lossless=True), None, "failed", LOG),
+    "killed on this machine": (BROKEN, None, LogProperties(ended=False, lossless=True), None, "failed", LOG),
 }
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms(name):
     event, code, log, rows, status, evidence = TRANSFORMS[name]
-    found = reconcile_transform("kpi", "r", CommandEnd((event,), RunResult(code, 1.0), log, rows))
+    found = reconcile_transform("kpi", "r", CommandEnd((event,), CommandExit(code, 1.0), log, rows))
     assert (found.status, found.evidence) == (status, evidence)
 
 
@@ -258,14 +258,14 @@ def recorded(name, *, lossless, audit, listed):
     for table in tables:
         pattern = rf"{table}[_0-9].*"
         expected.append(
-            Expected(domain, table, domain, table, pattern=pattern, zero_is_loss=True, header=table != "basket")
+            RequestedTable(domain, table, domain, table, pattern=pattern, zero_is_loss=True, header=table != "basket")
         )
         mine = {area: {one for one in names if one.startswith(f"{table}_")} for area, names in places.items()}
         shared = name == "load-overlapping-file"
         before = {} if shared else dict.fromkeys(set().union(*mine.values()), 100)
         facts[domain, table] = TableFiles(before, *map(frozenset, mine.values()), ambiguous=shared)
     log = parser.log(lossless=lossless)
-    ending = CommandEnd(events, RunResult(run["exit"], 1.0), log, rows if audit else None, facts if listed else {})
+    ending = CommandEnd(events, CommandExit(run["exit"], 1.0), log, rows if audit else None, facts if listed else {})
     return {one.table: found for one, found in zip(expected, reconcile_load(expected, ending).values(), strict=True)}
 
 
@@ -324,8 +324,8 @@ def test_judging_a_load_grows_with_its_tables():
         names = [f"t{number}" for number in range(tables)]
         events = [TableLoaded("raw", name, ("a.csv",), 2, None, None) for name in names]
         rows = [row(schema=name, counts=(2, 1, 1)) for name in names]
-        ending = CommandEnd([*events, CommandSucceeded()], RunResult(0, 1.0), rows=rows)
-        verdicts = reconcile_load([Expected("raw", name, "gold", name) for name in names], ending)
+        ending = CommandEnd([*events, CommandSucceeded()], CommandExit(0, 1.0), rows=rows)
+        verdicts = reconcile_load([RequestedTable("raw", name, "gold", name) for name in names], ending)
         assert [one.accepted for one in verdicts.values()] == [1] * tables
 
     assert growth(judge, 50, 10) < 1.1

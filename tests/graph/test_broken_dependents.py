@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.cli.run import register_run
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.graph.broken_dependents import LEFT_OUT
+from starlake_dagster_assets.graph.broken_dependents import DEPENDS_ON_BROKEN
 from starlake_dagster_assets.project import load
 from tests.project.conftest import write
 
@@ -47,9 +47,11 @@ def test_what_depends_on_a_broken_file_is_left_out(tmp_path: Path, case: str) ->
     root = write(tmp_path / "project", {**FILES, file: text})
     project = StarlakeProject(root, cache_dir=tmp_path / "cache", on_error="skip")
     assert {name for name, node in project.graph.nodes.items() if node.kind != "external"} == ALL - missing
-    named = {one.message.split("`")[1] for one in project.problems if one.code == LEFT_OUT}
+    named = {one.message.split("`")[1] for one in project.problems if one.code == DEPENDS_ON_BROKEN}
     assert named | {"sales.cust", "people.staff", "kpi.reads_cust"} >= missing
-    assert all(f"metadata/{file} has an error" in one.message for one in project.problems if one.code == LEFT_OUT)
+    assert all(
+        f"metadata/{file} has an error" in one.message for one in project.problems if one.code == DEPENDS_ON_BROKEN
+    )
 
 
 def run(*arguments: str):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.graph.build import build_graph, declared_dependencies, parity_edges
+from starlake_dagster_assets.graph.build import build_graph, declared_dependencies, find_starlake_edges
 from starlake_dagster_assets.graph.cycles import find_cycles
 from starlake_dagster_assets.project.model.project import RefInput, RefOutput, RefRule
 
@@ -284,7 +284,7 @@ def test_where_the_engine_sees_other_edges(make: SimpleNamespace) -> None:
     found = [(p.file.rsplit("/", 1)[1], p.line, p.code) for p in problems]
     assert found == [("one.sql", 2, "lineage-differs"), ("two.sql", 2, "lineage-differs")]
     assert ("s.a", "k.off") in edges(graph)
-    assert [(e.source, e.target) for e in parity_edges(graph)] == [("s.a", "k.one"), ("s.a", "k.same")]
+    assert [(e.source, e.target) for e in find_starlake_edges(graph)] == [("s.a", "k.one"), ("s.a", "k.same")]
 
 
 def test_a_large_project_is_cheap_and_deep_chains_do_not_recurse(make: SimpleNamespace) -> None:

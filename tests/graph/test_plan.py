@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.errors import SelectionError
-from starlake_dagster_assets.graph.acyclic_groups import StepGroup, argv_chunks, plan, topological
+from starlake_dagster_assets.graph.acyclic_groups import StepGroup, group_into_steps, sort_topologically, split_names
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Edge, Graph, Node
 
@@ -78,12 +78,12 @@ def test_groups_never_wait_for_each_other(
         names.append(node.id)
     found = sorted({Edge(names[a], names[b]) for a, b in dag[1]})
     graph = Graph(nodes=MappingProxyType(dict(sorted(nodes.items()))), edges=tuple(found))
-    everything = plan(graph, max_size=max_size)
+    everything = group_into_steps(graph, max_size=max_size)
     check(graph, everything, set(names))
-    assert everything == plan(graph, max_size=max_size)
+    assert everything == group_into_steps(graph, max_size=max_size)
     assert all(len(g.node_ids) <= max_size for g in everything if max_size and g.kind == "transform")
     selection = {names[i] for i in chosen if i < len(names)}
-    check(graph, plan(graph, selection, max_size=max_size), selection)
+    check(graph, group_into_steps(graph, selection, max_size=max_size), selection)
 
 
 def test_a_domain_is_one_group_where_it_can_be(make: SimpleNamespace) -> None:
@@ -97,13 +97,13 @@ def test_a_domain_is_one_group_where_it_can_be(make: SimpleNamespace) -> None:
         make.task("k_2", "e", "select * from s.u"),
     )
     graph, _ = build_graph(project)
-    groups = {group.name: group for group in plan(graph)}
+    groups = {group.name: group for group in group_into_steps(graph)}
     assert groups["s"] == StepGroup("s", "load", "s", ("s.t", "s.u"))
     assert groups["k"].node_ids == ("k.a", "k.d")
     assert groups["k_3"] == StepGroup("k_3", "transform", "k", ("k.c",))
     assert groups["k_2"].node_ids == ("k_2.e",)
-    assert [group.name for group in plan(graph, {"k.a", "k.c"})] == ["k", "k_3"]
-    assert [group.node_ids for group in plan(graph, {"k.a", "k.d", "x.y"})] == [("k.a", "k.d")]
+    assert [group.name for group in group_into_steps(graph, {"k.a", "k.c"})] == ["k", "k_3"]
+    assert [group.node_ids for group in group_into_steps(graph, {"k.a", "k.d", "x.y"})] == [("k.a", "k.d")]
 
 
 def test_cycles_have_no_plan(make: SimpleNamespace) -> None:
@@ -115,15 +115,15 @@ def test_cycles_have_no_plan(make: SimpleNamespace) -> None:
     )
     graph, _ = build_graph(project)
     with pytest.raises(SelectionError, match=r"k\.c: cycle k\.a → k\.b → k\.a"):
-        plan(graph, {"k.c"})
-    assert plan(graph, {"k.d"}) == (StepGroup("k", "transform", "k", ("k.d",)),)
-    assert topological(graph, ()) == ["k.d"]
+        group_into_steps(graph, {"k.c"})
+    assert group_into_steps(graph, {"k.d"}) == (StepGroup("k", "transform", "k", ("k.d",)),)
+    assert sort_topologically(graph, ()) == ["k.d"]
 
 
 @given(st.lists(st.text("aé.", min_size=1, max_size=6)), st.integers(1, 20))
 @settings(deadline=None, max_examples=60)
 def test_chunks_fit_and_lose_nothing(names: list[str], limit: int) -> None:
-    chunks = list(argv_chunks(names, limit))
+    chunks = list(split_names(names, limit))
     assert [name for chunk in chunks for name in chunk] == names
     for chunk in chunks:
         assert len(",".join(chunk).encode()) <= limit or len(chunk) == 1

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from starlake_dagster_assets.cli.graph import register_graph
 from starlake_dagster_assets.graph.build import build_graph
-from starlake_dagster_assets.graph.render import to_json, to_mermaid, to_text, view
+from starlake_dagster_assets.graph.render import build_graph_view, to_json, to_mermaid, to_text
 from starlake_dagster_assets.project.model.project import Sink
 
 FILES = {
@@ -123,7 +123,7 @@ def test_mermaid_quotes_what_could_break_it(make: SimpleNamespace) -> None:
             make.task("k é", "graph", 'select * from "end"."a""b`<c>#"', sink=Sink(materialized_view="VIEW")),
         )
     )
-    assert to_mermaid(view(graph)) == "\n".join(
+    assert to_mermaid(build_graph_view(graph)) == "\n".join(
         [
             "flowchart LR",
             '  subgraph s0["end"]',
@@ -141,8 +141,8 @@ def test_cycles_and_empty_graphs_can_be_shown(make: SimpleNamespace) -> None:
     graph, _ = build_graph(
         make.project(make.task("k", "a", "select * from k.b"), make.task("k", "b", "select * from k.a"))
     )
-    assert to_text(view(graph)) == "k.a (task)\n└─ k.b (task)\n   └─ k.a (task) …"
-    empty = view(build_graph(make.project())[0])
+    assert to_text(build_graph_view(graph)) == "k.a (task)\n└─ k.b (task)\n   └─ k.a (task) …"
+    empty = build_graph_view(build_graph(make.project())[0])
     assert to_text(empty) == ""
     assert json.loads(to_json(empty)) == {"nodes": [], "edges": []}
 
@@ -150,7 +150,7 @@ def test_cycles_and_empty_graphs_can_be_shown(make: SimpleNamespace) -> None:
 def test_long_chains_go_on_at_the_margin(make: SimpleNamespace) -> None:
     tasks = [make.task("k", f"t{i:04}", f"select * from k.t{i - 1:04}" if i else "select 1") for i in range(1500)]
     graph, _ = build_graph(make.project(*tasks))
-    lines = to_text(view(graph)).splitlines()
+    lines = to_text(build_graph_view(graph)).splitlines()
     assert max(map(len, lines)) < 200
     # each once, and once more where the tree goes on
     assert len({line.lstrip("└─ ").removesuffix(" …") for line in lines}) == 1500

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.project.files import parsing
-from starlake_dagster_assets.project.files.key_validation import Parsed
+from starlake_dagster_assets.project.files.key_validation import ParsedFile
 from starlake_dagster_assets.project.load import load_project
 
 APPLICATION = """\
@@ -216,15 +216,15 @@ def test_what_a_file_says_is_kept_without_a_copy_and_nothing_changes_it(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     said: list[tuple[object, object]] = []
-    to_json = Parsed.to_json
+    to_json = ParsedFile.to_json
 
-    def noted(parsed: Parsed) -> dict[str, object]:
+    def noted(parsed: ParsedFile) -> dict[str, object]:
         found = to_json(parsed)
         assert found["data"] is parsed.data
         said.append((found, copy.deepcopy(found)))
         return found
 
-    monkeypatch.setattr(Parsed, "to_json", noted)
+    monkeypatch.setattr(ParsedFile, "to_json", noted)
     load_project(root, cache_dir=tmp_path / "cache")
     assert len(said) > 5
     assert all(now == then for now, then in said)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlake_dagster_assets.project.files.rendering import (
     Renderer,
     RenderError,
-    mentioned,
+    find_variable_names,
     render,
     source_line,
     substitute,
@@ -117,8 +117,8 @@ def test_imports_stay_inside_the_project(tmp_path: Path):
 
 
 def test_mentioned():
-    assert {"a", "b.c", "d"} <= mentioned("{{ a | default('x') }} ${b.c} {% if d %}{% endif %} e")
-    assert "e" not in mentioned("{{ a }} e")
+    assert {"a", "b.c", "d"} <= find_variable_names("{{ a | default('x') }} ${b.c} {% if d %}{% endif %} e")
+    assert "e" not in find_variable_names("{{ a }} e")
 
 
 def test_substitute_leaves_jinja_alone():

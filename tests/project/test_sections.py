@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.project.sql.sections import (
-    never_closed,
+    find_unclosed_delimiter,
     split_sections,
     split_statements,
     strip_comments,
@@ -13,10 +13,10 @@ from starlake_dagster_assets.project.sql.sections import (
 
 
 def test_what_is_never_closed():
-    assert never_closed("select '(' || \"(\" || $$ ( $$ || `(`, (1)") is None
-    assert never_closed("select 'it''s',\n'(\n', (") == "the ( of line 3 is never closed"
-    assert never_closed(r"select 'it\'s (', 1", "bigquery") is None
-    assert never_closed("select 1)") == "the ) of line 1 closes nothing"
+    assert find_unclosed_delimiter("select '(' || \"(\" || $$ ( $$ || `(`, (1)") is None
+    assert find_unclosed_delimiter("select 'it''s',\n'(\n', (") == "the ( of line 3 is never closed"
+    assert find_unclosed_delimiter(r"select 'it\'s (', 1", "bigquery") is None
+    assert find_unclosed_delimiter("select 1)") == "the ) of line 1 closes nothing"
 
 
 def test_temporary_tables():

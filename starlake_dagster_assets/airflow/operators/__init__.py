@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-from starlake_dagster_assets.airflow.operators.expectation_tasks import Checks
+from starlake_dagster_assets.airflow.operators.expectation_tasks import ExpectationCheckRenderer
 from starlake_dagster_assets.airflow.operators.renderer import OperatorRenderer
-from starlake_dagster_assets.airflow.operators.standard import either
+from starlake_dagster_assets.airflow.operators.standard import render_operator_import
 
-__all__ = ["Checks", "OperatorRenderer", "either"]
+__all__ = ["ExpectationCheckRenderer", "OperatorRenderer", "render_operator_import"]

@@ -9,7 +9,7 @@ from typing import Any
 from starlake_dagster_assets.airflow.plan.model import AuditSchema, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw
 
-__all__ = ["JOB_ID", "Checks"]
+__all__ = ["JOB_ID", "ExpectationCheckRenderer"]
 
 JOB_ID = "{{ job_id() }}"
 """`SL_JOB_ID` of every command, which identifies its rows in the audit: DAG, task, run and try."""
@@ -19,7 +19,7 @@ _ALTERED = " \t\n\r'\"`{}\\"
 
 
 @dataclass(frozen=True)
-class Checks:
+class ExpectationCheckRenderer:
     """Renders the expectation checks of a DAG.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.operators.renderer import DATE, Arguments, OperatorRenderer
-from starlake_dagster_assets.airflow.operators.standard import EMPTY, either
+from starlake_dagster_assets.airflow.operators.standard import EMPTY, render_operator_import
 from starlake_dagster_assets.airflow.plan.model import TaskSpec
 from starlake_dagster_assets.airflow.render.source import Raw
 
@@ -27,9 +27,9 @@ class Shell(OperatorRenderer):
     @property
     def imports(self) -> Sequence[str]:
         """Imports of the operators in use."""
-        found = [either("operators.bash", "BashOperator", "operators.bash")]
+        found = [render_operator_import("operators.bash", "BashOperator", "operators.bash")]
         if self.waits():
-            found += [EMPTY, either("sensors.python", "PythonSensor", "sensors.python")]
+            found += [EMPTY, render_operator_import("sensors.python", "PythonSensor", "sensors.python")]
         return found
 
     def constants(self) -> Sequence[tuple[str, Any]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["EMPTY", "PYTHON", "PYTHON_SENSOR", "either"]
+__all__ = ["EMPTY", "PYTHON", "PYTHON_SENSOR", "render_operator_import"]
 
 
-def either(module: str, name: str, former: str) -> str:
+def render_operator_import(module: str, name: str, former: str) -> str:
     """Returns an import of a name from the standard provider in Airflow 3, and from Airflow itself in Airflow 2."""
     return (
         f"try:\n    from airflow.providers.standard.{module} import {name}\n"
@@ -13,6 +13,6 @@ def either(module: str, name: str, former: str) -> str:
     )
 
 
-EMPTY = either("operators.empty", "EmptyOperator", "operators.empty")
-PYTHON = either("operators.python", "PythonOperator", "operators.python")
-PYTHON_SENSOR = either("sensors.python", "PythonSensor", "sensors.python")
+EMPTY = render_operator_import("operators.empty", "EmptyOperator", "operators.empty")
+PYTHON = render_operator_import("operators.python", "PythonOperator", "operators.python")
+PYTHON_SENSOR = render_operator_import("sensors.python", "PythonSensor", "sensors.python")

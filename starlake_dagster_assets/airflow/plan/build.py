@@ -12,31 +12,31 @@ from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
 from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, name_of_cron, names_of_dags
-from starlake_dagster_assets.airflow.plan.expectations import audit_of
-from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key, lineage_of
+from starlake_dagster_assets.airflow.plan.expectations import find_audit_schema
+from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key, build_export_lineage
 from starlake_dagster_assets.airflow.plan.file_sensors import waiting_for
 from starlake_dagster_assets.airflow.plan.grouping import (
     DagNodes,
-    FileGrouping,
+    FileTrigger,
     Start,
     connected_components,
+    drop_covered_upstreams,
     group_into_dags,
-    reduced,
+    reduce_condition,
     topological_order,
-    without_covered,
 )
 from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,
-    AssetRule,
+    AssetExpression,
     AuditSchema,
-    Continuous,
+    ContinuousSchedule,
     DagSpec,
+    DagSplit,
     EnvironmentName,
-    External,
+    ExportPlan,
+    ExternalAsset,
     Granularity,
-    Plan,
-    Split,
     TaskSpec,
 )
 from starlake_dagster_assets.airflow.plan.operator_arguments import arguments_of
@@ -57,16 +57,16 @@ from starlake_dagster_assets.automation.policies.model import (
 from starlake_dagster_assets.automation.policies.options import task_options
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.environments import get_environment
-from starlake_dagster_assets.graph.display_names import Naming
+from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["Request", "plan_dags"]
+__all__ = ["ExportRequest", "plan_dags"]
 
 _NO_JOB = Job("", ())
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """Nodes to export, with their options.
 
     Attributes:
@@ -85,23 +85,23 @@ class Request:
     triggers: Triggers
     selected: frozenset[str]
     environments: NodeEnvironments = field(default_factory=NodeEnvironments)
-    naming: Naming = field(default_factory=Naming)
+    naming: AssetOverrides = field(default_factory=AssetOverrides)
     options: AirflowOptions = field(default_factory=AirflowOptions)
-    split: Split = "domain"
+    split: DagSplit = "domain"
     granularity: Granularity = "task"
     ids: Ids = "starlake"
 
     def audit(self, environment: EnvironmentName) -> AuditSchema | None:
         """Returns the audit that tasks of an environment can query for results of expectations."""
-        return audit_of(self.project, environment, self.options)
+        return find_audit_schema(self.project, environment, self.options)
 
     @cached_property
     def lineage(self) -> ExportLineage:
         """The edges that Dagster has."""
-        return lineage_of(self.project.graph, self.naming)
+        return build_export_lineage(self.project.graph, self.naming)
 
 
-def plan_dags(request: Request) -> Plan:
+def plan_dags(request: ExportRequest) -> ExportPlan:
     """Returns the DAGs of a project.
 
     Raises:
@@ -112,7 +112,7 @@ def plan_dags(request: Request) -> Plan:
 
 
 class _Planner:
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ExportRequest) -> None:
         self._request = request
         self._graph: Graph = request.lineage.graph
         naming = request.naming
@@ -126,7 +126,7 @@ class _Planner:
         self._events = DagEvents((), (), request.ids)
         self._waits: Mapping[str, Collection[tuple[str, PreLoad]]] = {}
 
-    def plan(self) -> Plan:
+    def plan(self) -> ExportPlan:
         request, ids = self._request, self._task_ids()
         found = group_into_dags(self._order(), self._starts, self._scopes(), request.options.max_assets)
         groups = request.naming.groups
@@ -154,7 +154,7 @@ class _Planner:
         dag_numbers = {node: number for number, dag_nodes in enumerate(found) for node in dag_nodes.nodes}
         notes = notes_of(request, found, dag_numbers, self._triggers, self._preloads, self._waits)
         notes += pool_notes(self._jobs, self._pool, self._arguments, request.options.settings)
-        return Plan(
+        return ExportPlan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,
             places,
@@ -211,7 +211,7 @@ class _Planner:
         return ids
 
     @cached_property
-    def _external(self) -> Mapping[str, External]:
+    def _external(self) -> Mapping[str, ExternalAsset]:
         """Returns the assets without a task: those that tasks read, and those that read from tasks."""
         lineage = self._request.lineage
         made = {self._keys[node] for node in self._nodes}
@@ -220,7 +220,7 @@ class _Planner:
         read |= {self._keys[up] for up in ups if not self._graph.nodes[up].is_files}
         keys = sorted((read | lineage.external_neighbours(made)) - made)
         return {
-            self._uri(key): External(key, tuple(map(self._uri, lineage.upstreams_in_project.get(key, ()))))
+            self._uri(key): ExternalAsset(key, tuple(map(self._uri, lineage.upstreams_in_project.get(key, ()))))
             for key in keys
         }
 
@@ -243,11 +243,13 @@ class _Planner:
         return {node: one.upstream_condition for node, one in triggers if one.upstream_condition is not None}
 
     @cached_property
-    def _rules(self) -> Mapping[str, AssetRule]:
-        found: dict[str, AssetRule] = {}
+    def _rules(self) -> Mapping[str, AssetExpression]:
+        found: dict[str, AssetExpression] = {}
         conditions = {node: one.condition for node, one in self._conditions.items()}
         for node, one in self._conditions.items():
-            rule = reduced(without_covered(one.condition, conditions), self._nodes, one.optional | one.slower)
+            rule = reduce_condition(
+                drop_covered_upstreams(one.condition, conditions), self._nodes, one.optional | one.slower
+            )
             if rule is not None:
                 found[node] = rule
         return found
@@ -278,7 +280,7 @@ class _Planner:
         if trigger.cron_schedule:
             return trigger.cron_schedule
         if trigger.triggered_by == "arrival" and trigger.node in self._preloads:
-            return FileGrouping(self._preloads[trigger.node])
+            return FileTrigger(self._preloads[trigger.node])
         return self._rules.get(trigger.node)
 
     @cached_property
@@ -357,7 +359,7 @@ class _Planner:
         """Returns a word for the trigger of a DAG."""
         if isinstance(dag_nodes.start, CronSchedule):
             return name_of_cron(dag_nodes.start.cron, self._request.project.model.application.schedule_presets)
-        return "files" if isinstance(dag_nodes.start, FileGrouping) else ""
+        return "files" if isinstance(dag_nodes.start, FileTrigger) else ""
 
     # ----------------------------------------------------------------------------------------------- DAGs
 
@@ -388,12 +390,12 @@ class _Planner:
             airlift_operator=request.options.airlift_operator,
         )
 
-    def _schedule(self, dag_nodes: DagNodes) -> CronSchedule | AssetRule | Continuous | None:
+    def _schedule(self, dag_nodes: DagNodes) -> CronSchedule | AssetExpression | ContinuousSchedule | None:
         start = dag_nodes.start
-        if isinstance(start, AssetRule):
+        if isinstance(start, AssetExpression):
             return self._events.schedule(dag_nodes, self._uris)
-        if not isinstance(start, FileGrouping):
+        if not isinstance(start, FileTrigger):
             return start
         table = self._graph.nodes[dag_nodes.nodes[0]].table
         known = self._waits[self._environment(dag_nodes)]
-        return Continuous() if table is not None and (table.domain, start.preload) in known else None
+        return ContinuousSchedule() if table is not None and (table.domain, start.preload) in known else None

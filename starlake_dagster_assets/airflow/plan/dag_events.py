@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes
 from starlake_dagster_assets.airflow.plan.ids import Ids
-from starlake_dagster_assets.airflow.plan.model import AssetRule
+from starlake_dagster_assets.airflow.plan.model import AssetExpression
 
 __all__ = ["DagEvents"]
 
@@ -36,7 +36,7 @@ class DagEvents:
         """Returns the URI of the event of a DAG; None if nothing follows it as a whole."""
         return self._uris.get(self._numbers[id(dag_nodes)])
 
-    def schedule(self, dag_nodes: DagNodes, uris: Mapping[str, str]) -> AssetRule:
+    def schedule(self, dag_nodes: DagNodes, uris: Mapping[str, str]) -> AssetExpression:
         """Returns the assets that start a DAG whose tasks follow any of their upstreams.
 
         Args:
@@ -44,15 +44,17 @@ class DagEvents:
             uris: URIs of assets by node id.
         """
         followed = self._followed(dag_nodes)
-        names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetRule) else ()
+        names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetExpression) else ()
         uris_of_names = [
             self._uris[self._dag_numbers[name]] if self._dag_numbers[name] in followed else uris[name] for name in names
         ]
         parts = tuple(dict.fromkeys(uris_of_names))
-        return AssetRule("|" if len(parts) > 1 else "&", parts)
+        return AssetExpression("|" if len(parts) > 1 else "&", parts)
 
     def _followed(self, dag_nodes: DagNodes) -> frozenset[int]:
         """Returns the numbers of the DAGs of which a DAG follows several nodes."""
-        names = dag_nodes.start.names if dag_nodes.follows_updates and isinstance(dag_nodes.start, AssetRule) else ()
+        names = (
+            dag_nodes.start.names if dag_nodes.follows_updates and isinstance(dag_nodes.start, AssetExpression) else ()
+        )
         numbers = [self._dag_numbers[name] for name in names]
         return frozenset(number for number in numbers if numbers.count(number) > 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes
 from starlake_dagster_assets.airflow.plan.ids import dag_id
-from starlake_dagster_assets.airflow.plan.model import AssetRule, Split
+from starlake_dagster_assets.airflow.plan.model import AssetExpression, DagSplit
 from starlake_dagster_assets.graph.model import Graph
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
@@ -49,7 +49,7 @@ def names_of_dags(
     found: Sequence[DagNodes],
     graph: Graph,
     prefix: str,
-    split: Split,
+    split: DagSplit,
     name_parts: Callable[[DagNodes], DagNameParts],
     groups: Mapping[str, str],
 ) -> list[str]:
@@ -75,7 +75,7 @@ def names_of_dags(
             parts = [file] if dag_id([file]) not in names else [file, first.key[-1]]
         elif dag_nodes.follows_updates and split == "domain":
             parts = [prefix, phase, whole]
-        elif split == "table" or (isinstance(dag_nodes.start, AssetRule) and first.kind == "task"):
+        elif split == "table" or (isinstance(dag_nodes.start, AssetExpression) and first.kind == "task"):
             parts = [prefix, phase, whole, first.key[-1], name]
         elif split == "domain":
             parts = [prefix, phase, whole, name]

@@ -12,12 +12,14 @@ from starlake_dagster_assets.execution.expectation_checks import named_expectati
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Application
 
-__all__ = ["audit_of", "checked"]
+__all__ = ["find_audit_schema", "select_expectations"]
 
 _NAME = re.compile(r"[\w $-]+")
 
 
-def audit_of(project: ProjectSource, environment: EnvironmentName, options: AirflowOptions) -> AuditSchema | None:
+def find_audit_schema(
+    project: ProjectSource, environment: EnvironmentName, options: AirflowOptions
+) -> AuditSchema | None:
     """Returns the audit to query: by the given connection, or by Google's own connection for BigQuery.
 
     A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be identified.
@@ -43,7 +45,7 @@ def audit_of(project: ProjectSource, environment: EnvironmentName, options: Airf
     return AuditSchema(connection, name, bigquery)
 
 
-def checked(nodes: Iterable[Node], application: Application, *, blocking: bool) -> tuple[str, ...]:
+def select_expectations(nodes: Iterable[Node], application: Application, *, blocking: bool) -> tuple[str, ...]:
     """Returns the expectations of nodes that block, or those that do not block.
 
     Args:

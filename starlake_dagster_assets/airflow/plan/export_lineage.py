@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from starlake_dagster_assets.graph.display_names import Naming
+from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.model import Edge, Graph
 
-__all__ = ["ExportLineage", "Key", "lineage_of"]
+__all__ = ["ExportLineage", "Key", "build_export_lineage"]
 
 Key = tuple[str, ...]
 
@@ -56,7 +56,7 @@ class ExportLineage:
             read |= {key for one in more for key in self.upstreams_in_project[one]}
         return frozenset(found)
 
-    def behind(self, key: Key) -> tuple[str, ...]:
+    def list_upstream_nodes(self, key: Key) -> tuple[str, ...]:
         """Sorted ids of the nodes that an external asset reads, directly or through other external assets."""
         found: set[str] = set()
         seen, stack = {key}, [key]
@@ -70,7 +70,7 @@ class ExportLineage:
         return tuple(sorted(found))
 
 
-def lineage_of(graph: Graph, naming: Naming) -> ExportLineage:
+def build_export_lineage(graph: Graph, naming: AssetOverrides) -> ExportLineage:
     """Returns the edges of a project, with those that a naming declares instead of its own.
 
     Args:

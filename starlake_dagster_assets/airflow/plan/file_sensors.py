@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from starlake_dagster_assets.airflow.dag_options import Templates
-from starlake_dagster_assets.airflow.plan.model import EnvironmentName, Waiting
+from starlake_dagster_assets.airflow.plan.model import EnvironmentName, FileWait
 from starlake_dagster_assets.airflow.render.source import jinja
 from starlake_dagster_assets.automation.file_arrivals.paths import DEFAULT_ACK, ack_path, to_strftime
 from starlake_dagster_assets.automation.policies.model import PreLoad
@@ -24,7 +24,7 @@ _PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdH
 
 def waiting_for(
     loads: Mapping[str, PreLoad], templates: Templates, environment: EnvironmentName
-) -> dict[tuple[str, PreLoad], Waiting]:
+) -> dict[tuple[str, PreLoad], FileWait]:
     """Returns the files that can be waited for, by directory of the domain and pre-load strategy.
 
     Where commands run elsewhere, their exit code is the same for missing files and a crash: the store itself is
@@ -38,7 +38,7 @@ def waiting_for(
     Raises:
         StarlakeError: When the path of an ack file names an unknown variable.
     """
-    waits: dict[tuple[str, PreLoad], Waiting] = {}
+    waits: dict[tuple[str, PreLoad], FileWait] = {}
     graph = templates.project.graph
     for node, preload in loads.items():
         table = graph.nodes[node].table
@@ -58,19 +58,19 @@ class _Paths:
     templates: Templates
     domain: Domain
 
-    def waiting(self, preload: PreLoad) -> Waiting:
+    def waiting(self, preload: PreLoad) -> FileWait:
         """Returns the files that a strategy waits for."""
         model = self.templates.project.model
         if preload.strategy == "ack":
             ack_path(preload, model, self.domain, datetime.now(timezone.utc))  # refuses what it cannot read
-            return Waiting(preload, ack=self._templated(preload.global_ack_file_path or DEFAULT_ACK))
+            return FileWait(preload, ack=self._templated(preload.global_ack_file_path or DEFAULT_ACK))
         if preload.strategy == "pending":
             stage, datasets = model.application.areas.stage, model.application.datasets.rstrip("/")
             base = preload.pending_path or (stage if is_absolute(stage) else f"{datasets}/{stage}")
-            return Waiting(preload, directory=self._below(base))
+            return FileWait(preload, directory=self._below(base))
         if preload.incoming_path:
-            return Waiting(preload, directory=self._below(preload.incoming_path))
-        return Waiting(preload, directory=self.templates.rooted(self.domain.incoming or ""))
+            return FileWait(preload, directory=self._below(preload.incoming_path))
+        return FileWait(preload, directory=self.templates.rooted(self.domain.incoming or ""))
 
     def _below(self, base: str) -> str:
         return self._templated(base if "{domain}" in base else f"{base.rstrip('/')}/{{domain}}")

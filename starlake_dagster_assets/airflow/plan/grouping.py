@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from starlake_dagster_assets.airflow.plan.model import AssetRule
+from starlake_dagster_assets.airflow.plan.model import AssetExpression
 from starlake_dagster_assets.automation.policies.expression import joined
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Condition, CronSchedule, PreLoad, Upstream
 from starlake_dagster_assets.errors import ProjectError
@@ -14,25 +14,25 @@ from starlake_dagster_assets.graph.model import Graph
 
 __all__ = [
     "DagNodes",
-    "FileGrouping",
+    "FileTrigger",
     "Start",
     "connected_components",
+    "drop_covered_upstreams",
     "group_into_dags",
-    "is_any",
-    "reduced",
+    "is_met_by_any_update",
+    "reduce_condition",
     "topological_order",
-    "without_covered",
 ]
 
 
 @dataclass(frozen=True)
-class FileGrouping:
+class FileTrigger:
     """Trigger by incoming files."""
 
     preload: PreLoad
 
 
-Start = CronSchedule | FileGrouping | AssetRule | None
+Start = CronSchedule | FileTrigger | AssetExpression | None
 """Trigger of a DAG: a clock, files or assets; None if it is only started by hand."""
 
 
@@ -42,7 +42,7 @@ class DagNodes:
 
     Attributes:
         scope: Values that its nodes have in common, apart from their start.
-        start: Their trigger; an `AssetRule` names nodes of other DAGs.
+        start: Their trigger; an `AssetExpression` names nodes of other DAGs.
         nodes: Ids.
         follows_updates: Whether an update of any followed node starts it, and each node runs only if its own condition
             is met.
@@ -54,7 +54,7 @@ class DagNodes:
     follows_updates: bool = False
 
 
-def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetRule | None:
+def reduce_condition(condition: Condition, made: Iterable[str], patient: frozenset[str]) -> AssetExpression | None:
     """Reduces a condition to exported nodes: `&` does not wait for optional or slower ones, `|` counts them.
 
     Returns None if no node of the condition has a task.
@@ -68,12 +68,12 @@ def reduced(condition: Condition, made: Iterable[str], patient: frozenset[str]) 
     found = _reduced(condition, known, patient)
     if found is None:  # all is optional: any of them
         found = _reduced(condition, known, frozenset())
-        names = found.names if isinstance(found, AssetRule) else (found,) if found else ()
-        return AssetRule("|", names) if len(names) > 1 else AssetRule("&", names) if names else None
-    return found if isinstance(found, AssetRule) else AssetRule("&", (found,))
+        names = found.names if isinstance(found, AssetExpression) else (found,) if found else ()
+        return AssetExpression("|", names) if len(names) > 1 else AssetExpression("&", names) if names else None
+    return found if isinstance(found, AssetExpression) else AssetExpression("&", (found,))
 
 
-def without_covered(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
+def drop_covered_upstreams(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
     """Returns an `|` condition without members that are upstream of another member: Airflow would run a task for each.
 
     Args:
@@ -118,7 +118,7 @@ def group_into_dags(
     newest: dict[tuple[Hashable, ...], DagNodes] = {}
     for node in order:
         start, scope = starts[node], scopes[node]
-        follows_updates = isinstance(start, AssetRule)
+        follows_updates = isinstance(start, AssetExpression)
         dag_nodes = _followed(start, scope, dag_of, size)
         if dag_nodes is None:
             key = (scope, "updates" if follows_updates else start)
@@ -134,18 +134,20 @@ def group_into_dags(
         dag_nodes.nodes.append(node)
         dag_of[node] = dag_nodes
         if dag_nodes.follows_updates:
-            names = [*(dag_nodes.start.names if isinstance(dag_nodes.start, AssetRule) else ()), *_names(start)]
-            dag_nodes.start = AssetRule("|", tuple(dict.fromkeys(one for one in names if dag_of[one] is not dag_nodes)))
+            names = [*(dag_nodes.start.names if isinstance(dag_nodes.start, AssetExpression) else ()), *_names(start)]
+            dag_nodes.start = AssetExpression(
+                "|", tuple(dict.fromkeys(one for one in names if dag_of[one] is not dag_nodes))
+            )
     return found
 
 
-def is_any(rule: AssetRule) -> bool:
+def is_met_by_any_update(rule: AssetExpression) -> bool:
     """Whether an update of any single name of a rule satisfies it."""
     return (rule.operator == "|" or len(rule.parts) == 1) and all(isinstance(part, str) for part in rule.parts)
 
 
 def _names(start: Start) -> tuple[str, ...]:
-    return start.names if isinstance(start, AssetRule) else ()
+    return start.names if isinstance(start, AssetExpression) else ()
 
 
 def _would_form_cycle(start: Start, dag_nodes: DagNodes, dag_of: Mapping[str, DagNodes]) -> bool:
@@ -164,7 +166,7 @@ def _would_form_cycle(start: Start, dag_nodes: DagNodes, dag_of: Mapping[str, Da
 
 def _followed(start: Start, scope: tuple[Hashable, ...], dag_of: Mapping[str, DagNodes], size: int) -> DagNodes | None:
     """Returns the DAG of nodes that a node follows, if it can run there; None if there is none."""
-    if not isinstance(start, AssetRule):
+    if not isinstance(start, AssetExpression):
         return None
     for name in start.names:
         dag_nodes = dag_of[name]
@@ -179,23 +181,23 @@ def _followed(start: Start, scope: tuple[Hashable, ...], dag_of: Mapping[str, Da
     return None
 
 
-def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str]) -> AssetRule | str | None:
+def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str]) -> AssetExpression | str | None:
     if isinstance(condition, Upstream):
         return condition.node if condition.node in known else None
     every = isinstance(condition, AllOf)
-    parts: list[AssetRule | str] = []
+    parts: list[AssetExpression | str] = []
     for one in condition.parts:
         if every and isinstance(one, Upstream) and one.node in patient:
             continue
         part = _reduced(one, known, patient)
         if part is None:
             continue
-        same = isinstance(part, AssetRule) and part.operator == ("&" if every else "|")
-        parts += part.parts if isinstance(part, AssetRule) and same else [part]
+        same = isinstance(part, AssetExpression) and part.operator == ("&" if every else "|")
+        parts += part.parts if isinstance(part, AssetExpression) and same else [part]
     once = tuple(dict.fromkeys(parts))
     if not once:
         return None
-    return once[0] if len(once) == 1 else AssetRule("&" if every else "|", once)
+    return once[0] if len(once) == 1 else AssetExpression("&" if every else "|", once)
 
 
 def topological_order(before: Mapping[str, Iterable[str]]) -> list[str]:

@@ -15,23 +15,23 @@ from starlake_dagster_assets.errors import ProjectError
 
 __all__ = [
     "AirflowOptions",
-    "AssetRule",
+    "AssetExpression",
     "AuditSchema",
-    "Continuous",
+    "ContinuousSchedule",
     "DagSpec",
+    "DagSplit",
     "EnvironmentName",
-    "External",
+    "ExportPlan",
+    "ExternalAsset",
+    "FileWait",
     "Granularity",
-    "Plan",
-    "Split",
     "TaskSpec",
-    "Waiting",
 ]
 
 EnvironmentName = str
 """Name of an environment of the registry that has operators for Airflow."""
 
-Split = Literal["schedule", "domain", "table", "component"]
+DagSplit = Literal["schedule", "domain", "table", "component"]
 Granularity = Literal["task", "batch"]
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -92,11 +92,11 @@ class AirflowOptions:
 
 
 @dataclass(frozen=True)
-class AssetRule:
+class AssetExpression:
     """An asset-triggered schedule: names under `&` (all) or `|` (any), or nested rules. Names are node ids or URIs."""
 
     operator: Literal["&", "|"]
-    parts: tuple[AssetRule | str, ...]
+    parts: tuple[AssetExpression | str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,12 +106,12 @@ class AssetRule:
 
 
 @dataclass(frozen=True)
-class Continuous:
+class ContinuousSchedule:
     """A schedule of one run after the other: each waits for files."""
 
 
 @dataclass(frozen=True)
-class Waiting:
+class FileWait:
     """Files that a sensor waits for before a domain is loaded.
 
     Attributes:
@@ -168,14 +168,14 @@ class TaskSpec:
     doc: str = ""
     owner: str | None = None
     trigger_rule: str | None = None
-    waiting: Waiting | None = None
+    waiting: FileWait | None = None
     options: Mapping[str, str] = field(default_factory=lambda: _NONE)
     spark: Mapping[str, str] = field(default_factory=lambda: _NONE)
     checks: str = ""
     expectations: tuple[str, ...] = ()
     idle: bool = False
     audited: tuple[str, str] | None = None
-    follows: AssetRule | None = None
+    follows: AssetExpression | None = None
     own: str = ""
     present: tuple[str, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=lambda: _NONE)
@@ -231,7 +231,7 @@ class DagSpec:
     id: str
     title: str
     sources: tuple[str, ...]
-    schedule: CronSchedule | AssetRule | Continuous | None
+    schedule: CronSchedule | AssetExpression | ContinuousSchedule | None
     timezone: str
     start_date: datetime
     end_date: datetime | None
@@ -251,7 +251,7 @@ class DagSpec:
 
 
 @dataclass(frozen=True)
-class External:
+class ExternalAsset:
     """An asset that no exported DAG materializes.
 
     Attributes:
@@ -264,7 +264,7 @@ class External:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """Plan of an export: DAGs, asset URIs, external assets, pools and notes.
 
     Attributes:
@@ -279,6 +279,6 @@ class Plan:
     dags: tuple[DagSpec, ...]
     uris: Mapping[str, str]
     node_tasks: Mapping[str, tuple[str, str]]
-    external: Mapping[str, External] = field(default_factory=lambda: MappingProxyType({}))
+    external: Mapping[str, ExternalAsset] = field(default_factory=lambda: MappingProxyType({}))
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()

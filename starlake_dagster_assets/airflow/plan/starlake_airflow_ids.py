@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from starlake_dagster_assets.airflow.plan.model import DagSpec, Plan, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import DagSpec, ExportPlan, TaskSpec
 from starlake_dagster_assets.airflow.plan.tasks import no_duplicates
 from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.graph.model import Node
@@ -75,7 +75,7 @@ def with_starlake_airflow_ids(
     return made, {node: (dag, renamed[dag][task]) for node, (dag, task) in places.items()}
 
 
-def former_ids(former: Plan, plan: Plan) -> dict[str, dict[str, Any]]:
+def former_ids(former: ExportPlan, plan: ExportPlan) -> dict[str, dict[str, Any]]:
     """Returns the ids in an export by those of starlake-airflow: of DAGs, tasks, datasets, and datasets of whole DAGs.
 
     Args:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from starlake_dagster_assets.airflow.plan.expectations import checked
-from starlake_dagster_assets.airflow.plan.grouping import DagNodes, is_any
+from starlake_dagster_assets.airflow.plan.expectations import select_expectations
+from starlake_dagster_assets.airflow.plan.grouping import DagNodes, is_met_by_any_update
 from starlake_dagster_assets.airflow.plan.ids import id_part
-from starlake_dagster_assets.airflow.plan.model import AssetRule, Granularity, TaskSpec, Waiting
+from starlake_dagster_assets.airflow.plan.model import AssetExpression, FileWait, Granularity, TaskSpec
 from starlake_dagster_assets.airflow.plan.operator_arguments import shared_arguments
 from starlake_dagster_assets.airflow.render.task_documentation import document
 from starlake_dagster_assets.automation.policies.model import PreLoad
@@ -53,10 +53,10 @@ class TaskBuilder:
     uris: Mapping[str, str]
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     preloads: Mapping[str, PreLoad] = field(default_factory=dict[str, PreLoad])
-    waits: Mapping[tuple[str, PreLoad], Waiting] = field(default_factory=dict[tuple[str, PreLoad], Waiting])
+    waits: Mapping[tuple[str, PreLoad], FileWait] = field(default_factory=dict[tuple[str, PreLoad], FileWait])
     granularity: Granularity = "task"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    rules: Mapping[str, AssetRule] = field(default_factory=dict[str, AssetRule])
+    rules: Mapping[str, AssetExpression] = field(default_factory=dict[str, AssetExpression])
     present: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     application: Application | None = None
     logs_unread: bool = False
@@ -78,7 +78,7 @@ class TaskBuilder:
         if self.application is None:
             return {}
         nodes = [self.graph.nodes[node] for node in self.ids]
-        tasks = {self.task_of(node) for node in nodes if checked([node], self.application, blocking=True)}
+        tasks = {self.task_of(node) for node in nodes if select_expectations([node], self.application, blocking=True)}
         return {task: f"check_{task}" for task in tasks}
 
     def tasks(self, dag_nodes: DagNodes, finished: str | None = None) -> list[TaskSpec]:
@@ -141,9 +141,9 @@ class TaskBuilder:
         idle = task.kind == "load" and (self.logs_unread or len(nodes) > 1)
         both = TaskSpec("", "check", (), (task.id,), groups=task.groups, owner=task.owner, checks=task.id, idle=idle)
         if check:
-            texts = checked(nodes, self.application, blocking=True)
+            texts = select_expectations(nodes, self.application, blocking=True)
             yield replace(both, id=check, inlets=task.inlets, outlets=task.outlets, expectations=texts)
-        if texts := checked(nodes, self.application, blocking=False):
+        if texts := select_expectations(nodes, self.application, blocking=False):
             yield replace(both, id=f"warn_{task.id}", kind="warn", inlets=task.outlets, expectations=texts)
 
     def _load(self, domain: str, nodes: Sequence[Node], stage: str, groups: tuple[str, ...]) -> TaskSpec:
@@ -191,15 +191,15 @@ class TaskBuilder:
     def _trigger_rule(self, node: str, here: Sequence[str], dag_nodes: DagNodes) -> str | None:
         """Returns the trigger rule of a task: a skipped upstream (no file) skips only what waits for it."""
         rule = self.rules.get(node)
-        if rule is None or dag_nodes.follows_updates or not is_any(rule):
+        if rule is None or dag_nodes.follows_updates or not is_met_by_any_update(rule):
             return _RULES["clock"]
         return _RULES["any" if set(rule.names) <= set(here) else "clock"]
 
-    def _by_uri(self, rule: AssetRule) -> AssetRule:
+    def _by_uri(self, rule: AssetExpression) -> AssetExpression:
         parts = [self.uris[part] if isinstance(part, str) else self._by_uri(part) for part in rule.parts]
-        return AssetRule(rule.operator, tuple(parts))
+        return AssetExpression(rule.operator, tuple(parts))
 
-    def _present(self, node: str, rule: AssetRule) -> tuple[str, ...] | None:
+    def _present(self, node: str, rule: AssetExpression) -> tuple[str, ...] | None:
         """Returns the URIs that must have been materialized once; None if these are all of the condition."""
         found = [name for name in rule.names if name in self.present[node]]
         return None if len(found) == len(rule.names) else tuple(self.uris[name] for name in found)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from starlake_dagster_assets.airflow.operators import Checks, OperatorRenderer
+from starlake_dagster_assets.airflow.operators import ExpectationCheckRenderer, OperatorRenderer
 from starlake_dagster_assets.airflow.operators.renderer import DATE
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
-from starlake_dagster_assets.airflow.plan.model import AssetRule, Continuous, DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import AssetExpression, ContinuousSchedule, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.plan.operator_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import AFTER_ALL, Edge, edges_of, groups_of, last_edge, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
@@ -79,7 +79,11 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
 
 def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: OperatorRenderer) -> str:
     asks = dag.audit is not None and any(task.checks for task in dag.tasks)
-    checks = Checks(dag.audit, any(task.kind == "warn" for task in dag.tasks)) if dag.audit and asks else None
+    checks = (
+        ExpectationCheckRenderer(dag.audit, any(task.kind == "warn" for task in dag.tasks))
+        if dag.audit and asks
+        else None
+    )
     transforms = any(task.kind == "transform" for task in dag.tasks)
     kinds = {task.kind for task in dag.tasks}
     shared = [*([] if dag.embedded else ["MACROS"]), *renderer.shared, *(["expectations_query"] if checks else [])]
@@ -121,7 +125,9 @@ def _header(dag: DagSpec, project: ProjectSource) -> str:
     return f"{MARKER}\n{text_block(about.replace('..', '.') if dag.title.endswith('.') else about)}"
 
 
-def _imports(dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, objects: Sequence[str]) -> list[str]:
+def _imports(
+    dag: DagSpec, renderer: OperatorRenderer, checks: ExpectationCheckRenderer | None, objects: Sequence[str]
+) -> list[str]:
     modules = ["import sys", "from datetime import timedelta", "from pathlib import Path"]
     groups = dag.embedded or any(task.groups for task in dag.tasks)
     names, former = ["TaskGroup"] if groups else [], _GROUP if groups else ""
@@ -146,7 +152,11 @@ def _imported(blocks: Sequence[str]) -> set[str]:
 
 
 def _body(
-    dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, names: Mapping[str, str], transforms: bool
+    dag: DagSpec,
+    renderer: OperatorRenderer,
+    checks: ExpectationCheckRenderer | None,
+    names: Mapping[str, str],
+    transforms: bool,
 ) -> str:
     name = " as dag" if dag.airlift else ""
     first = f"with {_exploded('DAG', _dag_arguments(dag, renderer, transforms), 0)}{name}:"
@@ -154,7 +164,7 @@ def _body(
 
 
 def _function(
-    dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, names: Mapping[str, str], _: bool
+    dag: DagSpec, renderer: OperatorRenderer, checks: ExpectationCheckRenderer | None, names: Mapping[str, str], _: bool
 ) -> str:
     """Returns the schedule for a DAG of the user, and the function that adds the tasks to it."""
     arguments: list[tuple[str, Any]] = [
@@ -174,7 +184,11 @@ def _function(
 
 
 def _tasks(
-    dag: DagSpec, renderer: OperatorRenderer, checks: Checks | None, names: Mapping[str, str], depth: int
+    dag: DagSpec,
+    renderer: OperatorRenderer,
+    checks: ExpectationCheckRenderer | None,
+    names: Mapping[str, str],
+    depth: int,
 ) -> list[str]:
     more = "    " * (depth - 1)
     opened: tuple[str, ...] = ()
@@ -237,7 +251,7 @@ def _dag_arguments(dag: DagSpec, renderer: OperatorRenderer, transforms: bool) -
         arguments.append(("end_date", Raw(_moment(dag.end_date, dag.timezone))))
     arguments += [
         ("catchup", dag.catchup),
-        ("max_active_runs", 1 if isinstance(dag.schedule, Continuous) else dag.max_active_runs),
+        ("max_active_runs", 1 if isinstance(dag.schedule, ContinuousSchedule) else dag.max_active_runs),
         ("tags", list(dag.tags)),
         ("default_args", _defaults(dag, renderer)),
     ]
@@ -289,7 +303,12 @@ _ENDS: Mapping[str, tuple[str, list[tuple[str, Any]]]] = {
 
 
 def _task(
-    task: TaskSpec, renderer: OperatorRenderer, checks: Checks | None, name: str, depth: int, hook: str | None
+    task: TaskSpec,
+    renderer: OperatorRenderer,
+    checks: ExpectationCheckRenderer | None,
+    name: str,
+    depth: int,
+    hook: str | None,
 ) -> str:
     pad = "    " * depth
     if task.kind in _ENDS:
@@ -323,10 +342,10 @@ def _exploded(name: str, arguments: Sequence[tuple[str, Any]], indent: int) -> s
     return f"{name}(\n{''.join(lines)}{' ' * indent})"
 
 
-def _schedule(schedule: CronSchedule | AssetRule | Continuous | None) -> str:
+def _schedule(schedule: CronSchedule | AssetExpression | ContinuousSchedule | None) -> str:
     if isinstance(schedule, CronSchedule):
         return call("CronDataIntervalTimetable", [("", schedule.cron), ("timezone", schedule.timezone)], 4, 14)
-    if isinstance(schedule, AssetRule):
+    if isinstance(schedule, AssetExpression):
         if len(schedule.parts) == 1:
             return f"[{_rule(schedule)}]"
         flat = _rule(schedule, " ")
@@ -334,14 +353,14 @@ def _schedule(schedule: CronSchedule | AssetRule | Continuous | None) -> str:
     return "None" if schedule is None else '"@continuous"'
 
 
-def _rule(rule: AssetRule | str, line: str = "\n        ") -> str:
+def _rule(rule: AssetExpression | str, line: str = "\n        ") -> str:
     if isinstance(rule, str):
         return f"Asset({python_literal(rule)})"
     parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
     return f"{line}{rule.operator} ".join(parts)
 
 
-def _condition(rule: AssetRule, indent: int) -> str:
+def _condition(rule: AssetExpression, indent: int) -> str:
     """Returns a condition on assets, wrapped before `&` and `|` if it is long."""
     flat = _rule(rule, " ")
     if indent + len(flat) < 88:
@@ -349,7 +368,7 @@ def _condition(rule: AssetRule, indent: int) -> str:
     texts: list[str] = []
     for part in rule.parts:
         text = _rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})"
-        if isinstance(part, AssetRule) and indent + len(text) + 3 > 88:
+        if isinstance(part, AssetExpression) and indent + len(text) + 3 > 88:
             inner = _condition(part, indent + 4)
             text = f"(\n{' ' * (indent + 4)}{inner}\n{' ' * indent})"
         texts.append(text)

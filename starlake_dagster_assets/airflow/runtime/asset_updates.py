@@ -14,15 +14,15 @@ from typing import Any, NoReturn
 __all__ = [
     "READ",
     "WINDOW",
-    "Reading",
+    "TaskUpdates",
     "emit_updates",
+    "list_assets_updated_in_run",
     "run_after_all_assets",
     "run_type",
     "skip_task",
     "span_of_windows",
     "triggering_events",
     "updated_by_events",
-    "updated_here",
 ]
 
 READ = "sl_read"
@@ -78,7 +78,7 @@ def updated_by_events(context: Any) -> Iterator[str]:
         yield from extra.get("sl_updated") or [(getattr(event, "asset", None) or event).uri]
 
 
-def updated_here(context: Any) -> list[str]:
+def list_assets_updated_in_run(context: Any) -> list[str]:
     """Returns the URIs of the assets that the upstream tasks of a task materialized in the same run."""
     one, run = context["ti"], context["dag_run"]
     ids = sorted(context["task"].upstream_task_ids)
@@ -97,7 +97,7 @@ def updated_here(context: Any) -> list[str]:
 
 def emit_updates(**context: Any) -> None:
     """Adds the URIs of the updated assets to the event of the DAG (`sl_updated`); skips the task if there are none."""
-    updated = updated_here(context)
+    updated = list_assets_updated_in_run(context)
     if not updated:
         skip_task("nothing was updated")
     for asset in context["task"].outlets:
@@ -126,7 +126,7 @@ def span_of_windows(events: Sequence[Any]) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TaskUpdates:
     """Updates that a try of a task reads.
 
     Attributes:
@@ -142,7 +142,7 @@ class Reading:
     same_run: Any = None
 
     @classmethod
-    def of(cls, context: Any, own: Any, others: Sequence[Any]) -> Reading:
+    def of(cls, context: Any, own: Any, others: Sequence[Any]) -> TaskUpdates:
         """Reads the asset events of a task.
 
         Args:

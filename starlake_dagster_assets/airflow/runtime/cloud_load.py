@@ -15,8 +15,8 @@ from starlake_dagster_assets.airflow.runtime.loaded_files import LoadedFiles
 from starlake_dagster_assets.airflow.runtime.local_try_record import TryRecord, log_line
 from starlake_dagster_assets.airflow.runtime.macros import attempt, emit_load_window
 from starlake_dagster_assets.airflow.runtime.store_areas import RecordedAreas, StoreAreas, store_areas
-from starlake_dagster_assets.commands.model import RunResult
-from starlake_dagster_assets.execution.evidence import CommandEnd, Log, Verdict
+from starlake_dagster_assets.commands.model import CommandExit
+from starlake_dagster_assets.execution.evidence import CommandEnd, LogProperties, TableResult
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.reconcile import reconcile_load
 
@@ -103,7 +103,7 @@ class _CloudLoad:
             raise RuntimeError("the result is unknown: the record of this try, which lists its files, was removed.")
         files = self._files(self._areas, record)
         loaded_files = LoadedFiles(record, self._areas, self._spec)
-        ending = CommandEnd((), RunResult(0, 0.0), Log(ended=False, understood=False))
+        ending = CommandEnd((), CommandExit(0, 0.0), LogProperties(ended=False, understood=False))
         ending = replace(ending, files=files.after((), adopted=False))
         alone = {name[1]: one for name, one in reconcile_load(self._spec.expected.values(), ending).items()}
         final = loaded_files.resolve(alone, ending, files)
@@ -134,7 +134,7 @@ class _CloudLoad:
             )
         log_line(f"{names}: exit code 0 is the only evidence; whether there were files is not known")
 
-    def _report(self, final: Mapping[str, Verdict]) -> None:
+    def _report(self, final: Mapping[str, TableResult]) -> None:
         for name, verdict in final.items():
             reason = f": {verdict.reason}" if verdict.reason else ""
             log_line(f"{name}: {verdict.status}{reason}")

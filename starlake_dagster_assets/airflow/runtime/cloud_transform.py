@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.macros import emit_window, job_id
-from starlake_dagster_assets.commands.model import AuditRow, RunResult
+from starlake_dagster_assets.commands.model import AuditRow, CommandExit
 from starlake_dagster_assets.execution.evidence import CommandEnd
 from starlake_dagster_assets.execution.reconcile import reconcile_transform
 
@@ -34,7 +34,7 @@ def end_transform(
         job = job_id(context)
         hook = _bigquery_hook(context, gcp_conn_id) if gcp_conn_id else _sql_hook(conn_id)
         verdict = reconcile_transform(
-            domain, name, CommandEnd((), RunResult(0, 0.0), rows=_audit_rows(hook, table, job))
+            domain, name, CommandEnd((), CommandExit(0, 0.0), rows=_audit_rows(hook, table, job))
         )
         if verdict.status == "failed":
             raise RuntimeError(f"{domain}.{name}: failed: {verdict.reason or f'see {table} (JOBID {job})'}")

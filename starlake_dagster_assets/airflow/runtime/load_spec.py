@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlake_dagster_assets.execution.evidence import Expected
+from starlake_dagster_assets.execution.evidence import RequestedTable
 
 __all__ = ["LoadSpec", "WorkerTable", "read_manifest"]
 
@@ -53,7 +53,7 @@ class LoadSpec:
 
     requested: Mapping[str, WorkerTable]
     domain: Sequence[WorkerTable]
-    expected: Mapping[tuple[str, str], Expected]
+    expected: Mapping[tuple[str, str], RequestedTable]
     blocking: frozenset[tuple[str, str]]
     repeated: Sequence[tuple[str, str]]
 
@@ -82,8 +82,8 @@ class LoadSpec:
         return cls(requested, tables or [*requested.values()], expected, blocking, repeated)
 
 
-def _expected(domain: str, directory: str, table: str, known: Mapping[str, Any]) -> Expected:
-    return Expected(
+def _expected(domain: str, directory: str, table: str, known: Mapping[str, Any]) -> RequestedTable:
+    return RequestedTable(
         domain,
         table,
         known.get("final_domain", domain),

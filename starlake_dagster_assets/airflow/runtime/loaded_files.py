@@ -12,7 +12,7 @@ from typing import Literal
 from starlake_dagster_assets.airflow.runtime.load_spec import LoadSpec, WorkerTable
 from starlake_dagster_assets.airflow.runtime.local_try_record import LoadAreas, TableFilesByTry, TryRecord
 from starlake_dagster_assets.commands.model import Event, TableFailed
-from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, Verdict
+from starlake_dagster_assets.execution.evidence import CommandEnd, Evidence, TableResult
 from starlake_dagster_assets.execution.load_files import LoadFiles
 from starlake_dagster_assets.execution.load_progress import LoadProgress
 from starlake_dagster_assets.plural import first_of
@@ -82,7 +82,7 @@ class LoadedFiles:
             tries[stem].unfinished = sorted(progress.unfinished(_name(table)))
         self._record.save(tries, ended_well=False)
 
-    def resolve(self, alone: Mapping[str, Verdict], ending: CommandEnd, files: LoadFiles) -> dict[str, Verdict]:
+    def resolve(self, alone: Mapping[str, TableResult], ending: CommandEnd, files: LoadFiles) -> dict[str, TableResult]:
         """Returns the verdicts with earlier tries taken into account, by table.
 
         Args:
@@ -96,8 +96,8 @@ class LoadedFiles:
         }
 
     def _resolved(
-        self, table: WorkerTable, one: TableFilesByTry, verdict: Verdict, ending: CommandEnd, files: LoadFiles
-    ) -> Verdict:
+        self, table: WorkerTable, one: TableFilesByTry, verdict: TableResult, ending: CommandEnd, files: LoadFiles
+    ) -> TableResult:
         record = self._record
         missing = sorted({*one.pending} - _loaded_files(table, verdict, ending))
         if verdict.status == "loaded" and missing:
@@ -110,20 +110,22 @@ class LoadedFiles:
             return verdict
         if not record.known:
             reason = "no new file, and an earlier try of this task left no record: what it did with files is not known"
-            return Verdict("unknown", reason=reason)
+            return TableResult("unknown", reason=reason)
         if names := missing or list(files.not_loaded(table)):
             status = "failed" if record.again else "unknown"
             return replace(verdict, status=status, reason=f"no new file, but {_loaded_message(names)}")
         if one.loaded:
-            return Verdict("loaded", tuple(one.loaded), warnings=(_LOADED_BEFORE,), evidence=Evidence.FILES)
+            return TableResult("loaded", tuple(one.loaded), warnings=(_LOADED_BEFORE,), evidence=Evidence.FILES)
         if one.status == "unknown":
-            return Verdict("unknown", reason="no new file, and the result of an earlier try of this task is unknown")
+            return TableResult(
+                "unknown", reason="no new file, and the result of an earlier try of this task is unknown"
+            )
         return verdict
 
     def finish(
         self,
-        alone: Mapping[str, Verdict],
-        final: Mapping[str, Verdict],
+        alone: Mapping[str, TableResult],
+        final: Mapping[str, TableResult],
         ending: CommandEnd,
         *,
         ended_well: bool,
@@ -188,7 +190,7 @@ class LoadedFiles:
         return TableFilesByTry(status, pending, loaded=list(dict.fromkeys(found)))
 
 
-def _loaded_files(table: WorkerTable, verdict: Verdict, ending: CommandEnd) -> set[str]:
+def _loaded_files(table: WorkerTable, verdict: TableResult, ending: CommandEnd) -> set[str]:
     """Returns the files that this try loaded, by their locations, or by the log if these are unknown."""
     if verdict.status == "loaded":
         return {*verdict.files}

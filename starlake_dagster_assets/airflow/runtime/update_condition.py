@@ -11,12 +11,12 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.runtime.asset_updates import (
     READ,
-    Reading,
+    TaskUpdates,
+    list_assets_updated_in_run,
     run_type,
     skip_task,
     triggering_events,
     updated_by_events,
-    updated_here,
 )
 from starlake_dagster_assets.airflow.runtime.macros import attempt, window
 
@@ -48,7 +48,7 @@ class UpdateCondition:
 
     def __init__(self, condition: Any, own: Any, present: Collection[str]) -> None:
         self.condition, self.own, self.present = condition, own, present
-        self._known: Mapping[str, Reading] = {}
+        self._known: Mapping[str, TaskUpdates] = {}
 
     def __call__(self, context: Any) -> None:
         """Evaluates the condition at the start of a try, and records what the try reads.
@@ -69,19 +69,19 @@ class UpdateCondition:
         """Returns the span of the windows of the updates that a try reads; None if one of them has no window."""
         return self._reading(context).window
 
-    def _reading(self, context: Any) -> Reading:
+    def _reading(self, context: Any) -> TaskUpdates:
         """Returns what a try reads; it is read once, so that templates and the record of the try agree."""
         key = attempt(context)
         if key not in self._known:
             others = [*context["task"].inlets, *_assets(self.condition)]
-            self._known = {key: Reading.of(context, self.own or context["task"].outlets[0], others)}
+            self._known = {key: TaskUpdates.of(context, self.own or context["task"].outlets[0], others)}
         return self._known[key]
 
-    def _skip_unless_due(self, context: Any, reading: Reading) -> None:
+    def _skip_unless_due(self, context: Any, reading: TaskUpdates) -> None:
         named = {asset.uri for asset in _assets(self.condition)}
         produced_here = {asset.uri for one in context["task"].upstream_task_ids for asset in _outlets(context, one)}
         if triggering_events(context) or produced_here & named:
-            if named.isdisjoint([*updated_by_events(context), *updated_here(context)]):
+            if named.isdisjoint([*updated_by_events(context), *list_assets_updated_in_run(context)]):
                 skip_task(f"none of {', '.join(sorted(named))} was updated in this run")
             unread = {uri for uri, events in reading.unread.items() if events is None or events}
             if not _is_met(self.condition, unread):

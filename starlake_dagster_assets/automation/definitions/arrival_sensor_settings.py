@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from starlake_dagster_assets.automation.definitions.incoming_file_assets import by_condition, file_keys
+from starlake_dagster_assets.automation.definitions.incoming_file_assets import file_keys, find_condition_nodes
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory
 from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
@@ -68,7 +68,7 @@ class ArrivalSensor:
         self.elsewhere = FileMatcher(group.tables, staged=True)
         self.keys = {node: translator.spec(translator.graph.nodes[node]).key for node in group.tables}
         self.file_keys = file_keys(translator, group.tables)
-        self.by_condition = by_condition(translator, group.tables)
+        self.by_condition = find_condition_nodes(translator, group.tables)
         parts = {node: translator.spec(translator.graph.nodes[node]).partitions_def for node in group.tables}
         # Loads whose partitions are those of their rows run without one, and report those that the rows went into.
         rows = any(

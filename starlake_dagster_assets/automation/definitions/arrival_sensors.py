@@ -15,7 +15,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store
-from starlake_dagster_assets.graph.acyclic_groups import topological
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 
 __all__ = ["arrival_groups", "build_arrival_sensors"]
 
@@ -80,7 +80,7 @@ def arrival_groups(project: ProjectSource, triggers: Triggers, translator: Starl
         translator: Bound to the project; tables of different partitions are not watched together.
     """
     members: dict[tuple[str, str, str], list[Trigger]] = {}
-    for node in topological(project.graph, triggers.triggers.keys() & project.graph.nodes.keys()):
+    for node in sort_topologically(project.graph, triggers.triggers.keys() & project.graph.nodes.keys()):
         trigger, table = triggers.triggers.get(node), project.graph.nodes[node].table
         if trigger is None or table is None or not _waits(trigger):
             continue

@@ -10,25 +10,25 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.automation.definitions.arrival_sensor_settings import ArrivalSensor
 from starlake_dagster_assets.automation.definitions.arrival_windows import missed_windows, newest_window
 from starlake_dagster_assets.automation.definitions.covered_intervals import CoveredIntervals
 from starlake_dagster_assets.automation.definitions.incoming_file_assets import (
+    build_observation,
     is_observed,
-    observation,
 )
 from starlake_dagster_assets.automation.definitions.requested_loads import LoadRuns
 from starlake_dagster_assets.automation.file_arrivals.arrival_evaluation import (
-    Arrival,
     ArrivalRun,
-    NoRunDue,
-    Window,
-    WindowClosed,
+    ArrivalRunNeeded,
+    ArrivalSkip,
+    ArrivalWindow,
+    ArrivalWindowMissed,
     evaluate_arrival,
     unstable_since,
 )
-from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, acknowledged_by
+from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan, apply_ack_files
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_paths, areas, dated_names, directory
 from starlake_dagster_assets.automation.file_arrivals.state import SensorState
 from starlake_dagster_assets.automation.file_arrivals.tags import FILES, FILES_OF_WINDOW, NO_FILES, SETS, sets_text
@@ -86,13 +86,13 @@ class _Tick:
             return dg.SensorResult(skip_reason=f"The first tick of {clock.cron} is in the future.")
         for window in windows:
             result = self._evaluate_window(window)
-            if not isinstance(result, NoRunDue):
+            if not isinstance(result, ArrivalSkip):
                 return self._requested(result, window)
             if window is windows[-1] or not result.is_empty:
                 self.reasons.append(result.reason)
         return self._skipped(scan)
 
-    def _evaluate_window(self, window: Window | None) -> Arrival | WindowClosed | NoRunDue:
+    def _evaluate_window(self, window: ArrivalWindow | None) -> ArrivalRunNeeded | ArrivalWindowMissed | ArrivalSkip:
         sensor, group, runs = self.sensor, self.sensor.group, self._sensor_runs
         scan = self._scan(window)
         if scan.acks:
@@ -103,7 +103,7 @@ class _Tick:
         until = window.interval[1].isoformat() if window is not None else ""
         busy = self._busy(scan, runs)
 
-        def decide(*, all_runs: bool = False) -> Arrival | WindowClosed | NoRunDue:
+        def decide(*, all_runs: bool = False) -> ArrivalRunNeeded | ArrivalWindowMissed | ArrivalSkip:
             counts = "" if scan.ack_path else until
             return evaluate_arrival(
                 group.name,
@@ -120,11 +120,11 @@ class _Tick:
             )
 
         result = decide()
-        result = decide(all_runs=True) if isinstance(result, Arrival) else result
-        self._observe(scan, mine, result.nodes if isinstance(result, Arrival) else ())
+        result = decide(all_runs=True) if isinstance(result, ArrivalRunNeeded) else result
+        self._observe(scan, mine, result.nodes if isinstance(result, ArrivalRunNeeded) else ())
         return result
 
-    def _loaded_for(self, window: Window | None) -> dict[str, str]:
+    def _loaded_for(self, window: ArrivalWindow | None) -> dict[str, str]:
         """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
         if window is None:
             return {}
@@ -158,9 +158,11 @@ class _Tick:
             if key is None or not (node in requested or waits):
                 continue
             if node in requested or not is_observed(self.context.instance, key, files):
-                self.observations.append(observation(key, files, scan.directory))
+                self.observations.append(build_observation(key, files, scan.directory))
 
-    def _requested(self, result: Arrival | WindowClosed, window: Window | None) -> dg.SensorResult:
+    def _requested(
+        self, result: ArrivalRunNeeded | ArrivalWindowMissed, window: ArrivalWindow | None
+    ) -> dg.SensorResult:
         sensor, partition = self.sensor, None
         if isinstance(sensor.partitions, dg.TimeWindowPartitionsDefinition):
             at = datetime.fromtimestamp(self.now, sensor.zone) if window is None else window.interval[1]
@@ -172,12 +174,15 @@ class _Tick:
         tags = dict(sensor.tags)
         if window is not None:
             tags |= interval_tags(window.interval)
-        if isinstance(result, WindowClosed):
+        if isinstance(result, ArrivalWindowMissed):
             tags[NO_FILES] = result.reason
         else:
             names = FILES if window is None else FILES_OF_WINDOW
             tags |= {SETS: sets_text(result.sets), names: listed(result.files)[:_TAG_LENGTH]}
-        keys = [sensor.keys[node] for node in (result.nodes if isinstance(result, Arrival) else sensor.group.tables)]
+        keys = [
+            sensor.keys[node]
+            for node in (result.nodes if isinstance(result, ArrivalRunNeeded) else sensor.group.tables)
+        ]
         request = dg.RunRequest(run_key=result.key, tags=tags, partition_key=partition, asset_selection=keys)
         cursor = replace(self.state, unstable=self.unstable).dump()
         return self._result(run_requests=[request], cursor=cursor)
@@ -187,10 +192,10 @@ class _Tick:
         return self._result(skip_reason=" ".join(self.reasons), cursor=cursor)
 
     def _result(self, **fields: Any) -> dg.SensorResult:
-        with quiet():  # events of sensors were marked experimental in 1.9
+        with suppress_dagster_warnings():  # events of sensors were marked experimental in 1.9
             return dg.SensorResult(**fields, asset_events=self.observations)
 
-    def _windows(self) -> tuple[list[Window | None], int]:
+    def _windows(self) -> tuple[list[ArrivalWindow | None], int]:
         """Returns the windows to evaluate, oldest first, and where the next tick continues; [None] without a clock."""
         group, since = self.sensor.group, self.state.since
         if group.cron_schedule is None:
@@ -204,7 +209,7 @@ class _Tick:
         some = [window for window in missed[first : first + _WINDOWS] if self._is_catch_up_due(window)]
         return [*some, newest], first + _WINDOWS
 
-    def _is_catch_up_due(self, window: Window) -> bool:
+    def _is_catch_up_due(self, window: ArrivalWindow) -> bool:
         """Whether a missed window has files or is to be closed without them, and no table has a load for it.
 
         The event log is read only for windows with files: a window without files has no load. An ack
@@ -224,7 +229,7 @@ class _Tick:
             self.reasons.append(f"{path}: the window that opened at {at} has a load already: load new files by hand.")
         return not is_loaded
 
-    def _is_loaded(self, window: Window, nodes: Sequence[str]) -> bool:
+    def _is_loaded(self, window: ArrivalWindow, nodes: Sequence[str]) -> bool:
         """Whether one of some tables has a run or a materialization for a window."""
         until = window.interval[1].isoformat()
         if own := [run for run in self._sensor_runs.recent if run.until == until]:
@@ -243,14 +248,14 @@ class _Tick:
 
     # ---------------------------------------------------------------------------------------------------- files
 
-    def _scan(self, window: Window | None) -> DirectoryScan:
+    def _scan(self, window: ArrivalWindow | None) -> DirectoryScan:
         sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
         moment = datetime.fromtimestamp(self.now if window is None else window.start, sensor.zone)
         listing = sensor.store.listing(directory(pre_load, sensor.model, domain, moment))
         scan = sensor.watched.scan(self.now, listing)
         return self._acknowledged(scan, window, moment) if pre_load.strategy == "ack" else scan
 
-    def _acknowledged(self, scan: DirectoryScan, window: Window | None, moment: datetime) -> DirectoryScan:
+    def _acknowledged(self, scan: DirectoryScan, window: ArrivalWindow | None, moment: datetime) -> DirectoryScan:
         sensor, pre_load, domain = self.sensor, self.sensor.group.pre_load, self.sensor.group.domain
         is_alone = window is not None and sensor.group.cron_schedule is not None and sensor.group.cron_schedule.catchup
         before, after = (0 if is_alone else _DATES_BEFORE), (0 if window is not None else _DATES_AFTER)
@@ -262,9 +267,9 @@ class _Tick:
             known = {one.rpartition("/")[2] for one in (expected, *paths, *self._shared_acks(window))}
             there = sensor.store.listing(expected.rpartition("/")[0]).names
             others = [one for one in there if one not in known and pattern.fullmatch(one)]
-        return acknowledged_by(scan, acks, expected, others)
+        return apply_ack_files(scan, acks, expected, others)
 
-    def _shared_acks(self, window: Window | None) -> list[str]:
+    def _shared_acks(self, window: ArrivalWindow | None) -> list[str]:
         """Returns the ack files of the next window, and of other sensors that answer the same ones."""
         sensor, found = self.sensor, list[str]()
         if window is not None:
@@ -296,9 +301,9 @@ class _Tick:
                 del left[path]
                 is_answered |= path == scan.ack_path
         scan = replace(scan, sets=scan.files)
-        return acknowledged_by(scan, left, scan.ack_path, scan.other_acks, answered=is_answered)
+        return apply_ack_files(scan, left, scan.ack_path, scan.other_acks, answered=is_answered)
 
-    def _files_elsewhere(self, runs: LoadRuns, scan: DirectoryScan, window: Window | None) -> list[str]:
+    def _files_elsewhere(self, runs: LoadRuns, scan: DirectoryScan, window: ArrivalWindow | None) -> list[str]:
         """Names the files of the tables that lie on the other stations of a load: incoming, stage, ingesting."""
         sensor, found = self.sensor, list[str]()
         if window is not None and window.is_missed:

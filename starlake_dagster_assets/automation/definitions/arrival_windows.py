@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from starlake_dagster_assets.automation.file_arrivals.arrival_evaluation import Window
+from starlake_dagster_assets.automation.file_arrivals.arrival_evaluation import ArrivalWindow
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partitions, in_timezone
 
@@ -16,7 +16,7 @@ _ONE, _OTHER = datetime(2001, 2, 3, 4, 5, 6), datetime(1999, 11, 12, 13, 14, 15)
 """Moments that have no part in common: a path that is the same at both names no date."""
 
 
-def newest_window(clock: CronSchedule, patience: float, now: float, since: float) -> Window | None:
+def newest_window(clock: CronSchedule, patience: float, now: float, since: float) -> ArrivalWindow | None:
     """Returns the window of the newest tick, whether it is still open or not; None before the first tick.
 
     Args:
@@ -36,8 +36,8 @@ def newest_window(clock: CronSchedule, patience: float, now: float, since: float
 
 
 def missed_windows(
-    clock: CronSchedule, patience: float, newest: Window, path: Callable[[datetime], str], since: float
-) -> list[Window]:
+    clock: CronSchedule, patience: float, newest: ArrivalWindow, path: Callable[[datetime], str], since: float
+) -> list[ArrivalWindow]:
     """Returns the windows before the newest one whose files lie in a place of their own, oldest first (`catchup`).
 
     Of windows with the same path, the newest counts.
@@ -66,11 +66,11 @@ def _ticks(clock: CronSchedule, first: float, before: float) -> Iterator[datetim
         at = found.end
 
 
-def _window(clock: CronSchedule, patience: float, tick: datetime) -> Window:
+def _window(clock: CronSchedule, patience: float, tick: datetime) -> ArrivalWindow:
     windows = cron_partitions(clock)
     before = windows.get_prev_partition_window(tick, respect_bounds=False)
     after = windows.get_next_partition_window(tick, respect_bounds=False)
     assert before is not None and after is not None  # there is always another tick
     following = after.end.timestamp()
     start = tick.timestamp()
-    return Window(start, min(start + patience, following), following, (before.start, tick))
+    return ArrivalWindow(start, min(start + patience, following), following, (before.start, tick))

@@ -16,11 +16,11 @@ from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 
-__all__ = ["Automation", "build_automation"]
+__all__ = ["AutomationDefinitions", "build_automation"]
 
 
 @dataclass(frozen=True)
-class Automation:
+class AutomationDefinitions:
     """Jobs, schedules and sensors of a project, for `dg.Definitions`."""
 
     jobs: Sequence[Any] = ()
@@ -34,7 +34,7 @@ def build_automation(
     *,
     automation: StarlakeAutomation | None = None,
     translator: StarlakeTranslator | None = None,
-) -> Automation:
+) -> AutomationDefinitions:
     """Returns the jobs of a project, with the sensors and schedules that start them.
 
     Args:
@@ -57,4 +57,4 @@ def build_automation(
     conditions = build_condition_sensors(project, triggers, translator=bound, status=sensor_status)
     schedule_status = dg.DefaultScheduleStatus(chosen.status)
     schedules = build_schedules(project, triggers, translator=bound, status=schedule_status, jobs=jobs)
-    return Automation(list(jobs.values()), [*lineage, *arrivals, *conditions], schedules)
+    return AutomationDefinitions(list(jobs.values()), [*lineage, *arrivals, *conditions], schedules)

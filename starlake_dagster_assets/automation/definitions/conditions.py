@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.automation.definitions.job_assets import asset_key
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
@@ -172,7 +172,7 @@ def build_condition_sensors(
             has_dag = triggers.jobs[trigger.job].dag is not None
             name = group_name(trigger.job) if has_dag else f"{triggers.prefix}{group_name(domain)}"
             by_name.setdefault(f"{name.removesuffix('_conditions')}_conditions", []).append(trigger)
-    with quiet():
+    with suppress_dagster_warnings():
         for name, members in sorted(by_name.items()):
             run_tags = {**job_tags(triggers.jobs[members[0].job]), **(tags or {})}
             for number, part in enumerate(_parts(members), 1):
@@ -266,7 +266,7 @@ def with_bound_conditions(
         return spec.replace_attributes(automation_condition=UpstreamsUpdated(scope, ids[spec.key]))
 
     make: Any = dg.AutomationConditionSensorDefinition
-    with quiet():
+    with suppress_dagster_warnings():
         sensor = make(
             f"{triggers.prefix}own_assets_conditions",
             target=dg.AssetSelection.assets(*reads),

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import TimeWindow, quiet
+from starlake_dagster_assets._compat import TimeWindow, suppress_dagster_warnings
 from starlake_dagster_assets.dagster_assets.specs.freshness import NEVER
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.model import Node
@@ -45,7 +45,7 @@ def build_freshness_checks(
             limits.setdefault((limit, fails), []).append(translator.spec(node).key)
     build: Any = dg
     checks: list[dg.AssetChecksDefinition] = []
-    with quiet():
+    with suppress_dagster_warnings():
         for (limit, fails), keys in sorted(limits.items(), key=lambda item: item[0]):
             severity = dg.AssetCheckSeverity.ERROR if fails else dg.AssetCheckSeverity.WARN
             checks += build.build_last_update_freshness_checks(

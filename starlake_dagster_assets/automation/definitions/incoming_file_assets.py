@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher, FileSet
 from starlake_dagster_assets.automation.file_arrivals.paths import directory
 from starlake_dagster_assets.automation.policies.model import PreLoad, Triggers
@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.policies.skip_reasons import short_hash
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store
 
-__all__ = ["build_incoming_files", "by_condition", "file_keys", "is_observed", "observation"]
+__all__ = ["build_incoming_files", "build_observation", "file_keys", "find_condition_nodes", "is_observed"]
 
 _VERSION = "dagster/data_version"
 """Tag of Dagster: the data version of an observation. Conditions count one that changes as an update."""
@@ -29,13 +29,13 @@ def file_keys(translator: StarlakeTranslator, nodes: Collection[str]) -> dict[st
     return {node: translator.spec(graph.nodes[up]).key for node, up in ups.items() if up is not None}
 
 
-def by_condition(translator: StarlakeTranslator, nodes: Collection[str]) -> frozenset[str]:
+def find_condition_nodes(translator: StarlakeTranslator, nodes: Collection[str]) -> frozenset[str]:
     """Returns the nodes that an automation condition of the translator starts."""
     specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in nodes}
     return frozenset(node for node, spec in specs.items() if spec.automation_condition is not None)
 
 
-def observation(key: dg.AssetKey, files: FileSet, place: str) -> dg.AssetObservation:
+def build_observation(key: dg.AssetKey, files: FileSet, place: str) -> dg.AssetObservation:
     """Returns the observation of a set of files: names, sizes, and a data version of the set.
 
     Args:
@@ -66,14 +66,14 @@ def build_incoming_files(
         defined: Keys of assets that are defined elsewhere.
     """
     waiting = {node: one.preload for node, one in triggers.triggers.items() if one.preload is not None}
-    keys = file_keys(translator, by_condition(translator, waiting.keys()))
+    keys = file_keys(translator, find_condition_nodes(translator, waiting.keys()))
     nodes = {key: node for node, key in keys.items() if key not in defined}
     if not nodes:
         return []
     specs = [dg.AssetSpec(key, group_name=key.path[-2] if len(key.path) > 1 else None) for key in nodes]
     root = short_hash(str(translator.source.root))
     decorate = cast("Any", dg).multi_observable_source_asset  # its type is partly unknown to pyright
-    with quiet():
+    with suppress_dagster_warnings():
 
         @decorate(specs=specs, name=f"{triggers.prefix}incoming_files_{root}", can_subset=True)
         def incoming_files(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
@@ -96,7 +96,7 @@ def _observed(
         files = watched.scan(now.timestamp(), Store(pre_load.storage_options).listing(place)).sets.get(node)
         if files is not None:
             version = dg.DataVersion(files.digest)
-            with quiet():  # experimental in 1.9
+            with suppress_dagster_warnings():  # experimental in 1.9
                 result = dg.ObserveResult(asset_key=key, metadata=_metadata(files, place), data_version=version)
             yield result
 

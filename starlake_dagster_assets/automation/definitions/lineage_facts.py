@@ -12,7 +12,7 @@ from starlake_dagster_assets.automation.definitions.lineage_partitions import Pa
 from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers, UpstreamCondition
 from starlake_dagster_assets.automation.policies.skip_reasons import instant
-from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget, RunAttempt, UpstreamUpdate
+from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget, TargetRun, UpstreamUpdate
 from starlake_dagster_assets.dagster_assets.dagster_runs import IN_PROGRESS, is_over, planned_assets
 from starlake_dagster_assets.dagster_assets.specs.partitions import time_window
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
@@ -114,7 +114,7 @@ class EventLogFacts:
         self._triggers, self._stopped = triggers, stopped
         self._tables: dict[str, PartitionTable] = {}
         self._consumed: dict[int, Consumption] = {}
-        self._attempts: dict[LineageTarget, RunAttempt | None] = {}
+        self._attempts: dict[LineageTarget, TargetRun | None] = {}
         self._known_runs: dict[str, dg.RunRecord] = {}
         self._places: dict[str, Mapping[str, int]] = {}
         self._covers: dict[tuple[str, str], Collection[str] | None] = {}
@@ -147,7 +147,7 @@ class EventLogFacts:
             return False
         return self._consumption(record).includes(self.keys[node], update.id, update.time)
 
-    def attempt(self, target: LineageTarget) -> RunAttempt | None:
+    def attempt(self, target: LineageTarget) -> TargetRun | None:
         """Returns the newest run that was created to materialize the target."""
         if target not in self._attempts:
             key, partition = self.keys[target.node], target.partition
@@ -156,7 +156,7 @@ class EventLogFacts:
             self._attempts[target] = self._attempt(info) if info is not None else None
         return self._attempts[target]
 
-    def can_repeat(self, target: LineageTarget, attempt: RunAttempt) -> bool:
+    def can_repeat(self, target: LineageTarget, attempt: TargetRun) -> bool:
         """Whether a failed run did not begin a target, and the assets it lacked for the target are materialized now.
 
         An upstream has failed in the run, or Dagster skipped the step of the target because another step failed. There
@@ -361,13 +361,13 @@ class EventLogFacts:
                 found.update(dict.fromkeys([""] if covered is None else covered))
         return found
 
-    def _attempt(self, info: Any) -> RunAttempt | None:
+    def _attempt(self, info: Any) -> TargetRun | None:
         record = self._run_records([info.run_id]).get(info.run_id)
         if record is None:
             return None
         run = record.dagster_run
         state: Any = _STATES.get(run.status, "failed") if is_over(run) else "in progress"
-        return RunAttempt(info.storage_id, run.run_id, state)
+        return TargetRun(info.storage_id, run.run_id, state)
 
 
 def _run(instance: dg.DagsterInstance, record: Any) -> _Run:

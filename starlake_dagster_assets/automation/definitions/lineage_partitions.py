@@ -14,7 +14,7 @@ from starlake_dagster_assets.dagster_assets.specs.partitions import partitions_r
 if TYPE_CHECKING:
     from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
 
-__all__ = ["PartitionTable", "adjacent"]
+__all__ = ["PartitionTable", "split_at_gaps"]
 
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
@@ -248,7 +248,7 @@ class PartitionTable:
         return found
 
 
-def adjacent(table: PartitionTable, partitions: Sequence[str]) -> list[list[str]]:
+def split_at_gaps(table: PartitionTable, partitions: Sequence[str]) -> list[list[str]]:
     """Cuts ordered partitions where one is missing in between.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlake_dagster_assets.automation.definitions.lineage_facts import EventLogFacts
-from starlake_dagster_assets.automation.definitions.lineage_partitions import adjacent
+from starlake_dagster_assets.automation.definitions.lineage_partitions import split_at_gaps
 from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, RunNeeded
 from starlake_dagster_assets.automation.policies.run_options import CONFLICT, merged_options, tag_of
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
@@ -204,7 +204,7 @@ class JobPlan:
         runs: list[PlannedRun] = []
         for (nodes, _), partitions in alike.items():
             table, most = self.facts.table(nodes[0]), min(self._most_partitions(node) for node in nodes)
-            for part in adjacent(table, table.ordered(partitions)):
+            for part in split_at_gaps(table, table.ordered(partitions)):
                 for start in range(0, len(part), most):
                     keys = part[start : start + most]
                     runs.append(self._run([target for key in keys for target in partitions[key]], keys))

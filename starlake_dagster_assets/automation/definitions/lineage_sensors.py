@@ -7,7 +7,7 @@ from typing import Any, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets._deprecated import renamed_arguments
 from starlake_dagster_assets.automation.definitions.job_assets import asset_key, untriggered_upstreams
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
@@ -20,7 +20,7 @@ from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.acyclic_groups import topological
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 
 __all__ = ["LineageScope", "build_lineage_sensors", "lineage_scopes"]
 
@@ -112,7 +112,7 @@ def lineage_scopes(
         translator: Bound to the project.
         triggered_by: Kind of the triggers that are taken.
     """
-    place = {node: number for number, node in enumerate(topological(project.graph, ()))}
+    place = {node: number for number, node in enumerate(sort_topologically(project.graph, ()))}
 
     def ordered(nodes: set[str]) -> tuple[str, ...]:
         return tuple(sorted(nodes, key=lambda node: (place.get(node, -1), node)))
@@ -184,7 +184,7 @@ def _sensor(
     makes, ups = ", ".join(scope.nodes), ", ".join(scope.watched)
     # Superseded in favour of conditions, "except where a specific job must be targeted", which is the case here.
     decorate = cast("Any", dg).multi_asset_sensor  # its type is partly unknown to pyright
-    with quiet():
+    with suppress_dagster_warnings():
 
         @decorate(
             monitored_assets=[scope.keys[node] for node in scope.watched],

@@ -20,13 +20,13 @@ from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.dagster_runs import REQUESTED_AT, interval_tags
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.partitions import (
-    check_clocks,
     cron_partitions,
+    validate_cron_schedules,
     window_before,
     windows_between,
 )
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.acyclic_groups import topological
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 
 __all__ = [
     "ScheduleGroup",
@@ -100,7 +100,7 @@ def build_schedules(
             schedules = build_schedules(project, build_triggers(project, StarlakeAutomation()))
     """
     project = project_of(project, "build_schedules")
-    check_clocks(project, triggers)
+    validate_cron_schedules(project, triggers)
     bound, triggers = split_jobs(project, triggers, translator)
     known = build_jobs(project, triggers, translator=bound) if jobs is None else jobs
     groups = schedule_groups(bound, triggers)
@@ -120,7 +120,7 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
         if trigger.triggered_by == "schedule" and trigger.cron_schedule is not None and not waits:
             by_job.setdefault(trigger.job, {}).setdefault(trigger.cron_schedule, []).append(trigger)
     groups: list[ScheduleGroup] = []
-    place = {node: number for number, node in enumerate(topological(translator.graph, ()))}
+    place = {node: number for number, node in enumerate(sort_topologically(translator.graph, ()))}
     for job, clocks in sorted(by_job.items()):
         made = set(triggers.jobs[job].nodes)
         for label, (clock, members) in zip(_labels(translator, list(clocks)), clocks.items(), strict=True):

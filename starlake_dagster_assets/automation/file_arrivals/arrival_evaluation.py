@@ -17,14 +17,22 @@ from starlake_dagster_assets.automation.file_arrivals.directory_scan import Dire
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed, short_hash
 
-__all__ = ["Arrival", "ArrivalRun", "NoRunDue", "Window", "WindowClosed", "evaluate_arrival", "unstable_since"]
+__all__ = [
+    "ArrivalRun",
+    "ArrivalRunNeeded",
+    "ArrivalSkip",
+    "ArrivalWindow",
+    "ArrivalWindowMissed",
+    "evaluate_arrival",
+    "unstable_since",
+]
 
 _LONG = 3600
 """Seconds after which a run that has not ended is to be checked by a person."""
 
 
 @dataclass(frozen=True)
-class Window:
+class ArrivalWindow:
     """The time after a tick of a schedule in which its files are expected.
 
     Attributes:
@@ -84,7 +92,7 @@ class ArrivalRun:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ArrivalRunNeeded:
     """A run is due.
 
     Attributes:
@@ -103,7 +111,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class WindowClosed:
+class ArrivalWindowMissed:
     """A window closed without files, and its run is to fail (`pre_load_sensor_soft_fail` is False)."""
 
     reason: str
@@ -111,7 +119,7 @@ class WindowClosed:
 
 
 @dataclass(frozen=True)
-class NoRunDue:
+class ArrivalSkip:
     """No run is due.
 
     Attributes:
@@ -154,12 +162,12 @@ def evaluate_arrival(
     unstable: Mapping[str, tuple[str, float]] = MappingProxyType({}),
     requested: Mapping[str, ArrivalRun] = MappingProxyType({}),
     busy: Mapping[str, ArrivalRun] = MappingProxyType({}),
-    window: Window | None = None,
+    window: ArrivalWindow | None = None,
     window_runs: Sequence[ArrivalRun] = (),
     loaded: Callable[[], Mapping[str, str]] = dict,
     elsewhere: Callable[[], Sequence[str]] = tuple,
     by_condition: Collection[str] = (),
-) -> Arrival | WindowClosed | NoRunDue:
+) -> ArrivalRunNeeded | ArrivalWindowMissed | ArrivalSkip:
     """Decides whether a run is due.
 
     Args:
@@ -201,27 +209,27 @@ def evaluate_arrival(
     ]
     seen = "; ".join(parts) or "nothing is there"
     if window is None:
-        return NoRunDue(f"{scan.waited_for}: {seen}.", not parts)
+        return ArrivalSkip(f"{scan.waited_for}: {seen}.", not parts)
     others = {node: run for node, run in loaded().items() if run not in {one.id for one in window_runs}}
     missing = _missing(scan, window_runs, others)
     if is_closed and not (is_over or window_runs or others or fresh or pre_load.soft_fail or by_condition):
         opened, closed = instant(window.start), instant(window.end)
         reason = f"The window from {opened} to {closed} closed without {missing}: {scan.waited_for}: {seen}."
-        return WindowClosed(reason, f"{name}:{int(window.start)}:closed")
-    return NoRunDue(
+        return ArrivalWindowMissed(reason, f"{name}:{int(window.start)}:closed")
+    return ArrivalSkip(
         f"{scan.waited_for}: {seen}. {_of_window(scan, window, missing)}{_loaded(window_runs, others)}", not parts
     )
 
 
 def _arrival(
-    name: str, scan: DirectoryScan, ready: Sequence[str], loadable: tuple[str, ...], window: Window | None
-) -> Arrival:
+    name: str, scan: DirectoryScan, ready: Sequence[str], loadable: tuple[str, ...], window: ArrivalWindow | None
+) -> ArrivalRunNeeded:
     sets = {unit: scan.sets[unit].digest for unit in sorted(ready)}
     nodes = loadable if scan.ack_path else tuple(sorted(ready))
     what: list[Any] = [name, sorted(sets.items()), None if window is None else window.start]
     names = tuple(file for unit in sorted(ready) for file in scan.sets[unit].names)
     reason = f"{scan.directory}: {listed(names)} for {listed(nodes)}."
-    return Arrival(nodes, sets, f"{name}:{short_hash(json.dumps(what))}", reason, names)
+    return ArrivalRunNeeded(nodes, sets, f"{name}:{short_hash(json.dumps(what))}", reason, names)
 
 
 # ----------------------------------------------------------------------------------------------------- messages
@@ -236,7 +244,7 @@ def _missing(scan: DirectoryScan, runs: Sequence[ArrivalRun], others: Collection
     return f"files of {listed(missing)}" if missing else ""
 
 
-def _of_window(scan: DirectoryScan, window: Window, missing: str) -> str:
+def _of_window(scan: DirectoryScan, window: ArrivalWindow, missing: str) -> str:
     opened, following = instant(window.start), instant(window.following)
     if window.is_missed:
         return f"The window that opened at {opened} was missed and is caught up now (catchup)."

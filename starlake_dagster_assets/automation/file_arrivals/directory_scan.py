@@ -10,9 +10,9 @@ from types import MappingProxyType
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
 from starlake_dagster_assets.execution.file_store import DirectoryListing, File, mark_of, never_modified
 from starlake_dagster_assets.project.model.project import Table
-from starlake_dagster_assets.project.resolve.file_matching import FileMatching, PatternMatch, acknowledged
+from starlake_dagster_assets.project.resolve.file_matching import FileMatching, PatternMatch, filter_acknowledged
 
-__all__ = ["DirectoryScan", "FileMatcher", "FileSet", "acknowledged_by"]
+__all__ = ["DirectoryScan", "FileMatcher", "FileSet", "apply_ack_files"]
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class FileMatcher:
             first = {claim.name: claim for claim in reversed(claims)}
             # a table that is known by name only has no pattern of its own: it takes no file away from another
             return [claim for claim in claims if claim is first[claim.name] or not claim.table.location.file]
-        return acknowledged(claims, set(listing.names).__contains__) if self._landing.has_acks else claims
+        return filter_acknowledged(claims, set(listing.names).__contains__) if self._landing.has_acks else claims
 
     def _unmatched(self, claims: Sequence[PatternMatch], listing: DirectoryListing) -> list[str]:
         known = {claim.name for claim in claims} | {claim.ack for claim in claims if claim.ack}
@@ -168,7 +168,7 @@ class FileMatcher:
         return [name for name in strange if name not in known]
 
 
-def acknowledged_by(
+def apply_ack_files(
     scan: DirectoryScan, acks: Mapping[str, File], path: str, others: Sequence[str] = (), *, answered: bool = False
 ) -> DirectoryScan:
     """Returns the scan for strategy `ack`: it waits for ack files, and the files only decide which tables are loaded.

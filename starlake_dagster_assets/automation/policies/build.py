@@ -26,7 +26,7 @@ from starlake_dagster_assets.automation.policies.partition_support import (
     REASONS,
     PartitionObstacle,
     find_partition_obstacle,
-    finer_than_a_day,
+    is_subdaily,
     next_step,
     partition_column,
     partition_column_type,
@@ -36,13 +36,13 @@ from starlake_dagster_assets.automation.policies.settings import NodeSettings, v
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
 from starlake_dagster_assets.automation.policies.upstream_conditions import UpstreamConditionBuilder, has_expression
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.graph.acyclic_groups import topological
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.select import format_names
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE, Problem
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["build_triggers", "restricted", "trigger_problems"]
+__all__ = ["build_triggers", "filter_triggers", "trigger_problems"]
 
 _FOLLOWS = "lineage"
 
@@ -91,7 +91,7 @@ def trigger_problems(model: Project, graph: Graph) -> tuple[Problem, ...]:
     return builder.reader.problems
 
 
-def restricted(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
+def filter_triggers(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
     """Returns the triggers of some nodes; jobs are reduced to them, and empty jobs are left out.
 
     Args:
@@ -139,7 +139,7 @@ class _Builder:
     @cached_property
     def _sorted_nodes(self) -> list[str]:
         """Nodes that can be materialized, upstream first; nodes on a cycle or after one are reported elsewhere."""
-        return topological(self._graph, ())
+        return sort_topologically(self._graph, ())
 
     @cached_property
     def _settings(self) -> Mapping[str, NodeSettings]:
@@ -276,7 +276,7 @@ class _Builder:
             self.reader.report(node, f"{node.id}: partition_write=replace needs sink.partition or partition_column.")
         if partitions == "none" or (partitions == "cron" and clock is None):
             return partitions, column
-        short = finer_than_a_day(node, partitions, clock.cron if clock else "")
+        short = is_subdaily(node, partitions, clock.cron if clock else "")
         is_asked = any(tag.partition("=")[0].strip() == "partitions" for tag in node.tags)
         kind = find_partition_obstacle(node, short=short, replaced=bool(column))
         if kind is None and partitions == "sink" and self._is_untimed(node, is_asked=is_asked):

@@ -10,15 +10,15 @@ from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
 
 __all__ = [
     "Interval",
-    "continued",
     "covers",
-    "first_group",
+    "extend_to_previous_end",
+    "find_oldest_contiguous_intervals",
     "interval_text",
     "open_interval_text",
     "overlap",
     "parse_interval",
     "parse_open_interval",
-    "remaining",
+    "subtract_intervals",
     "union_of_intervals",
 ]
 
@@ -56,7 +56,7 @@ def union_of_intervals(
     return (start, end) if start < end <= now else None
 
 
-def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:
+def find_oldest_contiguous_intervals(declared: Iterable[Interval | None]) -> list[Interval | None]:
     """Returns the oldest contiguous intervals; all of them if one is unknown (None)."""
     intervals = list(declared)
     known = sorted((interval for interval in intervals if interval is not None), key=lambda one: one[0].timestamp())
@@ -71,7 +71,7 @@ def first_group(declared: Iterable[Interval | None]) -> list[Interval | None]:
     return [*found]
 
 
-def continued(window: Interval, last: datetime, *, appends: bool) -> Interval:
+def extend_to_previous_end(window: Interval, last: datetime, *, appends: bool) -> Interval:
     """Returns the interval of a tick, which begins where the last interval ended if the ticks are no longer the same.
 
     Args:
@@ -101,7 +101,7 @@ def covers(intervals: Iterable[Interval], declared: Interval | None, now: dateti
     return is_begun and min(declared[1].timestamp(), now.timestamp()) <= reached
 
 
-def remaining(interval: Interval, parts: Iterable[Interval]) -> list[Interval]:
+def subtract_intervals(interval: Interval, parts: Iterable[Interval]) -> list[Interval]:
     """Returns what is left of an interval without some parts of it, oldest first."""
     found, start = list[Interval](), interval[0]
     for part in sorted(parts, key=lambda one: one[0].timestamp()):

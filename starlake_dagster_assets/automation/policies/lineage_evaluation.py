@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.policies.skip_reasons import duration_te
 from starlake_dagster_assets.automation.policies.upstream_updates import (
     LineageFacts,
     LineageTarget,
-    RunAttempt,
+    TargetRun,
     UpstreamUpdate,
 )
 
@@ -204,7 +204,7 @@ class Evaluator:
         least = state.condition.min_interval
         return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
 
-    def _answer(self, state: _State) -> RunAttempt | None:
+    def _answer(self, state: _State) -> TargetRun | None:
         """Returns the run that was created for the updates that count; None if there is none or it can be repeated."""
         attempt = self.facts.attempt(state.target)
         if attempt is None or not self._is_for_counted(state, attempt):
@@ -212,7 +212,7 @@ class Evaluator:
         return None if attempt.state == "failed" and self.facts.can_repeat(state.target, attempt) else attempt
 
     @staticmethod
-    def _is_for_counted(state: _State, attempt: RunAttempt) -> bool:
+    def _is_for_counted(state: _State, attempt: TargetRun) -> bool:
         """Whether a run was created after all updates that count, except those that it materialized itself."""
         return all(
             update.id < attempt.id or (update.run == attempt.run and attempt.state != "succeeded")
@@ -355,7 +355,7 @@ def _describe_updates(state: _State, counted: Iterable[str], joined: Collection[
     return listed(texts)
 
 
-def _answered(state: _State, attempt: RunAttempt) -> str:
+def _answered(state: _State, attempt: TargetRun) -> str:
     what = listed(sorted(state.counted))
     if attempt.state == "in progress":
         return f"Run {attempt.run} of {state.target} is in progress and reads the update of {what}."

@@ -15,7 +15,7 @@ __all__ = [
     "REASONS",
     "PartitionObstacle",
     "find_partition_obstacle",
-    "finer_than_a_day",
+    "is_subdaily",
     "next_step",
     "partition_column",
     "partition_column_type",
@@ -121,7 +121,7 @@ def partition_column_type(node: Node, types: Mapping[str, TypeDef]) -> str:
     return known[name].primitive_type.lower() if name in known else name
 
 
-def finer_than_a_day(node: Node, partitions: str, cron: str) -> bool:
+def is_subdaily(node: Node, partitions: str, cron: str) -> bool:
     """Whether the partitions of a node are shorter than a day, by its cron or its tag `partition=hourly`."""
     if partitions == "sink":
         return any(tag.lower() == "partition=hourly" for tag in node.tags)

@@ -16,8 +16,8 @@ from starlake_dagster_assets.automation.policies.settings import (
     PartitionedBy,
     PartitionWrite,
     Period,
+    PreLoadStrategyText,
     Seconds,
-    Strategy,
     Triggering,
     Words,
     validation_messages,
@@ -112,7 +112,7 @@ class PreLoadSettings(SettingsGroup):
     shorthands: ClassVar[Mapping[type, str]] = {str: "strategy", bool: "enabled"}
     example: ClassVar[str] = 'PreLoadSettings(…), a strategy such as "imported", or False'
 
-    strategy: Strategy | None = None
+    strategy: PreLoadStrategyText | None = None
     enabled: bool = True
     ack_file_path: str | None = None
     ack_wait_timeout: Seconds | None = None

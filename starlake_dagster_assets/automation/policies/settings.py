@@ -25,9 +25,9 @@ __all__ = [
     "PartitionWrite",
     "PartitionedBy",
     "Period",
+    "PreLoadStrategyText",
     "Seconds",
     "Status",
-    "Strategy",
     "TimeZone",
     "Triggering",
     "Words",
@@ -93,7 +93,7 @@ Moment = Annotated[datetime, BeforeValidator(_moment)]
 Seconds = Annotated[float, Field(ge=0)]
 Period = Annotated[float, Field(gt=0)]
 TimeZone = Annotated[str, AfterValidator(validate_timezone)]
-Strategy = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
+PreLoadStrategyText = Annotated[PreLoadStrategy, BeforeValidator(_lower)]
 Guard = Annotated[Literal["files", "cli", "none"], BeforeValidator(_lower)]
 Triggering = Annotated[Literal["sensor", "condition", "none"], BeforeValidator(_lower)]
 History = Annotated[Literal["latest", "all"], BeforeValidator(_lower)]
@@ -112,7 +112,7 @@ class NodeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pre_load_strategy: Strategy | None = None
+    pre_load_strategy: PreLoadStrategyText | None = None
     global_ack_file_path: str | None = None
     ack_wait_timeout: Seconds | None = None
     incoming_path: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["LineageFacts", "LineageTarget", "RunAttempt", "UpstreamUpdate"]
+__all__ = ["LineageFacts", "LineageTarget", "TargetRun", "UpstreamUpdate"]
 
 
 class LineageTarget(NamedTuple):
@@ -44,7 +44,7 @@ class UpstreamUpdate:
 
 
 @dataclass(frozen=True)
-class RunAttempt:
+class TargetRun:
     """The newest run that was created to materialize a target.
 
     Attributes:
@@ -74,11 +74,11 @@ class LineageFacts(Protocol):
         """Whether the newest materialization of the target has read an update of a node."""
         ...
 
-    def attempt(self, target: LineageTarget) -> RunAttempt | None:
+    def attempt(self, target: LineageTarget) -> TargetRun | None:
         """Returns the newest run that was created to materialize the target."""
         ...
 
-    def can_repeat(self, target: LineageTarget, attempt: RunAttempt) -> bool:
+    def can_repeat(self, target: LineageTarget, attempt: TargetRun) -> bool:
         """Whether a failed run did not begin a target, and the assets it lacked for the target are materialized now."""
         ...
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.dagster_assets.specs.metadata import described_schema
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.columns import ColumnLineage
@@ -48,7 +48,7 @@ class TaskColumnLineage:
         """Returns the lineage of a task; None for a loaded table, and if nothing is known."""
         if node.task is None or not (found := self.columns.lineage(node.id)):
             return None
-        with quiet():
+        with suppress_dagster_warnings():
             deps = {
                 column: [dg.TableColumnDep(asset_key=self._key(source), column_name=name) for source, name in sources]
                 for column, sources in found.items()

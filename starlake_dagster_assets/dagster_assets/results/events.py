@@ -18,7 +18,7 @@ from starlake_dagster_assets.dagster_assets.results.samples import Samples
 from starlake_dagster_assets.dagster_assets.results.unmaterialized_outputs import unchanged_output
 from starlake_dagster_assets.dagster_assets.specs.metadata import engine_of
 from starlake_dagster_assets.dagster_assets.specs.row_previews import as_table, may_be_shown
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings
@@ -26,7 +26,7 @@ from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.privacy import PrivateColumns
 
-__all__ = ["Results", "files_of_failure", "is_failure", "is_unknown"]
+__all__ = ["StepEventBuilder", "files_of_failure", "is_failure", "is_unknown"]
 
 _T = TypeVar("_T")
 _EVIDENCE = "starlake/evidence"
@@ -36,7 +36,7 @@ _STATUS = "starlake/status"
 _ROW_COUNT = "dagster/row_count"
 
 
-class Results:
+class StepEventBuilder:
     """Builds the events of one step.
 
     Args:
@@ -51,7 +51,7 @@ class Results:
     def __init__(
         self,
         context: dg.AssetExecutionContext,
-        binding: Binding,
+        binding: StepBinding,
         runner: Runner,
         fetch: Fetch,
         settings: RunSettings,

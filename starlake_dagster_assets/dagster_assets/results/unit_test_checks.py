@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import output_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.graph.model import Node
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def build_unit_test_checks(translator: StarlakeTranslator, nodes: Iterable[Node]
     """
     if not translator.switches.enable_unit_test_checks:
         return []
-    need("duckdb", "duckdb")
+    require_extra("duckdb", "duckdb")
     from starlake_dagster_assets.engine.unit_tests.discovery import find_unit_tests, names_of
 
     tests = find_unit_tests(translator.source.root)

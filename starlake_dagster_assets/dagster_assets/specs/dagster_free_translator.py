@@ -6,22 +6,22 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part
-from starlake_dagster_assets.graph.display_names import Naming
+from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["naming_of"]
+__all__ = ["build_asset_overrides"]
 
 _Key = tuple[str, ...]
 
 
-def naming_of(
+def build_asset_overrides(
     graph: Graph,
     specs: Mapping[str, dg.AssetSpec],
     *,
     excluded: frozenset[str] = frozenset(),
     own: Mapping[_Key, tuple[_Key, ...]] | None = None,
     airflow: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Naming:
+) -> AssetOverrides:
     """Keys, groups and upstreams that differ from those of the project, and assets outside the project.
 
     Args:
@@ -39,7 +39,7 @@ def naming_of(
     reads = {node: {tuple(dep.asset_key.path): None for dep in spec.deps} for node, spec in specs.items()}
     known = {node: {keys[up] for up in graph.upstream[node] if up in keys} for node in specs}
     changed = {node: read for node, read in reads.items() if {*read} != known[node]}
-    return Naming(
+    return AssetOverrides(
         keys={node: key for node, key in keys.items() if key != plain[node]},
         groups={node: group for node, group in groups.items() if group != group_name(_schema(graph.nodes[node]))},
         reads={node: tuple(told.get(key, key) for key in read) for node, read in changed.items()},

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 
 __all__ = ["partition_mapping"]
 
@@ -28,5 +28,5 @@ def partition_mapping(mine: dg.PartitionsDefinition[Any] | None, read: dg.Partit
         return dg.AllPartitionMapping()
     if mine == read:
         return None
-    with quiet():
+    with suppress_dagster_warnings():
         return cast("Any", dg.TimeWindowPartitionMapping)(allow_nonexistent_upstream_partitions=True)

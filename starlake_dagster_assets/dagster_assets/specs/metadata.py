@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets._compat import quiet
+from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.dagster_assets.specs.wording import schedule_text, strategy_text
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import Attribute, ExternalTable, Location, Project
@@ -135,7 +135,7 @@ def _locations(node: Node) -> list[Location]:
 
 @lru_cache(maxsize=8)  # a table and its files, one after the other, are described by the same file
 def _references(locations: tuple[Location, ...], root: Path) -> dg.CodeReferencesMetadataValue:
-    with quiet():
+    with suppress_dagster_warnings():
         return dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(

@@ -10,7 +10,7 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.graph.owners import OWN_TAGS
 
-__all__ = ["collisions", "group_name", "key_part", "output_name", "tags_of"]
+__all__ = ["group_name", "key_part", "output_name", "tags_of", "validate_unique_asset_keys"]
 
 _KEY = re.compile(r"[^A-Za-z0-9_.-]")
 _WORD = re.compile(r"[^A-Za-z0-9_]")
@@ -53,7 +53,7 @@ def tags_of(tags: Iterable[str]) -> Mapping[str, str]:
     return found
 
 
-def collisions(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> None:
+def validate_unique_asset_keys(specs: Mapping[str, dg.AssetSpec], nodes: Mapping[str, Node]) -> None:
     """Raises an error if two nodes would become one asset.
 
     Args:

@@ -19,13 +19,13 @@ from starlake_dagster_assets.project.model.project import TypeDef
 
 __all__ = [
     "PARTITIONS_START",
-    "check_clocks",
     "cron_partitions",
     "in_timezone",
     "node_partitions",
     "partitioned_by_rows",
     "partitions_read",
     "time_window",
+    "validate_cron_schedules",
     "window_before",
     "windows_between",
 ]
@@ -64,7 +64,7 @@ def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, 
     return found
 
 
-def check_clocks(project: ProjectSource, triggers: Triggers) -> None:
+def validate_cron_schedules(project: ProjectSource, triggers: Triggers) -> None:
     """Looks at the clocks of all triggers.
 
     Raises:

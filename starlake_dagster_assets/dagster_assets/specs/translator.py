@@ -8,21 +8,21 @@ from typing import Any, Literal, TypeVar, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import instance_of
-from starlake_dagster_assets._compat import has_freshness_policies, max_kinds, quiet
+from starlake_dagster_assets._compat import has_freshness_policies, max_kinds, suppress_dagster_warnings
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
 from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.dagster_assets.specs import metadata as shown
 from starlake_dagster_assets.dagster_assets.specs.freshness import freshness_policy
 from starlake_dagster_assets.dagster_assets.specs.mappings import partition_mapping
-from starlake_dagster_assets.dagster_assets.specs.names import collisions, group_name, key_part, tags_of
+from starlake_dagster_assets.dagster_assets.specs.names import group_name, key_part, tags_of, validate_unique_asset_keys
 from starlake_dagster_assets.dagster_assets.specs.partitions import node_partitions
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_policy
 from starlake_dagster_assets.dagster_assets.specs.translator_settings import StarlakeTranslatorSettings
 from starlake_dagster_assets.dagster_assets.specs.wording import expectation_text
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.expectation_checks import RESERVED, named_expectations
-from starlake_dagster_assets.graph.display_names import Naming
+from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model.project import Project
@@ -164,21 +164,21 @@ class StarlakeTranslator:
         Raises:
             ProjectError: When two nodes would become the same asset.
         """
-        with quiet():
+        with suppress_dagster_warnings():
             found = {node.id: self.spec(node) for node in self.graph.upstream_first() if self._has_asset(node)}
-        collisions(found, self.graph.nodes)
+        validate_unique_asset_keys(found, self.graph.nodes)
         return found
 
-    def naming(self, source: ProjectSource) -> Naming:
+    def naming(self, source: ProjectSource) -> AssetOverrides:
         """Returns keys, groups and dependencies of a project's nodes without Dagster objects, for `export_airflow`.
 
         Raises:
             ProjectError: When two nodes would become the same asset.
         """
-        from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import naming_of
+        from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import build_asset_overrides
 
         bound = self.bound_to(source)
-        return naming_of(bound.graph, dict(bound.specs()), airflow=bound.airflow_arguments())
+        return build_asset_overrides(bound.graph, dict(bound.specs()), airflow=bound.airflow_arguments())
 
     def airflow_arguments(self) -> Mapping[str, Mapping[str, Any]]:
         """Returns what `get_airflow_arguments` returns for each table and task, by node id."""
@@ -200,7 +200,7 @@ class StarlakeTranslator:
         kinds = sorted(self.get_kinds(node), key=_kind_rank)[: max_kinds()]
         # Dagster 1.9 has no such policies on specs: there `build_definitions` builds checks from them.
         fresh = {"freshness_policy": self.get_freshness_policy(node)} if has_freshness_policies() else {}
-        with quiet():
+        with suppress_dagster_warnings():
             return dg.AssetSpec(
                 key=self.get_asset_key(node),
                 deps=[*self.get_deps(node), *self.get_extra_deps(node)],

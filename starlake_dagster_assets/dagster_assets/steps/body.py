@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.direct_invocation import with_run
-from starlake_dagster_assets.dagster_assets.step_binding import BINDING, Binding
+from starlake_dagster_assets.dagster_assets.step_binding import BINDING, StepBinding
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings, StarlakeRunConfig
 from starlake_dagster_assets.dagster_assets.steps.step_result_tracker import StepProgress
 from starlake_dagster_assets.errors import StarlakeError
@@ -37,7 +37,7 @@ def running_step() -> StepProgress | None:
     return _CURRENT.get()
 
 
-def bound_body(fn: Callable[..., Any], binding: Binding) -> Callable[..., Iterator[Any]]:
+def bound_body(fn: Callable[..., Any], binding: StepBinding) -> Callable[..., Iterator[Any]]:
     """Returns the function as a generator in whose body `current_step` gives the step.
 
     The generator ends with a failure where a selected asset or check has no result.
@@ -93,7 +93,7 @@ def _context(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dg.AssetExecut
     return None
 
 
-def _present(binding: Binding, context: dg.AssetExecutionContext | None) -> Binding:
+def _present(binding: StepBinding, context: dg.AssetExecutionContext | None) -> StepBinding:
     return binding if context is None else binding.with_keys_of(context.assets_def)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 __all__ = [
-    "LEFT_OUT",
+    "EXCLUDED_UPDATES_KEY",
     "Consumption",
     "Update",
     "consumption_of",
@@ -24,7 +24,7 @@ __all__ = [
     "updates_since",
 ]
 
-LEFT_OUT = "starlake/updates_left_out"
+EXCLUDED_UPDATES_KEY = "starlake/updates_left_out"
 """Metadata of a materialization: storage ids of the upstream updates outside its data interval, by upstream key."""
 
 _POINTER = "dagster/input_event_pointer/"
@@ -118,7 +118,7 @@ def consumption_of(instance: dg.DagsterInstance, record: Any) -> Consumption:
         if key.startswith(_POINTER)
     }
     update = update_of(record)
-    left_out = update.metadata.get(LEFT_OUT)
+    left_out = update.metadata.get(EXCLUDED_UPDATES_KEY)
     ids: Any = left_out.data if isinstance(left_out, dg.JsonMetadataValue) else {}
     return Consumption(update, pointers, ids, instance)
 

@@ -15,12 +15,12 @@ from starlake_dagster_assets.automation.policies.run_options import CONFLICT, op
 from starlake_dagster_assets.commands.build import options_argument
 from starlake_dagster_assets.commands.partitions import PartitionInfo
 from starlake_dagster_assets.commands.redaction import secrets_of
-from starlake_dagster_assets.dagster_assets.results.events import Results
+from starlake_dagster_assets.dagster_assets.results.events import StepEventBuilder
 from starlake_dagster_assets.dagster_assets.results.existing_table_checks import unsupported_checks_error
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent
 from starlake_dagster_assets.dagster_assets.results.step_failures import StepFailures
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_of
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.dagster_assets.steps.already_materialized import skipped_asset_events
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.dagster_assets.steps.previous_attempts import (
@@ -42,7 +42,7 @@ from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdate
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["run_step"]
@@ -120,7 +120,9 @@ def _run(
     settings = replace(
         settings, invalid_tasks={**intervals.duplicate_appends(settings, call.launch.options), **settings.invalid_tasks}
     )
-    results = Results(context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options))
+    results = StepEventBuilder(
+        context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options)
+    )
     withheld = _FailedBlockingChecks(binding)
     yield from withheld.back(results.evaluate_checks(call.nodes - step.requested))
     step.requested |= call.nodes
@@ -145,7 +147,7 @@ def _run(
     if call.launch.full_refresh and (loads := [node.id for node in nodes.values() if node.kind == "table"]):
         context.log.info(f"full_refresh has no effect on loads: {', '.join(loads)}.")
     problems = StepFailures(context, policies)
-    with closing(execute(binding.source, wanted, runner, settings)) as outcomes:
+    with closing(execute_selection(binding.source, wanted, runner, settings)) as outcomes:
         for found in outcomes:
             item = found
             if (
@@ -216,7 +218,7 @@ def _settings(
 
 
 def _variables(
-    context: dg.AssetExecutionContext, binding: Binding, call: RunCall, partition: PartitionInfo | None
+    context: dg.AssetExecutionContext, binding: StepBinding, call: RunCall, partition: PartitionInfo | None
 ) -> Callable[[Node], Mapping[str, str]]:
     """Returns the variables of a transform: of its DAG configuration, the code, the tags of the run and its run config.
 
@@ -256,7 +258,7 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
             ) from error
 
 
-def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
+def _by_node(binding: StepBinding, runner: Runner) -> dict[str, Any]:
     """Returns the settings per table that a runner uses; settings without effect would only split loads."""
     translator = binding.translator
     found: dict[str, Any] = {"spark": translator.get_spark_config} if runner.capabilities.uses_spark else {}
@@ -274,7 +276,7 @@ def _by_node(binding: Binding, runner: Runner) -> dict[str, Any]:
 class _FailedBlockingChecks:
     """Failed checks that block: Dagster 1.9 ends the step at the first one, so they are yielded last."""
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, binding: StepBinding) -> None:
         self._blocking = {spec.key for spec in binding.check_specs if spec.blocking}
         self.events: list[StarlakeEvent] = []
 

@@ -10,11 +10,11 @@ import dagster as dg
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
-from starlake_dagster_assets.graph.acyclic_groups import plan
+from starlake_dagster_assets.graph.acyclic_groups import group_into_steps
 
-__all__ = ["FEW", "Split", "Step", "steps_of"]
+__all__ = ["FEW", "Step", "StepSplit", "steps_of"]
 
-Split = Literal["auto", "project", "group", "task"]
+StepSplit = Literal["auto", "project", "group", "task"]
 FEW = 500
 """Largest number of assets in one step by default: each job that selects a part rebuilds all assets of its step."""
 
@@ -26,7 +26,7 @@ _NOWHERE: Mapping[str, str] = MappingProxyType({})
 def steps_of(
     translator: StarlakeTranslator,
     chosen: Sequence[str],
-    steps: Split,
+    steps: StepSplit,
     name: str,
     around: Iterable[Any] = (),
     resource_keys: Mapping[str, str] = _NOWHERE,
@@ -82,11 +82,11 @@ def _by_job(chosen: Sequence[str], name: str, jobs: Mapping[str, str]) -> list[S
     return [(f"{name}__{group_name(jobs[node])}", (node,)) for node in chosen]
 
 
-def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: Split, name: str) -> list[Step]:
+def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: StepSplit, name: str) -> list[Step]:
     if steps == "project" or (steps == "auto" and len(chosen) <= FEW):
         return [(name, tuple(chosen))]
     found: list[Step] = []
-    for group in plan(translator.graph, chosen):
+    for group in group_into_steps(translator.graph, chosen):
         if steps == "task" and group.kind == "transform":
             found.extend((f"{name}__transform__{group_name(node)}", (node,)) for node in group.node_ids)
         else:

@@ -9,7 +9,7 @@ import dagster as dg
 from starlake_dagster_assets._compat import is_blocking
 from starlake_dagster_assets.dagster_assets.results.events import files_of_failure, is_failure, is_unknown
 from starlake_dagster_assets.dagster_assets.results.partition_results import COMPLETE_LOAD
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.execution.outcome import PreviousLoad
 
 __all__ = [
@@ -107,7 +107,7 @@ def previous_jobs(context: dg.AssetExecutionContext) -> tuple[str, ...]:
     return tuple(f"{run}-{context.assets_def.op.name}-" for run in runs)
 
 
-def previous_loads(context: dg.AssetExecutionContext, binding: Binding) -> Mapping[str, PreviousLoad]:
+def previous_loads(context: dg.AssetExecutionContext, binding: StepBinding) -> Mapping[str, PreviousLoad]:
     """Returns loads by earlier attempts that failed or are unknown, in this run or the one it repeats, by node id."""
     runs = [context.run.parent_run_id, context.run.run_id if context.retry_number else None]
     nodes = {key: node.id for key, node in binding.nodes.items()}

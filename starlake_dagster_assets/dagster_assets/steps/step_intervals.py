@@ -13,12 +13,12 @@ from starlake_dagster_assets.automation.policies.append_interval_checks import a
 from starlake_dagster_assets.automation.policies.cron_ticks import cycle_of
 from starlake_dagster_assets.automation.policies.data_intervals import (
     Interval,
-    continued,
     covers,
-    first_group,
+    extend_to_previous_end,
+    find_oldest_contiguous_intervals,
     interval_text,
     open_interval_text,
-    remaining,
+    subtract_intervals,
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
@@ -30,7 +30,7 @@ from starlake_dagster_assets.dagster_assets.dagster_runs import (
     recorded_interval,
 )
 from starlake_dagster_assets.dagster_assets.specs.partitions import in_timezone
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.dagster_assets.steps.appended_intervals import (
     FULL_REFRESH,
     AppendedRows,
@@ -38,7 +38,7 @@ from starlake_dagster_assets.dagster_assets.steps.appended_intervals import (
     record_time,
 )
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
-    LEFT_OUT,
+    EXCLUDED_UPDATES_KEY,
     Consumption,
     Update,
     update_of,
@@ -69,7 +69,7 @@ class StepIntervals:
     def __init__(
         self,
         context: dg.AssetExecutionContext,
-        binding: Binding,
+        binding: StepBinding,
         nodes: Mapping[dg.AssetKey, Node],
         updates: StepUpdates,
     ) -> None:
@@ -121,7 +121,7 @@ class StepIntervals:
             elif interval is not None and interval[1] != _NEVER:
                 about[DATA_INTERVAL] = interval_text(interval)
             if unread := self._excluded_updates(key, node, interval):
-                about[LEFT_OUT] = dg.MetadataValue.json(unread)
+                about[EXCLUDED_UPDATES_KEY] = dg.MetadataValue.json(unread)
             if settings.truncate and appends(node):
                 about[FULL_REFRESH] = True
             found[node.id] = about
@@ -160,7 +160,7 @@ class StepIntervals:
         last = self._updates.declared(key, [update_of(record)])[0] if record is not None else None
         if last is None:
             return window
-        found = continued(window, last[1], appends=appends(node))
+        found = extend_to_previous_end(window, last[1], appends=appends(node))
         if last[1].timestamp() < found[0].timestamp() and reads_interval(node):
             self._context.log.warning(
                 f"{node.id}: no run covers {interval_text((last[1], found[0]))}, its rows of that time are missing. "
@@ -280,8 +280,8 @@ class StepIntervals:
             return recorded_interval(consumption.update.metadata)
         if appends(node):  # another run appends the rows in between, and those of the rest of a cycle
             before = self._rows_of(key).all()
-            new = [part for one in declared if one is not None for part in remaining(one, before)]
-            group = first_group(new if new and consumption is not None else declared)
+            new = [part for one in declared if one is not None for part in subtract_intervals(one, before)]
+            group = find_oldest_contiguous_intervals(new if new and consumption is not None else declared)
             closed = [one for one in group if one is None or one[1] <= self._now]
             return union_of_intervals(closed, self._now)
         cycle = trigger.upstream_condition.data_cycle if trigger.upstream_condition is not None else None
@@ -296,7 +296,7 @@ class StepIntervals:
             updates = self._updates.unread(key, up)
             for update, known in zip(updates or (), self._updates.declared(up, updates or ()), strict=True):
                 if known is not None and appends(node):  # a run may have appended a part of it
-                    found += remaining(known, self._rows_of(key).with_update(up, update.storage_id))
+                    found += subtract_intervals(known, self._rows_of(key).with_update(up, update.storage_id))
                 else:
                     found.append(known)
             if updates is None:

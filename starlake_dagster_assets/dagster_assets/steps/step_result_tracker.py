@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.direct_invocation import is_direct
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.dagster_assets.steps.run_config import LaunchSettings
 from starlake_dagster_assets.execution.backends.protocol import Runner, WarehouseSharingRunner
 from starlake_dagster_assets.execution.expectation_checks import RESERVED
@@ -53,7 +53,7 @@ class StepProgress:
         requested: Ids of the nodes of the calls that have begun.
     """
 
-    binding: Binding
+    binding: StepBinding
     launch: LaunchSettings = field(default_factory=LaunchSettings)
     calls: list[RunCall] = field(default_factory=list[RunCall])
     failed: dict[dg.AssetKey, str] = field(default_factory=dict[dg.AssetKey, str])

@@ -13,7 +13,7 @@ from starlake_dagster_assets.automation.policies.run_options import OPTIONS
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
 from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER, recorded_end
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitions_read
-from starlake_dagster_assets.dagster_assets.step_binding import Binding
+from starlake_dagster_assets.dagster_assets.step_binding import StepBinding
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     Consumption,
     Update,
@@ -41,7 +41,9 @@ def is_automatic(run: dg.DagsterRun) -> bool:
 class StepUpdates:
     """Updates of upstreams that the tasks of a step consume, as the event log has them when the step begins."""
 
-    def __init__(self, context: dg.AssetExecutionContext, binding: Binding, nodes: Mapping[dg.AssetKey, Node]) -> None:
+    def __init__(
+        self, context: dg.AssetExecutionContext, binding: StepBinding, nodes: Mapping[dg.AssetKey, Node]
+    ) -> None:
         self._context, self._binding, self._nodes = context, binding, nodes
         self._instance = context.instance
         self._new: dict[tuple[dg.AssetKey, dg.AssetKey], Sequence[Update] | None] = {}

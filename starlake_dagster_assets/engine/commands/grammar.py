@@ -10,7 +10,7 @@ from starlake_dagster_assets.errors import CommandError, closest_match
 
 __all__ = ["COMMANDS", "Arguments", "Option", "UsageError", "read", "usage"]
 
-Kind = Literal["text", "list", "map", "flag", "bool", "int"]
+OptionKind = Literal["text", "list", "map", "flag", "bool", "int"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Option:
     """
 
     name: str
-    kind: Kind = "text"
+    kind: OptionKind = "text"
     required: bool = False
     supported: bool = True
 
@@ -41,7 +41,7 @@ class CommandGrammar:
 _COMMON = (Option("options", "map"), Option("reportFormat"))
 
 
-def _unsupported(*names: str, kind: Kind = "text") -> tuple[Option, ...]:
+def _unsupported(*names: str, kind: OptionKind = "text") -> tuple[Option, ...]:
     return tuple(Option(name, kind, supported=False) for name in names)
 
 

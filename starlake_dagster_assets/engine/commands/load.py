@@ -21,7 +21,14 @@ from starlake_dagster_assets.engine.reading.workspace import remove_leftovers
 from starlake_dagster_assets.engine.session import EngineOptions, Session, exclusive, open_session
 from starlake_dagster_assets.engine.writing.adaptive import check_adaptive, strategy_for
 from starlake_dagster_assets.engine.writing.audit import Auditor, audit_job_id
-from starlake_dagster_assets.engine.writing.file_moves import Counts, DomainAreas, Entry, leftovers, orphans, uri
+from starlake_dagster_assets.engine.writing.file_moves import (
+    DomainAreas,
+    IngestingFiles,
+    RowCounts,
+    format_file_uris,
+    list_ingesting_files,
+    list_orphaned_ticket_paths,
+)
 from starlake_dagster_assets.engine.writing.ingest import evaluate_recorded_expectations, run_load
 from starlake_dagster_assets.engine.writing.load_settings import LoadJob, check_load
 from starlake_dagster_assets.engine.writing.transaction import run_uninterrupted
@@ -217,7 +224,10 @@ def _load_connection(context: _Context, passage: DomainAreas, tables: Sequence[T
         owner = _table_of(file, tables)
         return owner is not None and owner.connection == connection
 
-    stuck, gone = ([file for file in found if mine(file)] for found in (leftovers(passage), orphans(passage)))
+    stuck, gone = (
+        [file for file in found if mine(file)]
+        for found in (list_ingesting_files(passage), list_orphaned_ticket_paths(passage))
+    )
     if not stuck and not gone and not any(mine(file) for file in _files(passage.stage)):
         context.journal.info(_SOURCE, "No Files found to ingest.")
         return
@@ -237,12 +247,15 @@ def _load_connection(context: _Context, passage: DomainAreas, tables: Sequence[T
 
 
 def _resolved(
-    context: _Context, passage: DomainAreas, tables: Sequence[Table], recovered: Sequence[tuple[Entry, Counts]]
+    context: _Context,
+    passage: DomainAreas,
+    tables: Sequence[Table],
+    recovered: Sequence[tuple[IngestingFiles, RowCounts]],
 ) -> Iterator[tuple[Table, list[Path]]]:
     """Files to load by table, in order of arrival; a file goes to the first table whose pattern matches."""
     by_name = _order(context.project)
     landed = {file for entry, _ in recovered for file in entry.files}
-    files = [file for file in [*leftovers(passage), *_files(passage.stage)] if file not in landed]
+    files = [file for file in [*list_ingesting_files(passage), *_files(passage.stage)] if file not in landed]
     files = [file for file in files if file.exists()]  # a file that was removed in the meantime is no failure
     files.sort(key=lambda file: (0 if by_name else _changed(file), file.name))
     found = {file: _table_of(file, tables) for file in [*landed, *files]}
@@ -256,7 +269,7 @@ def _load_table(
     session: Session,
     passage: DomainAreas,
     table: Table,
-    landed: Sequence[tuple[Entry, Counts]],
+    landed: Sequence[tuple[IngestingFiles, RowCounts]],
     files: Sequence[Path],
 ) -> None:
     """Announces the files of a table and loads them; files that landed before are reported again, and archived."""
@@ -289,10 +302,11 @@ def _load_files(context: _Context, session: Session, passage: DomainAreas, table
     strategy = strategy_for(table, context.project.application, files[0])
     check_load(session, context.project, table, strategy)
     passage.check_archive()
-    job = _job(context, session, passage, table, Entry(tuple(files), None))
-    entry = passage.enter(files, table.final_domain)
+    job = _job(context, session, passage, table, IngestingFiles(tuple(files), None))
+    entry = passage.move_to_ingesting(files, table.final_domain)
     context.journal.out(
-        f"Loading\nFormat: {table.metadata.format}\nFile(s): {uri(entry.files)}\nTable: {passage.domain}.{table.name}"
+        f"Loading\nFormat: {table.metadata.format}\nFile(s): {format_file_uris(entry.files)}\n"
+        f"Table: {passage.domain}.{table.name}"
     )
     job = replace(job, strategy=strategy, entry=entry)
     with _returned_unless_committed(passage, job, context.options):
@@ -300,7 +314,7 @@ def _load_files(context: _Context, session: Session, passage: DomainAreas, table
     _finish(context, passage, job, counts, recovered=False)
 
 
-def _job(context: _Context, session: Session, passage: DomainAreas, table: Table, entry: Entry) -> LoadJob:
+def _job(context: _Context, session: Session, passage: DomainAreas, table: Table, entry: IngestingFiles) -> LoadJob:
     default = f"{passage.domain}-{table.name}-{entry.files[0].name}"
     name = audit_job_id(context.project, context.environ, default)
     auditor = Auditor(session, context.project, name, context.request.scheduled)
@@ -309,9 +323,9 @@ def _job(context: _Context, session: Session, passage: DomainAreas, table: Table
     return LoadJob(session, context.project, table, strategy, entry, auditor, context.journal, tolerant)
 
 
-def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: Counts, *, recovered: bool) -> None:
+def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: RowCounts, *, recovered: bool) -> None:
     """Completes a load after its commit: the marker line, expectations that are not recorded yet, the archive."""
-    paths = uri(job.entry.files)
+    paths = format_file_uris(job.entry.files)
     context.journal.info(
         _JOBS.get(job.table.metadata.format, "JsonIngestionJob"),
         f"ingestion-summary -> files: [{paths}], domain: {passage.domain}, schema: {job.table.name}, "
@@ -325,7 +339,7 @@ def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: Count
         raise EngineError("cancelled") from error
     finally:
         started = time.monotonic()
-        passage.leave(job.entry, job.session)
+        passage.archive_files(job.entry, job.session)
     context.journal.out(f"Archive duration takes {int((time.monotonic() - started) * 1000)}ms")
     context.results.add((passage.domain, job.table.name), job.entry.files, counts)
 
@@ -339,11 +353,11 @@ def _returned_unless_committed(passage: DomainAreas, job: LoadJob, options: Engi
         # a cancellation interrupts every query until the command ends, also those that clean up
         not_committed = run_uninterrupted(lambda: job.entry.committed(job.session)) is None
         if not_committed:
-            passage.give_back(job.entry.files)
+            passage.return_to_stage(job.entry.files)
         if isinstance(error, duckdb.InterruptException):
             raise EngineError("cancelled") from error
         given_back = isinstance(error, EngineError) and not_committed
-        if given_back and (message := passage.put_away(job.entry, job.auditor, options.quarantine_after)):
+        if given_back and (message := passage.quarantine_failed(job.entry, job.auditor, options.quarantine_after)):
             raise EngineError(f"{error}\n{message}") from error
         raise
 

@@ -11,7 +11,7 @@ import duckdb
 from starlake_dagster_assets.commands.model import Event, FileLoaded, TableFailed, TableLoaded, TableStarted
 from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.engine.session import EngineOptions
-from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
+from starlake_dagster_assets.engine.writing.file_moves import RowCounts, format_file_uris
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Location
 
@@ -38,11 +38,11 @@ class LoadResults:
         self.errors = list(errors)
         self._journal = journal
         self._options = options
-        self._loaded: list[tuple[tuple[Path, ...], Counts]] = []
+        self._loaded: list[tuple[tuple[Path, ...], RowCounts]] = []
         self._report = options.report
         self._finished: set[TableName] = set()
 
-    def add(self, table: TableName, files: tuple[Path, ...], counts: Counts) -> None:
+    def add(self, table: TableName, files: tuple[Path, ...], counts: RowCounts) -> None:
         """Adds the files of one job, whose rows are committed and recorded in the audit."""
         self._loaded.append((files, counts))
         known = (counts.input, counts.accepted, counts.rejected) if len(files) == 1 else (None, None, None)
@@ -104,7 +104,10 @@ class LoadResults:
     def summarize(self) -> None:
         """Reports the sums of all files."""
         counts = [counts for _, counts in self._loaded]
-        paths = [f"\t{uri(files)}" if index else uri(files) for index, (files, _) in enumerate(self._loaded)]
+        paths = [
+            f"\t{format_file_uris(files)}" if index else format_file_uris(files)
+            for index, (files, _) in enumerate(self._loaded)
+        ]
         self._journal.out(
             f"Load summary:\nInput records: {sum(item.input for item in counts)}\n"
             f"Accepted: {sum(item.accepted for item in counts)}\nRejected: {sum(item.rejected for item in counts)}\n"

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.areas import Listing, area, incoming_directo
 from starlake_dagster_assets.engine.command_output import CommandOutput, printable
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Domain, Project, Table
-from starlake_dagster_assets.project.resolve.file_matching import FileMatching, acknowledged
+from starlake_dagster_assets.project.resolve.file_matching import FileMatching, filter_acknowledged
 
 __all__ = ["run_stage", "stageable"]
 
@@ -136,7 +136,7 @@ def _arrivals(folder: Path, listing: Listing, tables: Sequence[Table]) -> list[_
     names = [path.name for path in listing.files]
     return [
         _Arrival(folder / claim.name, claim.table, folder / claim.ack if claim.ack else None)
-        for claim in acknowledged(FileMatching(tables).claims(names), set(names).__contains__)
+        for claim in filter_acknowledged(FileMatching(tables).claims(names), set(names).__contains__)
     ]
 
 

@@ -15,12 +15,22 @@ from starlake_dagster_assets.engine.writing.expectations import ExpectationError
 from starlake_dagster_assets.engine.writing.export import export_rows
 from starlake_dagster_assets.engine.writing.partition_replacement import replacement_of
 from starlake_dagster_assets.engine.writing.strategies import validate_strategy
-from starlake_dagster_assets.engine.writing.task_write import TaskJob, compiled, expect, query, run_task
+from starlake_dagster_assets.engine.writing.task_write import (
+    TaskJob,
+    build_query,
+    record_expectations,
+    render_compiled_sql,
+    run_task,
+)
 from starlake_dagster_assets.engine.writing.unsupported_settings import check_schema, check_task_sink
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
-from starlake_dagster_assets.project.sql.single_statement import ONE_STATEMENT, second_statement, several_statements
+from starlake_dagster_assets.project.sql.single_statement import (
+    ONE_STATEMENT,
+    find_second_statement,
+    format_statements_error,
+)
 
 __all__ = ["TransformRequest", "UnknownTaskError", "run_transform", "validate_task"]
 
@@ -109,8 +119,8 @@ def validate_task(project: Project, task: Task, options: EngineOptions) -> None:
         )
     if task.sql is None or not task.sql.strip():
         raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql next to the file")
-    if (second := second_statement(project, task)) is not None:
-        raise EngineError(f"{task.sql_location or task.location}: {several_statements(second)}. {ONE_STATEMENT}")
+    if (second := find_second_statement(project, task)) is not None:
+        raise EngineError(f"{task.sql_location or task.location}: {format_statements_error(second)}. {ONE_STATEMENT}")
     connection = project.connection(task.connection)
     if connection is not None:
         check_task_sink(task, connection)
@@ -147,7 +157,7 @@ def _run(
         replaced = replacement_of(environ)
         job = TaskJob(session, project, task, auditor, journal, request.truncate, replaced)
         if request.compile:
-            journal.out(compiled(job))
+            journal.out(render_compiled_sql(job))
             return
         journal.info("IngestionWorkflow", f"Transforming {task.raw} into {task.id}")
         outcome = AuditRecord(
@@ -165,7 +175,7 @@ def _run(
             text = error_text(error)
             auditor.failed(
                 replace(outcome, success=False, message=text),
-                lambda: expect(job, checked),
+                lambda: record_expectations(job, checked),
                 journal,
             )
             raise EngineError(f"{task.raw}: {text}{_translated(job)}") from error
@@ -177,6 +187,6 @@ def _translated(job: TaskJob) -> str:
     if job.session.dialect == "duckdb":
         return f"\n({where})"
     try:
-        return f"\n({where}, translated from {job.session.dialect}: {query(job)})"
+        return f"\n({where}, translated from {job.session.dialect}: {build_query(job)})"
     except EngineError:
         return f"\n({where}, in {job.session.dialect})"

@@ -11,7 +11,7 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.attribute_sql import AttributeSql, RowCompiler
 from starlake_dagster_assets.engine.reading.formats.source import Source
-from starlake_dagster_assets.engine.reading.scratch import count, inserted
+from starlake_dagster_assets.engine.reading.scratch import count, execute_insert
 from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["EvaluatedRows", "evaluate_rows"]
@@ -63,7 +63,7 @@ class EvaluatedRows:
         return f"(CASE WHEN {accepted} THEN true ELSE random() < 0 END)"
 
     @property
-    def error(self) -> str:
+    def rejection_reason_sql(self) -> str:
         """Over `rows`: the errors of a row, one per line, or NULL."""
         errors = [item.error for item in self.typed if item.error != "NULL"]
         joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
@@ -89,10 +89,10 @@ class EvaluatedRows:
         message = f"'ERR -> ' || chr(10) || sl_error || chr(10) || chr(10) || 'FILE -> ' || {path}"
         header = "NULL" if source.header is None else literal(source.header)
         more, line = (f", sl_record, {header}", f", {source.line} AS sl_record") if self.replay else ("", "")
-        return inserted(
+        return execute_insert(
             con,
             f"INSERT INTO {rejects} SELECT {message}, {path}{more} FROM "
-            f"(SELECT {self.error} AS sl_error{line} FROM {self.rows} WHERE {chosen})",
+            f"(SELECT {self.rejection_reason_sql} AS sl_error{line} FROM {self.rows} WHERE {chosen})",
         )
 
 

@@ -20,7 +20,7 @@ from starlake_dagster_assets.engine.reading.computed import computed_select, row
 from starlake_dagster_assets.engine.reading.evaluated_rows import EvaluatedRows, evaluate_rows
 from starlake_dagster_assets.engine.reading.formats.registry import InputFile, check_format, sources
 from starlake_dagster_assets.engine.reading.privacy import BAD_VALUES, shown_error
-from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, inserted
+from starlake_dagster_assets.engine.reading.scratch import REFUSALS, Scratch, count, execute_insert
 from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 from starlake_dagster_assets.engine.reading.workspace import workspace
 from starlake_dagster_assets.errors import EngineError
@@ -55,7 +55,7 @@ def read_incoming(
     """Reads files of one table.
 
     Args:
-        con: An open connection without an open transaction. Temporary tables are created on it; see `discard`.
+        con: An open connection without an open transaction. It gets temporary tables; see `drop_temporary_tables`.
         project: Types and settings.
         table: The table the files belong to.
         files: The files, compressed or not; read in order.
@@ -132,7 +132,9 @@ class _IncomingReader:
     def _insert(self, evaluated: EvaluatedRows, part: int) -> int:
         """Inserts all rows of a source, accepted or rejected, and returns their number."""
         columns = [*(f"sl_v{index}" for index in range(len(evaluated.typed))), evaluated.is_accepted, str(part)]
-        return inserted(self.con, f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM {evaluated.rows}")
+        return execute_insert(
+            self.con, f"INSERT INTO {self.name('rows')} SELECT {', '.join(columns)} FROM {evaluated.rows}"
+        )
 
     def _reject(self, evaluated: EvaluatedRows, part: int) -> None:
         rows, rejects, file = self.name("rows"), self.name("rejects"), self.files[part - 1]
@@ -177,11 +179,11 @@ class _IncomingReader:
         computed = f"CREATE TEMP TABLE {self.name('computed')} AS {select}"
         try:
             try:
-                kept = inserted(self.con, computed)
+                kept = execute_insert(self.con, computed)
             except BAD_VALUES as error:
                 if not self._reject_failing(rows, paths):
                     raise error from None
-                kept = inserted(self.con, computed)
+                kept = execute_insert(self.con, computed)
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:

@@ -10,7 +10,7 @@ import duckdb
 from starlake_dagster_assets.engine.quoting import qualified
 from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 
-__all__ = ["REFUSALS", "Scratch", "count", "discard", "inserted"]
+__all__ = ["REFUSALS", "Scratch", "count", "drop_temporary_tables", "execute_insert"]
 
 REFUSALS = (duckdb.Error, UnicodeDecodeError)
 """Errors with which DuckDB rejects a file: they quote a piece of it, which may be cut inside a character."""
@@ -45,7 +45,7 @@ class Scratch:
             self.con.execute(f"DROP TABLE IF EXISTS {self.name(suffix)}")
 
 
-def discard(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows) -> None:
+def drop_temporary_tables(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows) -> None:
     """Drops the temporary tables of a reading, once its rows were written or abandoned."""
     Scratch(con, incoming.relation.split("sl_incoming_")[1].split("_")[0]).drop()
 
@@ -55,6 +55,6 @@ def count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
     return int(con.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
 
 
-def inserted(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+def execute_insert(con: duckdb.DuckDBPyConnection, sql: str) -> int:
     """Runs an INSERT or a CREATE TABLE AS; returns the number of rows."""
     return int(con.execute(sql).fetchall()[0][0])

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from starlake_dagster_assets.engine.quoting import literal
 
-__all__ = ["place_workspaces", "remove_leftovers", "temporary_directory", "workspace"]
+__all__ = ["remove_leftovers", "set_workspace_directory", "temporary_directory", "workspace"]
 
 Purpose = Literal["read", "test"]
 _PREFIX = "starlake-"
@@ -30,14 +30,14 @@ def workspace(con: duckdb.DuckDBPyConnection) -> Generator[Path]:
     """Yields the directory of one reading.
 
     Args:
-        con: The connection that reads; see `place_workspaces`.
+        con: The connection that reads; see `set_workspace_directory`.
     """
     ((parent,),) = con.execute(f"SELECT getvariable('{_VARIABLE}')").fetchall()
     with temporary_directory("read", parent) as folder:
         yield folder
 
 
-def place_workspaces(con: duckdb.DuckDBPyConnection, parent: Path) -> None:
+def set_workspace_directory(con: duckdb.DuckDBPyConnection, parent: Path) -> None:
     """Sets the directory in which the workspaces of a connection are created, instead of the system's."""
     con.execute(f"SET VARIABLE {_VARIABLE} = {literal(str(parent))}")
 

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.reading.type_patterns import python_function
 from starlake_dagster_assets.engine.unit_tests.files import Rows
 from starlake_dagster_assets.engine.unit_tests.values import canonical_json, is_exact, is_nested_or_union, nested_text
-from starlake_dagster_assets.engine.writing.first_run import described
+from starlake_dagster_assets.engine.writing.first_run import describe_query
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["ChangedRow", "Difference", "InexactValue", "compare", "insert_texts"]
@@ -131,7 +131,7 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows)
         duckdb.Error: DuckDB refuses the query.
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_ACTUAL} AS {sql}")
-    found = described(con, f"FROM temp.{_ACTUAL}")
+    found = describe_query(con, f"FROM temp.{_ACTUAL}")
     # JSON without rows does not name the columns
     named = expected.columns or tuple(column.name for column in found)
     wanted = [column.lower() for column in named]

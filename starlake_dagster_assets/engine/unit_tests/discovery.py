@@ -12,8 +12,8 @@ from starlake_dagster_assets.project.model.project import Table, Task
 
 __all__ = ["TestSelection", "UnitTest", "find_unit_tests", "names_of", "select_unit_tests"]
 
-Kind = Literal["load", "transform"]
-KINDS: tuple[Kind, ...] = ("load", "transform")
+TestKind = Literal["load", "transform"]
+KINDS: tuple[TestKind, ...] = ("load", "transform")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class UnitTest:
             or task, and its own.
     """
 
-    kind: Kind
+    kind: TestKind
     domain: str
     target: str
     name: str

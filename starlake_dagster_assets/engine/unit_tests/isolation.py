@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import literal
-from starlake_dagster_assets.engine.reading.workspace import place_workspaces
+from starlake_dagster_assets.engine.reading.workspace import set_workspace_directory
 from starlake_dagster_assets.engine.session import EngineOptions
 from starlake_dagster_assets.project.model.project import Areas, Connection, Project
 
@@ -59,7 +59,7 @@ def isolated_options(project: Project, folder: Path) -> EngineOptions:
     def restrict(con: duckdb.DuckDBPyConnection) -> None:
         for action in dict.fromkeys(actions):
             con.execute(action)
-        place_workspaces(con, folder)
+        set_workspace_directory(con, folder)
         con.execute(f"SET allowed_directories = [{literal(f'{folder}/')}]")
         con.execute("SET enable_external_access = false")
 

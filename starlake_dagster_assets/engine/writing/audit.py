@@ -15,7 +15,7 @@ import duckdb
 
 from starlake_dagster_assets.engine.catalog import column_types
 from starlake_dagster_assets.engine.command_output import CommandOutput
-from starlake_dagster_assets.engine.quoting import Value, literal, qualified, value
+from starlake_dagster_assets.engine.quoting import SqlValue, literal, qualified, value
 from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.errors import EngineError
@@ -259,7 +259,7 @@ class Auditor:
             self._con.execute(ddl.format(name=name))
         return name
 
-    def _insert(self, table: str, values: Sequence[Value]) -> None:
+    def _insert(self, table: str, values: Sequence[SqlValue]) -> None:
         self._con.execute(f"INSERT INTO {table} VALUES ({', '.join(map(value, values))})")
 
 

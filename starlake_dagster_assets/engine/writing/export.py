@@ -8,7 +8,7 @@ from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.writing.audit import AuditRecord
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema
-from starlake_dagster_assets.engine.writing.task_write import TaskJob, query
+from starlake_dagster_assets.engine.writing.task_write import TaskJob, build_query
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
 from starlake_dagster_assets.engine.writing.unsupported_settings import is_export
 from starlake_dagster_assets.engine.writing.user_statements import default_schema, run_script
@@ -42,7 +42,7 @@ def _body(job: TaskJob, part: Path, outcome: AuditRecord) -> None:
         for statement in job.task.presql:
             run_script(job.session, statement)
         settings = f"FORMAT csv, HEADER {header}, DELIMITER {literal(separator)}"
-        job.session.con.execute(f"COPY ({query(job)}) TO {literal(str(part))} ({settings})")
+        job.session.con.execute(f"COPY ({build_query(job)}) TO {literal(str(part))} ({settings})")
         for statement in job.task.postsql:
             run_script(job.session, statement)
     job.auditor.record(outcome)

@@ -27,7 +27,14 @@ from starlake_dagster_assets.engine.writing.transaction import run_uninterrupted
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project
 
-__all__ = ["Counts", "DomainAreas", "Entry", "leftovers", "orphans", "uri"]
+__all__ = [
+    "DomainAreas",
+    "IngestingFiles",
+    "RowCounts",
+    "format_file_uris",
+    "list_ingesting_files",
+    "list_orphaned_ticket_paths",
+]
 
 _SOURCE = "IngestionWorkflow"
 _MARKER = "zztmp_ticket_"
@@ -36,7 +43,7 @@ _Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Counts:
+class RowCounts:
     """Rows read, accepted and rejected; `job` is the JOBID that wrote them, where that was another command."""
 
     input: int
@@ -46,7 +53,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IngestingFiles:
     """Files of one job in `ingesting`.
 
     Attributes:
@@ -74,19 +81,19 @@ class Entry:
                     "deliver files under a name that no pattern matches and rename them when they are complete"
                 )
 
-    def mark(self, session: Session, counts: Counts, job: str) -> None:
+    def mark(self, session: Session, counts: RowCounts, job: str) -> None:
         """Writes the marker, within the transaction of the rows."""
         if self.marker is not None:
             values = f"{counts.input} AS input, {counts.accepted} AS accepted, {counts.rejected} AS rejected"
             values += f", {literal(job)} AS job"
             session.con.execute(f"CREATE TABLE {self.marker.name} AS SELECT {values}")
 
-    def committed(self, session: Session) -> Counts | None:
+    def committed(self, session: Session) -> RowCounts | None:
         """Returns the counts of the job if its rows were committed, else None."""
         if self.marker is None or kind_of(session.con, self.marker) is None:
             return None
         row = session.con.execute(f"SELECT * FROM {self.marker.name}").fetchall()[0]
-        return Counts(int(row[0]), int(row[1]), int(row[2]), *map(str, row[3:]))  # older markers have no job
+        return RowCounts(int(row[0]), int(row[1]), int(row[2]), *map(str, row[3:]))  # older markers have no job
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class DomainAreas:
         """`unresolved/<domain>`."""
         return area(self.project, "unresolved", self.domain)
 
-    def enter(self, files: Sequence[Path], schema: str) -> Entry:
+    def move_to_ingesting(self, files: Sequence[Path], schema: str) -> IngestingFiles:
         """Moves the files of a job to `ingesting`, each with its ticket.
 
         Args:
@@ -151,7 +158,7 @@ class DomainAreas:
             _write(_ticket(there), json.dumps(ticket))
             if file != there:
                 move_file(file, there)
-        return Entry(entered, marker, stamps)
+        return IngestingFiles(entered, marker, stamps)
 
     def remove_partial_tickets(self) -> None:
         """Removes tickets that a killed load did not finish; their files never left `stage`. The domain is locked."""
@@ -173,7 +180,7 @@ class DomainAreas:
         if not os.access(self.archive, os.W_OK | os.X_OK):
             raise EngineError(f"cannot archive into {self.archive}: it cannot be written to; change its permissions")
 
-    def leave(self, entry: Entry, session: Session) -> None:
+    def archive_files(self, entry: IngestingFiles, session: Session) -> None:
         """Archives files whose rows are committed, or deletes them (`application.archive: false`).
 
         Raises:
@@ -189,9 +196,9 @@ class DomainAreas:
             else:
                 self.journal.info(_SOURCE, f"Deleting file file:{printable(file)}")
                 file.unlink()
-        self.forget(entry, session)
+        self.remove_tickets(entry, session)
 
-    def forget(self, entry: Entry, session: Session) -> None:
+    def remove_tickets(self, entry: IngestingFiles, session: Session) -> None:
         """Drops the marker and the tickets of files that have left."""
         marker = entry.marker
         if marker is not None:
@@ -199,7 +206,7 @@ class DomainAreas:
         for file in entry.files:
             _ticket(file).unlink(missing_ok=True)
 
-    def give_back(self, files: Iterable[Path]) -> None:
+    def return_to_stage(self, files: Iterable[Path]) -> None:
         """Moves files that were not loaded back to `stage`, where a retry finds them."""
         self.stage.mkdir(parents=True, exist_ok=True)
         for file in files:
@@ -211,7 +218,7 @@ class DomainAreas:
                 move_file(file, there)
             _ticket(file).unlink(missing_ok=True)
 
-    def put_away(self, entry: Entry, auditor: Auditor, most: int) -> str:
+    def quarantine_failed(self, entry: IngestingFiles, auditor: Auditor, most: int) -> str:
         """Moves files that were given back to `quarantine` once they have failed as often as they may.
 
         Args:
@@ -227,7 +234,7 @@ class DomainAreas:
             return ""
         changed = max(int(file.stat().st_mtime) for file in files)
         since = datetime.fromtimestamp(changed, timezone.utc).replace(tzinfo=None)
-        failed = auditor.failures(uri(entry.files), since)
+        failed = auditor.failures(format_file_uris(entry.files), since)
         if failed < most:
             return ""
         for file in files:
@@ -236,14 +243,16 @@ class DomainAreas:
         message = f"{names} failed {failed} times and is in {self.quarantine} now"
         return f"{message}; correct it and move it back to {self.stage}"
 
-    def recover(self, files: Iterable[Path], session: Session, auditor: Auditor) -> list[tuple[Entry, Counts]]:
+    def recover(
+        self, files: Iterable[Path], session: Session, auditor: Auditor
+    ) -> list[tuple[IngestingFiles, RowCounts]]:
         """Decides about files found in `ingesting`.
 
         Returns:
             Those whose rows were committed, by job, with the counts of the job. The others were put back to stage, or
             stay where a newer file of their name has arrived there.
         """
-        done: list[tuple[Entry, Counts]] = []
+        done: list[tuple[IngestingFiles, RowCounts]] = []
         for entry in _entries(files):
             names = printable(", ".join(file.name for file in entry.files))
             counts = entry.committed(session) if entry.marker else _loaded_by_the_engine(entry, auditor)
@@ -251,7 +260,7 @@ class DomainAreas:
                 self.journal.info(
                     _SOURCE, f"{names} was left in ingesting by a command that did not finish: loading it again"
                 )
-                self.give_back(entry.files)
+                self.return_to_stage(entry.files)
             else:
                 self.journal.info(_SOURCE, f"{names} was loaded by a command that did not finish: archiving it")
                 done.append((entry, counts))
@@ -260,15 +269,15 @@ class DomainAreas:
     def forget_orphans(self, tickets: Iterable[Path], session: Session) -> None:
         """Removes tickets without a file, and their markers."""
         for entry in _entries(tickets):
-            self.forget(entry, session)
+            self.remove_tickets(entry, session)
 
 
-def leftovers(passage: DomainAreas) -> list[Path]:
+def list_ingesting_files(passage: DomainAreas) -> list[Path]:
     """Files found in `ingesting` at the start of a load."""
     return list(list_files(passage.ingesting).files)
 
 
-def orphans(passage: DomainAreas) -> list[Path]:
+def list_orphaned_ticket_paths(passage: DomainAreas) -> list[Path]:
     """Returns the former paths of files whose tickets remain: they were archived, or never moved."""
     if not passage.ingesting.is_dir():
         return []
@@ -276,7 +285,7 @@ def orphans(passage: DomainAreas) -> list[Path]:
     return sorted(passage.ingesting / name for name in names if not (passage.ingesting / name).exists())
 
 
-def uri(files: Sequence[Path]) -> str:
+def format_file_uris(files: Sequence[Path]) -> str:
     """Paths as the engine writes them: `file:/a/b,file:/a/c`."""
     return ",".join(f"file:{printable(file)}" for file in files)
 
@@ -299,7 +308,7 @@ def _write(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _entries(files: Iterable[Path]) -> list[Entry]:
+def _entries(files: Iterable[Path]) -> list[IngestingFiles]:
     """Returns files grouped by the job in their tickets, in order; a file without a ticket is a separate job."""
     found: dict[object, tuple[list[tuple[Path, _Stamp | None]], Target | None]] = {}
     for file in files:
@@ -307,7 +316,7 @@ def _entries(files: Iterable[Path]) -> list[Entry]:
         marker = _marker(ticket)
         found.setdefault(marker or file, ([], marker))[0].append((file, _stamp_of(ticket)))
     return [
-        Entry(tuple(file for file, _ in mine), marker, tuple(stamp for _, stamp in mine))
+        IngestingFiles(tuple(file for file, _ in mine), marker, tuple(stamp for _, stamp in mine))
         for mine, marker in found.values()
     ]
 
@@ -330,8 +339,8 @@ def _stamp_of(ticket: Mapping[str, Any]) -> _Stamp | None:
     return None if size is None or changed is None else (int(size), int(changed))
 
 
-def _loaded_by_the_engine(entry: Entry, auditor: Auditor) -> Counts | None:
+def _loaded_by_the_engine(entry: IngestingFiles, auditor: Auditor) -> RowCounts | None:
     """Returns the counts of a file without a ticket that the starlake program loaded, by its move and the audit."""
     entered = datetime.fromtimestamp(int(entry.files[0].stat().st_ctime), timezone.utc).replace(tzinfo=None)
-    counts = auditor.loaded_since(uri(entry.files), entered)
-    return Counts(*counts) if counts else None
+    counts = auditor.loaded_since(format_file_uris(entry.files), entered)
+    return RowCounts(*counts) if counts else None

@@ -15,7 +15,7 @@ from starlake_dagster_assets.engine.reading.accepted_rows import Column
 from starlake_dagster_assets.engine.writing.schema_sync import Target, columns_of, create
 from starlake_dagster_assets.project.sql.column_lineage import column_lineage
 
-__all__ = ["create_for_first_run", "described"]
+__all__ = ["create_for_first_run", "describe_query"]
 
 _ROUNDS = 5
 """The types of a query that reads its own table are found by repetition: they settle in two or three rounds."""
@@ -39,13 +39,15 @@ def create_for_first_run(
         False where the columns cannot be known before the query runs, for example because presql creates what it
         reads; nothing is created then.
     """
-    columns = (declared or _stable_columns(con, target, sql)) if reads_itself else (described(con, sql) or declared)
+    columns = (
+        (declared or _stable_columns(con, target, sql)) if reads_itself else (describe_query(con, sql) or declared)
+    )
     if columns:
         create(con, target, columns)
     return bool(columns)
 
 
-def described(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
+def describe_query(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
     """Returns the columns of a query, which is not run; none where DuckDB cannot bind it."""
     try:
         rows = con.execute(f"DESCRIBE {sql}").fetchall()
@@ -81,7 +83,7 @@ def _with_stand_in(
     fields = ", ".join(f"CAST(NULL AS {column.type}) AS {identifier(column.name)}" for column in columns)
     con.execute(f"CREATE VIEW {target.name} AS SELECT {fields} WHERE false")
     try:
-        return described(con, sql)
+        return describe_query(con, sql)
     finally:
         con.execute(f"DROP VIEW {target.name}")
 
@@ -89,7 +91,7 @@ def _with_stand_in(
 def _names(con: duckdb.DuckDBPyConnection, target: Target, sql: str) -> tuple[tuple[str, str | None], ...]:
     """Returns the names of the query's columns and the known types; for a UNION, those of the side that has them."""
     for side in _sides(sql):
-        found = described(con, side)
+        found = describe_query(con, side)
         if found:
             return tuple((column.name, column.type) for column in found)
 

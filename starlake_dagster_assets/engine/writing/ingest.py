@@ -16,7 +16,7 @@ from starlake_dagster_assets.engine.reading.accepted_rows import AcceptedRows, C
 from starlake_dagster_assets.engine.reading.column_types import target_columns
 from starlake_dagster_assets.engine.reading.privacy import shown_error
 from starlake_dagster_assets.engine.reading.read import read_incoming
-from starlake_dagster_assets.engine.reading.scratch import count, discard
+from starlake_dagster_assets.engine.reading.scratch import count, drop_temporary_tables
 from starlake_dagster_assets.engine.reading.single_pass import StreamError, stream_incoming
 from starlake_dagster_assets.engine.writing.audit import AuditRecord
 from starlake_dagster_assets.engine.writing.expectations import (
@@ -26,12 +26,12 @@ from starlake_dagster_assets.engine.writing.expectations import (
     recorded_expectations,
     run_blocking_expectations,
 )
-from starlake_dagster_assets.engine.writing.file_moves import Counts, uri
+from starlake_dagster_assets.engine.writing.file_moves import RowCounts, format_file_uris
 from starlake_dagster_assets.engine.writing.load_settings import LoadJob
 from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 from starlake_dagster_assets.engine.writing.replay import replay_rejects
 from starlake_dagster_assets.engine.writing.schema_sync import create_schema, reconcile
-from starlake_dagster_assets.engine.writing.strategies import Write, reads_once, scd2_columns, write
+from starlake_dagster_assets.engine.writing.strategies import WriteRequest, reads_once, scd2_columns, write
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction, run_uninterrupted
 from starlake_dagster_assets.engine.writing.user_statements import default_schema, run_script
@@ -46,7 +46,7 @@ class RejectedError(EngineError):
     """A file is rejected for its rows: all of them are wrong, or some and `application.rejectAllOnError` is on."""
 
 
-def run_load(job: LoadJob) -> Counts:
+def run_load(job: LoadJob) -> RowCounts:
     """Loads the files of a job.
 
     Returns:
@@ -68,7 +68,7 @@ def run_load(job: LoadJob) -> Counts:
             state = "its rows are committed, and the next load archives the file, but"
             raise EngineError(f"{job.table.raw}: {state} {shown}") from error
         checked = error.checked if isinstance(error, ExpectationError) else ()
-        outcome = _outcome(job, Counts(0, 0, 0), success=False, message=shown)
+        outcome = _outcome(job, RowCounts(0, 0, 0), success=False, message=shown)
         job.auditor.failed(outcome, lambda: _expect(job, checked), job.journal)
         raise EngineError(shown if job.table.raw in shown else f"{job.table.raw}: {shown}") from error
 
@@ -86,7 +86,7 @@ def evaluate_recorded_expectations(job: LoadJob, *, recovered: bool) -> None:
     job.auditor.committed()
 
 
-def _read_and_write(job: LoadJob) -> Counts:
+def _read_and_write(job: LoadJob) -> RowCounts:
     incoming = _write_as_read(job) if _may_stream(job) else None
     return incoming or _write_after_reading(job)
 
@@ -97,7 +97,7 @@ def _may_stream(job: LoadJob) -> bool:
     return reads_once(job.strategy) and not own and not job.table.presql and len(job.entry.files) == 1
 
 
-def _write_as_read(job: LoadJob) -> Counts | None:
+def _write_as_read(job: LoadJob) -> RowCounts | None:
     """Writes rows while they are read, in one pass; None, without any effect, if that does not work."""
     con, lines = job.session.con, list[Line]()
     within = replace(job, journal=job.journal.within(lines.append))
@@ -127,7 +127,7 @@ def _write_as_read(job: LoadJob) -> Counts | None:
         return _finished(job, incoming)
 
 
-def _write_after_reading(job: LoadJob) -> Counts:
+def _write_after_reading(job: LoadJob) -> RowCounts:
     """Writes rows after reading them outside the transaction, which a failed attempt to parse would end."""
     incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
 
@@ -145,18 +145,18 @@ def _write_after_reading(job: LoadJob) -> Counts:
             raise _reject_file(job, incoming)
         return _finished(job, in_transaction(job.session, lambda: _body(job, put)))
     finally:
-        run_uninterrupted(lambda: discard(job.session.con, incoming))
+        run_uninterrupted(lambda: drop_temporary_tables(job.session.con, incoming))
 
 
-def _finished(job: LoadJob, incoming: AcceptedRows) -> Counts:
+def _finished(job: LoadJob, incoming: AcceptedRows) -> RowCounts:
     """Completes a load after its commit."""
     job.auditor.committed()
     replay_rejects(job.session.con, job.project, job.table, incoming, job.journal)
     return _counts(incoming)
 
 
-def _counts(incoming: AcceptedRows) -> Counts:
-    return Counts(incoming.input, incoming.accepted, incoming.rejected)
+def _counts(incoming: AcceptedRows) -> RowCounts:
+    return RowCounts(incoming.input, incoming.accepted, incoming.rejected)
 
 
 def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
@@ -257,7 +257,7 @@ def _write(
     inserted: Callable[[str], None] | None = None,
 ) -> int:
     start, end = scd2_columns(job.strategy, job.project.application)
-    order = Write(
+    order = WriteRequest(
         con=job.session.con,
         target=job.target.name,
         incoming=relation,
@@ -306,17 +306,17 @@ def _audit(job: LoadJob, incoming: AcceptedRows, added: int) -> None:
         names = (table.final_name, table.final_domain, table.final_name)
         job.auditor.record(AuditRecord(*names, success=True, step="TRANSFORM", database=table.database))
         if not counts.rejected:
-            counts = Counts(added, added, -1)
+            counts = RowCounts(added, added, -1)
     if incoming.rejected or not job.native:
         job.auditor.reject(incoming, table.domain_name, table.name)
     # the engine takes counts of -1, -1, -1 for a job that is not to be recorded, though an overwrite may give them
-    if counts != Counts(-1, -1, -1):
+    if counts != RowCounts(-1, -1, -1):
         job.auditor.record(_outcome(job, counts, success=True, message="success"))
 
 
-def _outcome(job: LoadJob, counts: Counts, *, success: bool, message: str) -> AuditRecord:
+def _outcome(job: LoadJob, counts: RowCounts, *, success: bool, message: str) -> AuditRecord:
     return AuditRecord(
-        paths=uri(job.entry.files),
+        paths=format_file_uris(job.entry.files),
         domain=job.table.domain_name,
         schema=job.table.name,
         success=success,

@@ -10,7 +10,7 @@ from starlake_dagster_assets.engine.reading.read import check_readable
 from starlake_dagster_assets.engine.reading.type_patterns import Patterns
 from starlake_dagster_assets.engine.session import Session
 from starlake_dagster_assets.engine.writing.audit import Auditor
-from starlake_dagster_assets.engine.writing.file_moves import Entry
+from starlake_dagster_assets.engine.writing.file_moves import IngestingFiles
 from starlake_dagster_assets.engine.writing.schema_sync import Target
 from starlake_dagster_assets.engine.writing.strategies import validate_strategy
 from starlake_dagster_assets.engine.writing.unsupported_settings import check_load_sink, check_schema
@@ -42,7 +42,7 @@ class LoadJob:
     project: Project
     table: Table
     strategy: WriteStrategy
-    entry: Entry
+    entry: IngestingFiles
     auditor: Auditor
     journal: CommandOutput
     may_reject_all: bool = False

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE
 from starlake_dagster_assets.engine.quoting import identifier, literal
-from starlake_dagster_assets.engine.writing.strategies import Write, insert_rows, spelled
+from starlake_dagster_assets.engine.writing.strategies import WriteRequest, insert_rows, match_column_name
 from starlake_dagster_assets.errors import EngineError
 
 __all__ = ["Replacement", "replace_partition", "replacement_of"]
@@ -48,7 +48,7 @@ def replacement_of(environ: Mapping[str, str]) -> Replacement | None:
         raise EngineError(f"{REPLACE_VARIABLE} is not JSON of a column and a window or key: {text!r}") from error
 
 
-def replace_partition(job: Write, wanted: Replacement) -> int:
+def replace_partition(job: WriteRequest, wanted: Replacement) -> int:
     """Deletes the rows of the partition and inserts the incoming ones, which must all belong to it.
 
     Returns:
@@ -70,9 +70,9 @@ def replace_partition(job: Write, wanted: Replacement) -> int:
     return insert_rows(job, job.incoming)
 
 
-def _inside(job: Write, wanted: Replacement) -> str:
+def _inside(job: WriteRequest, wanted: Replacement) -> str:
     """Returns the SQL condition for rows of the partition, as the table has them; days by the dates of the window."""
-    column = identifier(spelled(wanted.column, job.columns))
+    column = identifier(match_column_name(wanted.column, job.columns))
     if not wanted.start:
         return f"CAST({column} AS VARCHAR) = {literal(wanted.key)}"
     kind = str(job.con.execute(f"DESCRIBE SELECT {column} FROM {job.target}").fetchall()[0][1]).upper()

@@ -13,19 +13,27 @@ from datetime import datetime
 import duckdb
 
 from starlake_dagster_assets.engine.quoting import identifier, literal
-from starlake_dagster_assets.engine.reading.scratch import inserted
+from starlake_dagster_assets.engine.reading.scratch import execute_insert
 from starlake_dagster_assets.errors import EngineError, closest_match
 from starlake_dagster_assets.project.model.project import Application, WriteStrategy
 from starlake_dagster_assets.project.model.values import STRATEGIES
 
-__all__ = ["Write", "insert_rows", "reads_once", "scd2_columns", "spelled", "validate_strategy", "write"]
+__all__ = [
+    "WriteRequest",
+    "insert_rows",
+    "match_column_name",
+    "reads_once",
+    "scd2_columns",
+    "validate_strategy",
+    "write",
+]
 
 _KEYED = {"UPSERT_BY_KEY", "UPSERT_BY_KEY_AND_TIMESTAMP", "DELETE_THEN_INSERT", "SCD2"}
 _ORDER = "sl_incoming_position"
 
 
 @dataclass(frozen=True)
-class Write:
+class WriteRequest:
     """Arguments of a write strategy.
 
     Attributes:
@@ -57,13 +65,13 @@ class Write:
     @property
     def key(self) -> tuple[str, ...]:
         """The key as the table spells it."""
-        return tuple(spelled(name, self.columns) for name in self.strategy.key)
+        return tuple(match_column_name(name, self.columns) for name in self.strategy.key)
 
     @property
     def timestamp(self) -> str | None:
         """The ordering column as the table spells it."""
         name = self.strategy.timestamp
-        return spelled(name, self.columns) if name else None
+        return match_column_name(name, self.columns) if name else None
 
 
 def validate_strategy(
@@ -99,7 +107,7 @@ def validate_strategy(
         used += [strategy.timestamp] if strategy.timestamp and kind in _KEYED else []
         used += partition[:1] if kind == "OVERWRITE_BY_PARTITION" else []
         for name in used:
-            spelled(name, columns)
+            match_column_name(name, columns)
 
 
 def scd2_columns(strategy: WriteStrategy, application: Application) -> tuple[str, str]:
@@ -115,7 +123,7 @@ def reads_once(strategy: WriteStrategy) -> bool:
     return strategy.type.upper() in {"APPEND", "OVERWRITE"}
 
 
-def write(job: Write) -> int:
+def write(job: WriteRequest) -> int:
     """Writes the incoming rows; the first run of a table goes the same way as the others.
 
     Returns:
@@ -124,25 +132,25 @@ def write(job: Write) -> int:
     return _WRITERS[job.strategy.type.upper()](job)
 
 
-def _append(job: Write) -> int:
+def _append(job: WriteRequest) -> int:
     if job.truncate:
         job.con.execute(f"DELETE FROM {job.target}")
     return insert_rows(job, job.incoming)
 
 
-def _overwrite(job: Write) -> int:
+def _overwrite(job: WriteRequest) -> int:
     job.con.execute(f"DELETE FROM {job.target}")
     return insert_rows(job, job.incoming)
 
 
-def _overwrite_by_partition(job: Write) -> int:
+def _overwrite_by_partition(job: WriteRequest) -> int:
     # the engine's own template looks at the first column only
-    parts = [spelled(job.partition[0], job.columns)]
+    parts = [match_column_name(job.partition[0], job.columns)]
     _delete_matching(job, job.incoming, parts)
     return insert_rows(job, job.incoming)
 
 
-def _upsert_by_key(job: Write) -> int:
+def _upsert_by_key(job: WriteRequest) -> int:
     source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
     _delete_matching(job, source, job.key)
     written = insert_rows(job, source)
@@ -150,7 +158,7 @@ def _upsert_by_key(job: Write) -> int:
     return written
 
 
-def _upsert_by_key_and_timestamp(job: Write) -> int:
+def _upsert_by_key_and_timestamp(job: WriteRequest) -> int:
     """Keeps the incoming rows that are newer than every row of their key, and replaces those rows by them."""
     source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
     time = identifier(str(job.timestamp))
@@ -168,7 +176,7 @@ def _upsert_by_key_and_timestamp(job: Write) -> int:
     return written
 
 
-def _scd2(job: Write) -> int:
+def _scd2(job: WriteRequest) -> int:
     """Closes the current row of each changed key and opens a new one; the newest row per key counts."""
     source = _newest(job, "sl_scd2")
     match = _match(job, source, job.key)
@@ -180,7 +188,7 @@ def _scd2(job: Write) -> int:
     )
     job.con.execute(f"UPDATE {job.target} AS t SET {end} = {now} FROM sl_changed i WHERE t.{end} IS NULL AND {match}")
     opened = f"{_list(job.columns)}, {now} AS {start}, CAST(NULL AS TIMESTAMP) AS {end}"
-    written = inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {opened} FROM sl_changed")
+    written = execute_insert(job.con, f"INSERT INTO {job.target} BY NAME SELECT {opened} FROM sl_changed")
     if job.inserted is not None:
         job.inserted("sl_changed")
     job.con.execute("DROP TABLE sl_changed")
@@ -188,7 +196,7 @@ def _scd2(job: Write) -> int:
     return written
 
 
-def _changed(job: Write) -> str:
+def _changed(job: WriteRequest) -> str:
     """Returns the condition under which an incoming row `i` opens a new version of the current row `t`."""
     if job.timestamp is not None:
         time = identifier(job.timestamp)
@@ -197,7 +205,7 @@ def _changed(job: Write) -> str:
     return " OR ".join(f"i.{identifier(n)} IS DISTINCT FROM t.{identifier(n)}" for n in others) or "false"
 
 
-def _newest(job: Write, name: str) -> str:
+def _newest(job: WriteRequest, name: str) -> str:
     """Returns SQL with one incoming row per key: the newest by timestamp, else the last of the input.
 
     That is the input itself if no key occurs twice, else a temporary table. The rows themselves stay out of the
@@ -223,26 +231,26 @@ def _newest(job: Write, name: str) -> str:
     return name
 
 
-def insert_rows(job: Write, source: str) -> int:
+def insert_rows(job: WriteRequest, source: str) -> int:
     """Inserts all rows of a relation and returns their number."""
-    written = inserted(job.con, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
+    written = execute_insert(job.con, f"INSERT INTO {job.target} BY NAME SELECT {_list(job.columns)} FROM {source}")
     if job.inserted is not None:
         job.inserted(source)
     return written
 
 
-def _delete_matching(job: Write, source: str, columns: Sequence[str]) -> None:
+def _delete_matching(job: WriteRequest, source: str, columns: Sequence[str]) -> None:
     # each key once: DuckDB cannot delete a row of this transaction twice where there is a primary key
     keys = f"(SELECT DISTINCT {_list(columns)} FROM {source})"
     job.con.execute(f"DELETE FROM {job.target} AS t USING {keys} i WHERE {_match(job, source, columns)}")
 
 
-def _drop(job: Write, source: str) -> None:
+def _drop(job: WriteRequest, source: str) -> None:
     if source != job.incoming:
         job.con.execute(f"DROP TABLE {source}")
 
 
-def _match(job: Write, source: str, columns: Sequence[str]) -> str:
+def _match(job: WriteRequest, source: str, columns: Sequence[str]) -> str:
     """Returns the condition that a row `i` of the source and a row `t` have the same key.
 
     Where the source has no null `=` means the same, and DuckDB then reads of the table only what may match.
@@ -259,7 +267,7 @@ def _list(columns: Sequence[str]) -> str:
     return ", ".join(identifier(name) for name in columns)
 
 
-def spelled(name: str, columns: Sequence[str]) -> str:
+def match_column_name(name: str, columns: Sequence[str]) -> str:
     """Returns the column's own spelling: names compare regardless of case, as in DuckDB."""
     for column in columns:
         if column.lower() == name.lower():
@@ -274,7 +282,7 @@ def _require(missing: bool, message: str) -> None:
         raise EngineError(message)
 
 
-_WRITERS: Mapping[str, Callable[[Write], int]] = {
+_WRITERS: Mapping[str, Callable[[WriteRequest], int]] = {
     "APPEND": _append,
     "OVERWRITE": _overwrite,
     "UPSERT_BY_KEY": _upsert_by_key,

@@ -21,7 +21,7 @@ from starlake_dagster_assets.engine.writing.expectations import (
     recorded_expectations,
     run_blocking_expectations,
 )
-from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, described
+from starlake_dagster_assets.engine.writing.first_run import create_for_first_run, describe_query
 from starlake_dagster_assets.engine.writing.partition_replacement import Replacement, replace_partition
 from starlake_dagster_assets.engine.writing.schema_sync import (
     Target,
@@ -32,7 +32,7 @@ from starlake_dagster_assets.engine.writing.schema_sync import (
     drop_columns,
     kind_of,
 )
-from starlake_dagster_assets.engine.writing.strategies import Write, scd2_columns, validate_strategy, write
+from starlake_dagster_assets.engine.writing.strategies import WriteRequest, scd2_columns, validate_strategy, write
 from starlake_dagster_assets.engine.writing.table_names import resolve_names
 from starlake_dagster_assets.engine.writing.templates import write_by_template
 from starlake_dagster_assets.engine.writing.transaction import in_transaction
@@ -41,7 +41,7 @@ from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project, Task
 from starlake_dagster_assets.project.resolve.strategy_templates import template_names
 
-__all__ = ["TaskJob", "compiled", "expect", "query", "run_task"]
+__all__ = ["TaskJob", "build_query", "record_expectations", "render_compiled_sql", "run_task"]
 
 _INCOMING = "sl_incoming"
 _PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
@@ -80,7 +80,7 @@ class TaskJob:
         return Target(task.domain, task.table, task.database if task.database.lower() in known else "")
 
 
-def query(job: TaskJob) -> str:
+def build_query(job: TaskJob) -> str:
     """Returns the task's query as DuckDB runs it: names resolved, translated, without a last `;`."""
     sql = (job.task.sql or "").strip().rstrip(";").strip()
     if job.task.parse_sql:
@@ -88,9 +88,9 @@ def query(job: TaskJob) -> str:
     return translated(job.session, sql)
 
 
-def compiled(job: TaskJob) -> str:
+def render_compiled_sql(job: TaskJob) -> str:
     """Returns the output of `--compile`: presql, the query and postsql."""
-    return ";\n".join([*job.task.presql, query(job), *job.task.postsql])
+    return ";\n".join([*job.task.presql, build_query(job), *job.task.postsql])
 
 
 def run_task(job: TaskJob, outcome: AuditRecord) -> None:
@@ -103,13 +103,13 @@ def run_task(job: TaskJob, outcome: AuditRecord) -> None:
     """
     in_transaction(job.session, lambda: _body(job, outcome))
     job.auditor.committed()
-    expect(
+    record_expectations(
         job, evaluate(job.session, job.project, recorded_expectations(job.project, job.task.expectations), job.target)
     )
     job.auditor.committed()
 
 
-def expect(job: TaskJob, checked: Sequence[ExpectationCheck]) -> None:
+def record_expectations(job: TaskJob, checked: Sequence[ExpectationCheck]) -> None:
     """Records what became of expectations."""
     job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
 
@@ -130,7 +130,7 @@ def _body(job: TaskJob, outcome: AuditRecord) -> None:
             run_script(job.session, statement)
     if job.task.acl or job.task.rls:
         job.journal.warn("AccessPolicies", f"{job.target}: acl and rls are left out, DuckDB has no grants")
-    expect(job, run_blocking_expectations(job.session, job.project, job.task.expectations, job.target))
+    record_expectations(job, run_blocking_expectations(job.session, job.project, job.task.expectations, job.target))
     job.auditor.record(outcome)
 
 
@@ -142,7 +142,7 @@ def _first_run(job: TaskJob) -> bool:
     if kind_of(job.session.con, job.target) is not None:
         return True
     return create_for_first_run(
-        job.session.con, job.target, query(job), _declared(job), reads_itself=reads_itself
+        job.session.con, job.target, build_query(job), _declared(job), reads_itself=reads_itself
     ) or not (reads_itself or any(task.table.lower() in statement.lower() for statement in task.presql))
 
 
@@ -166,7 +166,7 @@ def _view(job: TaskJob) -> None:
         raise EngineError(
             f"{job.target} is a table: a view cannot be written under the same name; drop or rename the table"
         )
-    job.session.con.execute(f"CREATE OR REPLACE VIEW {job.target.name} AS {query(job)}")
+    job.session.con.execute(f"CREATE OR REPLACE VIEW {job.target.name} AS {build_query(job)}")
 
 
 def _table(job: TaskJob) -> None:
@@ -199,8 +199,8 @@ def _lazy(job: TaskJob, *, exists: bool) -> bool:
 def _incoming(job: TaskJob, *, exists: bool) -> tuple[Column, ...]:
     con = job.session.con
     what = "VIEW" if _lazy(job, exists=exists) else "TABLE"
-    con.execute(f"CREATE OR REPLACE TEMP {what} {_INCOMING} AS {query(job)}")
-    return described(con, f"temp.{_INCOMING}")
+    con.execute(f"CREATE OR REPLACE TEMP {what} {_INCOMING} AS {build_query(job)}")
+    return describe_query(con, f"temp.{_INCOMING}")
 
 
 def _check_columns(job: TaskJob, columns: Sequence[Column]) -> None:
@@ -227,7 +227,7 @@ def _write(job: TaskJob, columns: Sequence[Column], *, exists: bool) -> None:
         present = {column.name.lower() for column in columns_of(job.session.con, job.target)}
         lacking = [Column(name, "TIMESTAMP") for name in (start, end) if name.lower() not in present]
         add_columns(job.session.con, job.target, lacking, job.journal)
-    order = Write(
+    order = WriteRequest(
         con=job.session.con,
         target=job.target.name,
         incoming=f"temp.{_INCOMING}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import identifier
 from starlake_dagster_assets.engine.writing.schema_sync import Target
-from starlake_dagster_assets.engine.writing.strategies import Write, write
+from starlake_dagster_assets.engine.writing.strategies import WriteRequest, write
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import Project, WriteStrategy
 from starlake_dagster_assets.project.resolve.strategy_templates import STRATEGY_FOLDER
@@ -16,7 +16,7 @@ __all__ = ["template_variables", "write_by_template"]
 _FOLDER = STRATEGY_FOLDER / "duckdb"
 
 
-def write_by_template(project: Project, target: Target, order: Write, *, exists: bool) -> None:
+def write_by_template(project: Project, target: Target, order: WriteRequest, *, exists: bool) -> None:
     """Writes by a template of the project; the first run of a table appends, as in the engine.
 
     Args:
@@ -48,7 +48,7 @@ def write_by_template(project: Project, target: Target, order: Write, *, exists:
         order.con.execute(statement)
 
 
-def template_variables(target: Target, order: Write) -> dict[str, object]:
+def template_variables(target: Target, order: WriteRequest) -> dict[str, object]:
     """Variables that a template may use."""
     columns = ", ".join(identifier(name) for name in order.columns)
     keys = list(order.strategy.key)
@@ -76,7 +76,7 @@ def template_variables(target: Target, order: Write) -> dict[str, object]:
     }
 
 
-def _first(order: Write) -> None:
+def _first(order: WriteRequest) -> None:
     from dataclasses import replace
 
     write(replace(order, strategy=WriteStrategy(type="APPEND")))

@@ -6,10 +6,10 @@ import importlib
 
 from starlake_dagster_assets.errors import RunnerError
 
-__all__ = ["need"]
+__all__ = ["require_extra"]
 
 
-def need(extra: str, *modules: str) -> None:
+def require_extra(extra: str, *modules: str) -> None:
     """Raises one line that names the package to install if a module is missing.
 
     Args:

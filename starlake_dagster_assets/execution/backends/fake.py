@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from starlake_dagster_assets._deprecated import renamed_arguments, warn_deprecated
-from starlake_dagster_assets.commands.model import AuditRow, Command, ExpectationRow, Line, RunResult
+from starlake_dagster_assets.commands.model import AuditRow, Command, CommandExit, ExpectationRow, Line
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Expectation
@@ -127,9 +127,9 @@ class FakeHandle:
         if self._script.error is not None:
             raise self._script.error
 
-    def wait(self) -> RunResult:
+    def wait(self) -> CommandExit:
         """Returns the scripted exit code."""
-        return RunResult(None if self.cancelled else self._script.exit_code, 0.0, self.cancelled)
+        return CommandExit(None if self.cancelled else self._script.exit_code, 0.0, self.cancelled)
 
     def cancel(self) -> None:
         """Notes that it was cancelled."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
-from starlake_dagster_assets.commands.model import Command, Event, Line, RunResult
+from starlake_dagster_assets.commands.model import Command, CommandExit, Event, Line
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.project.model.project import Table
 
@@ -36,7 +36,7 @@ class RunHandle(Protocol):
         """Its lines as they arrive; ends when the command has ended or was cancelled."""
         ...
 
-    def wait(self) -> RunResult:
+    def wait(self) -> CommandExit:
         """Blocks until the command has ended. Lines not read are dropped."""
         ...
 

@@ -13,7 +13,13 @@ from starlake_dagster_assets.engine.quoting import literal, qualified
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.failing_row_queries import Sample
 from starlake_dagster_assets.execution.warehouse.connections import used_connections, writes_duckdb_file
-from starlake_dagster_assets.execution.warehouse.duckdb_tables import Name, TableInfo, count_rows, find_tables, name_of
+from starlake_dagster_assets.execution.warehouse.duckdb_tables import (
+    QualifiedName,
+    TableInfo,
+    count_rows,
+    find_tables,
+    name_of,
+)
 from starlake_dagster_assets.execution.warehouse.partition_values import find_column
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader, as_texts
 
@@ -56,7 +62,7 @@ class DuckDBReader(WarehouseReader):
         self._options = options
         self._job = ""
         self._stamped: _Stamp | None = None
-        self._seen: dict[Name, TableInfo] = {}
+        self._seen: dict[QualifiedName, TableInfo] = {}
         self._left: Mapping[str, list[tuple[Any, ...]]] = {}
         """Rows of the newest command by audit table; a table that does not exist is missing."""
 
@@ -165,13 +171,13 @@ class DuckDBReader(WarehouseReader):
             self._seen |= found
         return self._seen[name]
 
-    def _audited(self) -> set[Name]:
+    def _audited(self) -> set[QualifiedName]:
         """Returns the tables in the audit rows of the newest command, loaded ones also by their final names."""
         named = {name_of(domain, table) for _, _, domain, table, *_ in self._left.get("audit", ())}
         return named | {self._final[name] for name in named & self._final.keys()}
 
     @cached_property
-    def _final(self) -> Mapping[Name, Name]:
+    def _final(self) -> Mapping[QualifiedName, QualifiedName]:
         """The final name of each loaded table, by the names under which the audit may know it."""
         return {
             name_of(domain, table.name): name_of(table.final_domain, table.final_name)

@@ -11,9 +11,9 @@ from starlake_dagster_assets.engine.quoting import qualified
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Name", "TableInfo", "count_rows", "find_tables", "name_of"]
+__all__ = ["QualifiedName", "TableInfo", "count_rows", "find_tables", "name_of"]
 
-Name = tuple[str, str]
+QualifiedName = tuple[str, str]
 """Schema and table in lower case: DuckDB does not distinguish the cases."""
 
 
@@ -26,12 +26,12 @@ class TableInfo:
     rows: int | None = None
 
 
-def name_of(schema: str, table: str) -> Name:
+def name_of(schema: str, table: str) -> QualifiedName:
     """Returns the name under which a table is looked for."""
     return schema.lower(), table.lower()
 
 
-def find_tables(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name, TableInfo]:
+def find_tables(con: DuckDBPyConnection, wanted: Collection[QualifiedName]) -> dict[QualifiedName, TableInfo]:
     """Returns the tables and views, of those wanted, that a file has.
 
     Args:
@@ -40,7 +40,7 @@ def find_tables(con: DuckDBPyConnection, wanted: Collection[Name]) -> dict[Name,
     """
     from starlake_dagster_assets.engine.catalog import describe_relation
 
-    seen: dict[Name, TableInfo] = {}
+    seen: dict[QualifiedName, TableInfo] = {}
     for name in sorted(wanted):
         table = qualified("", *name)
         kind, columns = describe_relation(con, table, name)

@@ -24,7 +24,7 @@ from starlake_dagster_assets.project.cache.manifest import is_secret_name, likel
 from starlake_dagster_assets.project.files.application import SETTINGS
 from starlake_dagster_assets.project.files.discovery import read_sources
 from starlake_dagster_assets.project.files.environment import CLOCK, RUN, date_variables
-from starlake_dagster_assets.project.files.rendering import mentioned
+from starlake_dagster_assets.project.files.rendering import find_variable_names
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Project
 
@@ -56,7 +56,7 @@ def write_prepared(
         environ: The process environment (`SL_*`); by default `os.environ`.
     """
     texts = [file.content.decode("utf-8", "replace") for file in read_sources(Path(project.root)).files.values()]
-    names = {name for text in texts for name in mentioned(text)}
+    names = {name for text in texts for name in find_variable_names(text)}
     header = {
         "format": _format(),
         "version": _version(),

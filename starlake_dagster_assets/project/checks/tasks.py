@@ -11,7 +11,7 @@ from starlake_dagster_assets.project.checks.tables import check_freshness, check
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Task
 from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
-from starlake_dagster_assets.project.sql.sections import never_closed
+from starlake_dagster_assets.project.sql.sections import find_unclosed_delimiter
 
 __all__ = ["check_config", "check_sql", "check_task"]
 
@@ -79,7 +79,7 @@ def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, cont
         path: The key that holds it, () for a SQL file.
         context: Where problems go.
     """
-    broken = never_closed(sql, dialect)
+    broken = find_unclosed_delimiter(sql, dialect)
     if broken:
         context.report.error(file, path, f"the SQL is broken: {broken}.", "broken-sql", f"The parser reports: {error}.")
         return

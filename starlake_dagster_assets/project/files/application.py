@@ -18,7 +18,7 @@ from starlake_dagster_assets.project.model.project import (
 )
 from starlake_dagster_assets.project.resolve.schedules import PRESETS
 
-__all__ = ["SETTINGS", "forced_variables", "resolve_application", "resolve_refs"]
+__all__ = ["SETTINGS", "build_path_variables", "resolve_application", "resolve_refs"]
 
 _TEXTS = {
     "connection_ref": "SL_CONNECTION_REF",
@@ -104,7 +104,7 @@ def resolve_refs(entries: list[dict[str, Any]]) -> tuple[RefRule, ...]:
     return tuple(RefRule.model_validate(entry) for entry in entries)
 
 
-def forced_variables(root: Path, application: Application, data: Mapping[str, Any]) -> dict[str, str]:
+def build_path_variables(root: Path, application: Application, data: Mapping[str, Any]) -> dict[str, str]:
     """Returns step 6 of the variables: paths and area names by the settings.
 
     Args:

@@ -27,7 +27,7 @@ from starlake_dagster_assets.project.files.validation import Issue, check_shape
 from starlake_dagster_assets.project.files.yaml_io import Document, key_line
 from starlake_dagster_assets.project.model.problems import Problem
 
-__all__ = ["Parsed", "Shape"]
+__all__ = ["FileValidator", "ParsedFile"]
 
 _MODELS: dict[str, tuple[str, type[BaseModel]]] = {
     "application": ("application", ApplicationFile),
@@ -46,7 +46,7 @@ _NEVER_EMPTY = frozenset({"dag", "external", "table"})
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedFile:
     """Content of one file, validated.
 
     Attributes:
@@ -73,14 +73,14 @@ class Parsed:
         return {**kept, "problems": [problem.model_dump(mode="json") for problem in self.problems]}
 
     @staticmethod
-    def from_json(found: Mapping[str, Any]) -> Parsed:
+    def from_json(found: Mapping[str, Any]) -> ParsedFile:
         """Reads what `to_json` wrote."""
         problems = tuple(Problem.model_validate(item) for item in found["problems"])
         items, names = tuple(found["items"]), tuple(found["names"])
-        return Parsed(found["data"], found["line"], items, problems, names, found["digest"])
+        return ParsedFile(found["data"], found["line"], items, problems, names, found["digest"])
 
 
-class Shape:
+class FileValidator:
     """Check of the parsed value of one YAML file.
 
     Args:
@@ -96,18 +96,18 @@ class Shape:
         self._text = text
         self._document = document
 
-    def parse(self) -> Parsed:
+    def parse(self) -> ParsedFile:
         """Parses the file; returns its content with all of its problems."""
         value = self._document.value
         if isinstance(value, list) and self._file.kind in _LISTS:  # files of older versions
             value = {self._file.kind: cast("list[object]", value)}
         if value is not None and not isinstance(value, dict):
             issue = Issue((), "expected a mapping with one root key.", code="invalid-value")
-            return Parsed(None, 1, problems=self._problems([issue]))
+            return ParsedFile(None, 1, problems=self._problems([issue]))
         if value is None and self._file.kind in _NEVER_EMPTY:
             message = f"the file is empty: the root key `{_MODELS[self._file.kind][0]}` is missing."
             hint = "Describe it, or delete the file."
-            return Parsed(None, 1, problems=self._problems([Issue((), message, hint, "missing-key")]))
+            return ParsedFile(None, 1, problems=self._problems([Issue((), message, hint, "missing-key")]))
         content = cast("dict[str, Any]", value or {})
         issues = [
             Issue(path, f"the key `{path[-1]}` is written twice.", "Keep one of the two.", "duplicate-key")
@@ -177,7 +177,7 @@ class Shape:
                 found.append({"data": data, "line": self._line(path), "index": index})
         return tuple(found)
 
-    def _env(self, content: dict[str, Any], issues: list[Issue]) -> Parsed:
+    def _env(self, content: dict[str, Any], issues: list[Issue]) -> ParsedFile:
         content = content if "version" in content else migrate("env", content)
         values: object = content.get("env") or {}
         issues += [_unknown_root(name, "env", others=True) for name in content if name not in {"version", "env"}]
@@ -194,10 +194,12 @@ class Shape:
                 found[name] = "" if value is None else str(value)
         return self._parsed(found, (), issues)
 
-    def _parsed(self, data: dict[str, Any] | None, items: tuple[dict[str, Any], ...], issues: list[Issue]) -> Parsed:
+    def _parsed(
+        self, data: dict[str, Any] | None, items: tuple[dict[str, Any], ...], issues: list[Issue]
+    ) -> ParsedFile:
         root = next((name for name in self._document.lines if name in ROOT_KEYS or name == "tables"), None)
         line = source_line(self._source, self._text, self._document.lines[root]) if root else 1
-        return Parsed(data, line, items, self._problems(issues), text=self._text)
+        return ParsedFile(data, line, items, self._problems(issues), text=self._text)
 
     def _problems(self, issues: Iterable[Issue]) -> tuple[Problem, ...]:
         twice = dict(self._document.duplicates)

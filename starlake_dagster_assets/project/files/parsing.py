@@ -9,12 +9,12 @@ from hashlib import blake2b
 
 from starlake_dagster_assets.project.files.discovery import SourceFile
 from starlake_dagster_assets.project.files.environment import Variables
-from starlake_dagster_assets.project.files.key_validation import Parsed, Shape
+from starlake_dagster_assets.project.files.key_validation import FileValidator, ParsedFile
 from starlake_dagster_assets.project.files.rendering import (
     Renderer,
     RenderError,
-    mentioned,
-    printed,
+    find_printed_names,
+    find_variable_names,
     source_line,
     uses_macros,
 )
@@ -40,19 +40,21 @@ class FileParser:
         self._renderer = renderer
         self._variables = variables
         self._macros = macros
-        self._macro_names = frozenset(name for text in macros.values() for name in mentioned(text))
+        self._macro_names = frozenset(name for text in macros.values() for name in find_variable_names(text))
         self.macro_hash = _hash(f"{path}\0{text}\0" for path, text in sorted(macros.items()))
 
-    def parse(self, file: SourceFile) -> Parsed:
+    def parse(self, file: SourceFile) -> ParsedFile:
         """Parses one file; errors are collected as problems and not raised."""
         try:
             source = _normal(file.content.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             line = file.content.count(b"\n", 0, error.start) + 1
-            return Parsed(None, problems=(_problem(file, line, "is not UTF-8 text.", "Save it as UTF-8.", "not-utf8"),))
+            return ParsedFile(
+                None, problems=(_problem(file, line, "is not UTF-8 text.", "Save it as UTF-8.", "not-utf8"),)
+            )
         if file.kind == "python":
-            return Parsed({}, 1, digest=_hash([source]))
-        names = frozenset[str]() if file.kind in _UNRENDERED else mentioned(source)
+            return ParsedFile({}, 1, digest=_hash([source]))
+        names = frozenset[str]() if file.kind in _UNRENDERED else find_variable_names(source)
         macros = file.kind == "macro" or uses_macros(source, self._macros)
         if macros:
             names |= self._macro_names
@@ -60,7 +62,7 @@ class FileParser:
         if parsed.problems and file.kind not in _UNRENDERED:
             parsed = replace(parsed, problems=tuple(self._with_cause(source, problem) for problem in parsed.problems))
         digest = self.digest_of(source, names, macros=macros)
-        return Parsed(
+        return ParsedFile(
             parsed.data, parsed.line, parsed.items, parsed.problems, tuple(sorted(names)), digest, parsed.text
         )
 
@@ -98,7 +100,7 @@ class FileParser:
             return problem
         key = problem.key.rpartition(".")[2]
         for number, text in enumerate(source.split("\n"), start=1):
-            unset = sorted(name for name in printed(text) if not self._variables.values.get(name))
+            unset = sorted(name for name in find_printed_names(text) if not self._variables.values.get(name))
             if not unset or number < (problem.line or 1):
                 continue
             if number != problem.line and not re.match(rf"[\s\-{{]*[\"']?{re.escape(key)}[\"']?\s*:", text):
@@ -114,40 +116,40 @@ class FileParser:
     def _probe(self, source: str) -> str:
         """Returns SQL with NULL for each variable that only a run sets, such as `sl_start_date`; "" without any."""
         values = self._variables.values
-        unset = {name: "NULL" for name in printed(source) if not values.get(name)}
+        unset = {name: "NULL" for name in find_printed_names(source) if not values.get(name)}
         try:
             return self._renderer.render(source, {**values, **unset}) if unset else ""
         except RenderError:
             return ""
 
-    def _read(self, file: SourceFile, source: str) -> Parsed:
+    def _read(self, file: SourceFile, source: str) -> ParsedFile:
         try:
             if file.kind == "macro":
                 self._renderer.check(source)
-                return Parsed({}, 1)
+                return ParsedFile({}, 1)
             text = source if file.kind in _UNRENDERED else self._renderer.render(source, self._variables.values)
         except RenderError as error:
             problem = _problem(file, error.line, _sentence(error.message), error.hint, error.code)
-            return Parsed(None, problems=(problem,))
+            return ParsedFile(None, problems=(problem,))
         if not is_text(text):
             message = "is not UTF-8 text once its variables are filled in."
-            return Parsed(None, problems=(_problem(file, 1, message, "", "not-utf8"),))
+            return ParsedFile(None, problems=(_problem(file, 1, message, "", "not-utf8"),))
         if file.kind == "sql":
             return _sql(source, text, self._probe(source))
         try:
             document = parse_yaml(text)
         except YamlError as error:
             line = source_line(source, text, error.line)
-            return Parsed(None, problems=(_problem(file, line, _sentence(error.message), "", "yaml"),))
-        return Shape(file, source, text, document).parse()
+            return ParsedFile(None, problems=(_problem(file, line, _sentence(error.message), "", "yaml"),))
+        return FileValidator(file, source, text, document).parse()
 
 
-def _sql(source: str, text: str, probe: str) -> Parsed:
+def _sql(source: str, text: str, probe: str) -> ParsedFile:
     sections, written = split_sections(text), split_sections(source)
     data = {"presql": sections.presql, "sql": sections.sql, "postsql": sections.postsql}
     if probe:
         data["probe"] = split_sections(probe).sql
-    return Parsed({**data, "source": written.sql or source.strip()}, 1)
+    return ParsedFile({**data, "source": written.sql or source.strip()}, 1)
 
 
 def _problem(file: SourceFile, line: int | None, message: str, hint: str, code: str) -> Problem:

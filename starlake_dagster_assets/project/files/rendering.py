@@ -21,7 +21,16 @@ from starlake_dagster_assets.project.files.jinja_limits import (
     template_limits,
 )
 
-__all__ = ["RenderError", "Renderer", "mentioned", "printed", "render", "source_line", "substitute", "uses_macros"]
+__all__ = [
+    "RenderError",
+    "Renderer",
+    "find_printed_names",
+    "find_variable_names",
+    "render",
+    "source_line",
+    "substitute",
+    "uses_macros",
+]
 
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 _TEXTUAL = re.compile(r"\$\{\s*([^\s{}]+)\s*\}|\{\{\s*([^\s{}]+)\s*\}\}")
@@ -129,7 +138,7 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
     return _TEXTUAL.sub(value, text)
 
 
-def mentioned(text: str) -> frozenset[str]:
+def find_variable_names(text: str) -> frozenset[str]:
     """Returns the names that a template may read: all that look like a name inside `{{ }}`, `{% %}` and `${ }`.
 
     Args:
@@ -147,7 +156,7 @@ def mentioned(text: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def printed(text: str) -> frozenset[str]:
+def find_printed_names(text: str) -> frozenset[str]:
     """Returns the names that a template prints unchanged: `{{ x }}` and `${x}`.
 
     Args:
@@ -165,7 +174,7 @@ def uses_macros(text: str, macros: Mapping[str, str]) -> bool:
     """
     if not _JINJA.search(text):
         return False
-    return bool(_IMPORT.search(text)) or not _macro_names(macros.values()).isdisjoint(mentioned(text))
+    return bool(_IMPORT.search(text)) or not _macro_names(macros.values()).isdisjoint(find_variable_names(text))
 
 
 def source_line(source: str, rendered: str, line: int | None) -> int | None:

@@ -71,13 +71,13 @@ def _strategy(value: object) -> object:
     return value
 
 
-Format = Annotated[str, BeforeValidator(choice(FORMATS, {"FIXED": "POSITION"}))]
+FormatText = Annotated[str, BeforeValidator(choice(FORMATS, {"FIXED": "POSITION"}))]
 Loader = Annotated[str, BeforeValidator(choice(("spark", "native")))]
-Strategy = Annotated[Text, BeforeValidator(_strategy)]
+WriteStrategyText = Annotated[Text, BeforeValidator(_strategy)]
 Trim = Annotated[str, BeforeValidator(choice(("NONE", "LEFT", "RIGHT", "BOTH")))]
 Metric = Annotated[str, BeforeValidator(choice(("DISCRETE", "CONTINUOUS", "TEXT", "NONE")))]
 Merge = Annotated[str, BeforeValidator(choice(("TARGET", "SOURCE_AND_TARGET")))]
-View = Annotated[str, BeforeValidator(choice(("TABLE", "VIEW", "MATERIALIZED_VIEW", "HYBRID")))]
+ViewText = Annotated[str, BeforeValidator(choice(("TABLE", "VIEW", "MATERIALIZED_VIEW", "HYBRID")))]
 Primitive = Annotated[str, BeforeValidator(choice(PRIMITIVES))]
 Sync = Annotated[str, BeforeValidator(choice(("NONE", "ADD", "ALL")))]
 
@@ -92,7 +92,7 @@ class PositionFile(FileModel):
 class WriteStrategyFile(FileModel):
     """`writeStrategy`."""
 
-    type: Strategy | None = None
+    type: WriteStrategyText | None = None
     types: TextMap | None = None
     key: TextList | None = None
     timestamp: Text | None = None
@@ -110,7 +110,7 @@ class SinkFile(FileModel):
     clustering: TextList | None = None
     days: Int | None = None
     require_partition_filter: Bool | None = None
-    materialized_view: View | None = None
+    materialized_view: ViewText | None = None
     enable_refresh: Bool | None = None
     refresh_interval_ms: Int | None = None
     sharding: TextList | None = None
@@ -179,7 +179,7 @@ class AttributeFile(FileModel):
 class MetadataFile(FileModel):
     """`metadata` of a domain or of a table."""
 
-    format: Format | None = None
+    format: FormatText | None = None
     encoding: Text | None = None
     separator: Text | None = None
     quote: Text | None = None

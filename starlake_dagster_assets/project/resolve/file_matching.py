@@ -10,7 +10,7 @@ from typing import NamedTuple
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
-__all__ = ["FileMatching", "PatternMatch", "acknowledged"]
+__all__ = ["FileMatching", "PatternMatch", "filter_acknowledged"]
 
 _REMEMBERED = 20_000
 """Names whose tables are cached: a sensor lists the same ones repeatedly."""
@@ -62,7 +62,7 @@ class FileMatching:
         )
 
 
-def acknowledged(claims: Iterable[PatternMatch], is_there: Callable[[str], bool]) -> list[PatternMatch]:
+def filter_acknowledged(claims: Iterable[PatternMatch], is_there: Callable[[str], bool]) -> list[PatternMatch]:
     """Returns those of the claims that `stage` takes now.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlake_dagster_assets.project.files.discovery import SourceFile, Sources
-from starlake_dagster_assets.project.files.key_validation import Parsed
+from starlake_dagster_assets.project.files.key_validation import ParsedFile
 from starlake_dagster_assets.project.model.problem_collector import ProblemReport
 from starlake_dagster_assets.project.model.problems import INVALID_SCHEDULE
 from starlake_dagster_assets.project.model.project import Application, RefRule, TypeDef
@@ -49,7 +49,7 @@ class ParsedProject:
     """
 
     sources: Sources
-    parsed: Mapping[str, Parsed]
+    parsed: Mapping[str, ParsedFile]
     application: Application
     types: Mapping[str, TypeDef]
     macros: frozenset[str]

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.checks.tables import check_domain, check_domains, check_table
 from starlake_dagster_assets.project.files.discovery import SourceFile
-from starlake_dagster_assets.project.files.key_validation import Parsed
+from starlake_dagster_assets.project.files.key_validation import ParsedFile
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Domain, ExternalTable, Location, Table
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_metadata, resolve_metadata
@@ -17,7 +17,7 @@ from starlake_dagster_assets.project.resolve.parsed_project import ParsedProject
 __all__ = ["resolve_domains", "resolve_externals"]
 
 Raw = dict[str, Any]
-_EMPTY = Parsed({})
+_EMPTY = ParsedFile({})
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _domain(context: ParsedProject, directory: str, config: SourceFile | None, f
 
 
 def _items(
-    context: ParsedProject, config: SourceFile | None, parsed: Parsed, files: list[SourceFile]
+    context: ParsedProject, config: SourceFile | None, parsed: ParsedFile, files: list[SourceFile]
 ) -> Iterator[_Item]:
     stems = {file.stem.lower() for file in files}
     for file in files:

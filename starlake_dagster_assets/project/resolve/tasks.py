@@ -8,7 +8,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.checks.tasks import check_config, check_sql, check_task
 from starlake_dagster_assets.project.files.discovery import SourceFile
-from starlake_dagster_assets.project.files.key_validation import Parsed
+from starlake_dagster_assets.project.files.key_validation import ParsedFile
 from starlake_dagster_assets.project.files.validation import part
 from starlake_dagster_assets.project.model.project import Location, Task, TransformDomain
 from starlake_dagster_assets.project.resolve.inheritance import acls, merge_task, sink_of, strategy
@@ -51,7 +51,7 @@ class _Directory:
         self._context = context
         self._directory = directory
         self._config = config
-        self._parsed = context.parsed[config.path] if config else Parsed({})
+        self._parsed = context.parsed[config.path] if config else ParsedFile({})
         self._data = self._parsed.data or {}
         self._default: Raw = part(self._data, "default")
 

@@ -30,10 +30,10 @@ class Analyzer:
         if isinstance(kept, list):
             references, parity, error = cast("tuple[list[str], list[str], str | None]", kept)
             return Analysis(tuple(references), tuple(parity), error)
-        from starlake_dagster_assets.project.sql.references import parity_references, read_references
+        from starlake_dagster_assets.project.sql.references import find_starlake_references, read_references
 
         references, error = read_references(sql, dialect)
-        found = Analysis(references, parity_references(sql), error)
+        found = Analysis(references, find_starlake_references(sql), error)
         text = repr(found)
         if not any(secret in text for secret in self._secrets):
             self._manifest.put(key, [found.references, found.parity, found.error])

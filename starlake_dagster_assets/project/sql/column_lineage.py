@@ -10,7 +10,7 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import SqlError, Tree, parse_statements, sql_dialects
 from starlake_dagster_assets.project.sql.rewriting import expand_stars, name_tables_of_functions
-from starlake_dagster_assets.project.sql.scopes import UNKNOWN, ScopeReader, find_scope_nodes
+from starlake_dagster_assets.project.sql.scopes import UNKNOWN_COLUMN, ScopeReader, find_scope_nodes
 
 __all__ = ["OutputColumn", "QualifiedQuery", "SourceColumn", "column_lineage", "output_columns", "qualified_query"]
 
@@ -172,14 +172,14 @@ def _outputs(
         if output.name == "*" or is_unnamed or output.name in seen:
             continue
         seen.add(output.name)
-        traced = output.sources - {UNKNOWN}
+        traced = output.sources - {UNKNOWN_COLUMN}
         found = {key: spelled.get(key, (tables.get(key[0], key[0]), key[1], None)) for key in traced}
         name, kind = output.spelled, output.type
         if len(found) == 1 and output.is_copy:
             _, column, source_kind = next(iter(found.values()))
             name, kind = name or column, kind or source_kind
         sources = frozenset((table, column) for table, column, _ in found.values())
-        yield OutputColumn(name or output.name, sources, kind, UNKNOWN not in output.sources)
+        yield OutputColumn(name or output.name, sources, kind, UNKNOWN_COLUMN not in output.sources)
 
 
 def _isolate(query: Tree, dialect: str) -> dict[str, str]:

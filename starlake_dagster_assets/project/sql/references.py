@@ -6,7 +6,7 @@ import re
 
 from starlake_dagster_assets.project.sql.parsing import SqlError, parse_statements
 
-__all__ = ["find_references", "parity_references", "parse_error", "read_references", "split_name"]
+__all__ = ["find_references", "find_starlake_references", "parse_error", "read_references", "split_name"]
 
 _FROM = re.compile(r"\s+FROM\s+([_\-a-z0-9`./(]+\s*[ _,a-z0-9`./(]*)", re.IGNORECASE | re.ASCII)
 _JOIN = re.compile(r"\s+JOIN\s+([_\-a-z0-9`./]+)", re.IGNORECASE | re.ASCII)
@@ -60,7 +60,7 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
         return tables_read(parse_statements(sql, dialect), dialect), None
     except SqlError as error:
         ctes = {name.lower() for name in _CTE.findall(sql)}
-        return tuple(name for name in parity_references(sql) if name.lower() not in ctes | _WORDS), str(error)
+        return tuple(name for name in find_starlake_references(sql) if name.lower() not in ctes | _WORDS), str(error)
 
 
 def parse_error(sql: str, dialect: str) -> str | None:
@@ -80,7 +80,7 @@ def parse_error(sql: str, dialect: str) -> str | None:
     return None
 
 
-def parity_references(sql: str) -> tuple[str, ...]:
+def find_starlake_references(sql: str) -> tuple[str, ...]:
     """Returns the names that the engine's two regular expressions find, with everything that they miss and invent.
 
     Args:

@@ -8,11 +8,11 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import Tree
 
-__all__ = ["UNKNOWN", "Output", "ScopeReader", "find_scope_nodes"]
+__all__ = ["UNKNOWN_COLUMN", "Output", "ScopeReader", "find_scope_nodes"]
 
 _Key = tuple[str, str]
 
-UNKNOWN: _Key = ("", "")
+UNKNOWN_COLUMN: _Key = ("", "")
 """A source of a value that cannot be traced to a column."""
 
 
@@ -23,7 +23,7 @@ class Output:
     Attributes:
         name: Its name in the qualified tree, lower case.
         spelled: As the user spelled it, None if it only stands behind a `*`.
-        sources: (table, column) by the names of the qualified tree; `UNKNOWN` among them where some cannot be traced.
+        sources: (table, column) by the names of the qualified tree; `UNKNOWN_COLUMN` if one cannot be traced.
         type: The type of a cast, in the SQL's dialect, lower case; None if there is none.
         is_copy: Whether the value is that of its one source, unchanged.
     """
@@ -68,7 +68,7 @@ class ScopeReader:
         elif isinstance(scope.expression, exp.Select):
             for select in scope.expression.selects:
                 if _is_several(select):
-                    yield Output("*", None, frozenset({UNKNOWN}))
+                    yield Output("*", None, frozenset({UNKNOWN_COLUMN}))
                 elif select.is_star:
                     yield from self._star(scope, select)
                 else:
@@ -107,7 +107,7 @@ class ScopeReader:
 
         star = select.this if isinstance(select, exp.Column) else select
         if isinstance(select, exp.Column) and select.table not in scope.sources:  # the fields of a structure
-            yield Output("*", None, frozenset({UNKNOWN}))
+            yield Output("*", None, frozenset({UNKNOWN_COLUMN}))
             return
         without = {item.name for item in star.args.get("except_") or star.args.get("except") or ()}
         for name, source in scope.sources.items():
@@ -129,7 +129,9 @@ class ScopeReader:
             value = value.this
         sources = frozenset(self._sources(scope, value))
         if scope.pivots:  # its columns are computed from values and names of others
-            return Output(str(select.alias_or_name) or "_col", _spelled(select.args.get("alias")), frozenset({UNKNOWN}))
+            return Output(
+                str(select.alias_or_name) or "_col", _spelled(select.args.get("alias")), frozenset({UNKNOWN_COLUMN})
+            )
         name = str(select.alias_or_name) or "_col"
         kind = value.to.sql(dialect=self._dialect).lower() if isinstance(value, exp.Cast) else None
         if not isinstance(value, exp.Column):
@@ -154,7 +156,7 @@ class ScopeReader:
             elif isinstance(node, exp.Column):
                 yield from self._column(scope, node)
             elif _is_untraceable(node):
-                yield UNKNOWN
+                yield UNKNOWN_COLUMN
             elif not isinstance(node, exp.Count) or not isinstance(node.this, exp.Star):
                 todo += list(node.iter_expressions())
 
@@ -163,19 +165,19 @@ class ScopeReader:
 
         source = self._source(scope, column)
         if source is None:
-            yield UNKNOWN
+            yield UNKNOWN_COLUMN
         elif isinstance(source, exp.Table):
-            yield (source.name, column.name) if self._has(source, column.name) else UNKNOWN
+            yield (source.name, column.name) if self._has(source, column.name) else UNKNOWN_COLUMN
         elif id(source.expression) not in self._open:
             behind = self._behind(scope, column)
             if behind is not None:
                 yield from behind.sources
             elif source.is_udtf:
                 yield from self._sources(source, source.expression)
-            elif any(output.name == "*" and UNKNOWN not in output.sources for output in self.outputs(source)):
+            elif any(output.name == "*" and UNKNOWN_COLUMN not in output.sources for output in self.outputs(source)):
                 yield from self._column(source, exp.Column(this=column.this.copy()))
             else:
-                yield UNKNOWN
+                yield UNKNOWN_COLUMN
 
     def _has(self, table: Tree, column: str) -> bool:
         """Whether a table has a column, or may have it; a name that is that of the table means the whole row."""

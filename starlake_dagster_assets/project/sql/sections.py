@@ -8,8 +8,8 @@ from dataclasses import dataclass
 __all__ = [
     "Sections",
     "blank_comments",
+    "find_unclosed_delimiter",
     "main_section",
-    "never_closed",
     "split_sections",
     "split_statements",
     "strip_comments",
@@ -139,7 +139,7 @@ def split_statements(sql: str, dialect: str = "") -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def never_closed(sql: str, dialect: str = "") -> str | None:
+def find_unclosed_delimiter(sql: str, dialect: str = "") -> str | None:
     """Returns the quote or parenthesis that a SQL text opens and never closes, which is an error in any dialect.
 
     Args:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets import LineageSettings, StarlakeAutomation
 from starlake_dagster_assets.automation.definitions.job_assets import untriggered_upstreams
-from starlake_dagster_assets.automation.policies.build import build_triggers, restricted
+from starlake_dagster_assets.automation.policies.build import build_triggers, filter_triggers
 from starlake_dagster_assets.automation.policies.lineage_evaluation import condition_nodes
 from starlake_dagster_assets.automation.policies.model import AllOf, AnyOf, Upstream
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.graph.acyclic_groups import topological
+from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 from starlake_dagster_assets.project.model.project import Attribute, Freshness, Sink, WriteStrategy
 from tests.automation.conftest import dag, made, project, table, task, trigger
 
@@ -238,7 +238,7 @@ def test_otherwise_each_has_its_own_run():
 
 
 def test_jobs_of_some_nodes():
-    triggers = restricted(made(chain()), frozenset({"kpi.x", "kpi.y"}))
+    triggers = filter_triggers(made(chain()), frozenset({"kpi.x", "kpi.y"}))
     assert set(triggers.triggers) == {"kpi.x", "kpi.y"}
     assert {name: job.nodes for name, job in triggers.jobs.items()} == {"transform_kpi": ("kpi.x", "kpi.y")}
 
@@ -284,7 +284,7 @@ def test_every_node_has_one_owner_and_one_home_and_jobs_can_run(source, triggeri
         return
     nodes = {node.id for node in source.graph.nodes.values() if node.kind != "external"}
     assert triggers.triggers.keys() == nodes
-    order = {node: place for place, node in enumerate(topological(source.graph, nodes))}
+    order = {node: place for place, node in enumerate(sort_topologically(source.graph, nodes))}
     for name, job in triggers.jobs.items():
         assert job.name == name and name.isidentifier()
         assert list(job.nodes) == sorted(job.nodes, key=order.__getitem__)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starlake_dagster_assets.automation.policies.data_intervals import (
-    continued,
     covers,
+    extend_to_previous_end,
     interval_text,
     open_interval_text,
     parse_interval,
     parse_open_interval,
-    remaining,
+    subtract_intervals,
     union_of_intervals,
 )
 from starlake_dagster_assets.automation.policies.model import CronSchedule
@@ -187,7 +187,7 @@ def test_one_rule_says_which_interval_an_update_declares(update, tags, rows, tic
     ids=["next", "missed", "gap", "long ago", "begun", "again", "later"],
 )
 def test_an_interval_begins_where_the_last_one_of_another_cron_has_ended(last, start, appends):
-    found = continued((at(9), at(10)), at(1) + timedelta(days=last - 1), appends=appends)
+    found = extend_to_previous_end((at(9), at(10)), at(1) + timedelta(days=last - 1), appends=appends)
     expected = 9 if start > 9 and not appends else start
     assert found == (at(1) + timedelta(days=expected - 1), at(10))
 
@@ -204,7 +204,7 @@ def test_an_interval_begins_where_the_last_one_of_another_cron_has_ended(last, s
     ],
 )
 def test_what_remains_of_an_interval_is_what_is_not_covered(parts, left):
-    found = remaining((at(1), at(5)), [_days(*part) for part in parts])
+    found = subtract_intervals((at(1), at(5)), [_days(*part) for part in parts])
     assert found == [_days(*part) for part in left]
     assert covers([_days(*part) for part in parts], (at(1), at(5)), at(9)) is (not left)
     assert not covers([_days(*part) for part in parts], None, at(9))

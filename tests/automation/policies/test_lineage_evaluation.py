@@ -18,7 +18,7 @@ from starlake_dagster_assets.automation.policies.model import (
     Upstream,
     UpstreamCondition,
 )
-from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget, RunAttempt, UpstreamUpdate
+from starlake_dagster_assets.automation.policies.upstream_updates import LineageTarget, TargetRun, UpstreamUpdate
 
 
 def all_of(*names: str) -> Condition:
@@ -43,7 +43,7 @@ class World:
     watches: Mapping[str, UpstreamCondition]
     made: dict[str, UpstreamUpdate] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
-    attempts: dict[str, RunAttempt] = field(default_factory=dict)
+    attempts: dict[str, TargetRun] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
     repeatable: set[str] = field(default_factory=set)
@@ -55,10 +55,10 @@ class World:
     def is_consumed(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> bool:
         return target.node in self.made and update.id <= self.read.get(target.node, 0)
 
-    def attempt(self, target: LineageTarget) -> RunAttempt | None:
+    def attempt(self, target: LineageTarget) -> TargetRun | None:
         return self.attempts.get(target.node)
 
-    def can_repeat(self, target: LineageTarget, attempt: RunAttempt) -> bool:
+    def can_repeat(self, target: LineageTarget, attempt: TargetRun) -> bool:
         return attempt.run in self.repeatable
 
     def running(self, target: LineageTarget) -> str:
@@ -127,13 +127,13 @@ def test_a_target_is_due_when_its_condition_holds_for_what_it_has_not_read(watch
     ("attempt", "says"),
     [
         (None, None),
-        (RunAttempt(1, "r", "failed"), None),  # before the update
-        (RunAttempt(9, "r", "failed"), "Run r of x failed after the update of a. It is not started again"),
-        (RunAttempt(9, "r", "canceled"), "Run r of x was canceled after the update of a"),
-        (RunAttempt(9, "r", "succeeded"), "Run r of x succeeded and materialized nothing after the update of a"),
-        (RunAttempt(9, "r", "in progress"), "Run r of x is in progress and reads the update of a."),
-        (RunAttempt(3, "run5", "failed"), "Run run5 of x failed after the update of a"),  # it made `a` itself
-        (RunAttempt(3, "run5", "succeeded"), None),
+        (TargetRun(1, "r", "failed"), None),  # before the update
+        (TargetRun(9, "r", "failed"), "Run r of x failed after the update of a. It is not started again"),
+        (TargetRun(9, "r", "canceled"), "Run r of x was canceled after the update of a"),
+        (TargetRun(9, "r", "succeeded"), "Run r of x succeeded and materialized nothing after the update of a"),
+        (TargetRun(9, "r", "in progress"), "Run r of x is in progress and reads the update of a."),
+        (TargetRun(3, "run5", "failed"), "Run run5 of x failed after the update of a"),  # it made `a` itself
+        (TargetRun(3, "run5", "succeeded"), None),
     ],
 )
 def test_an_update_that_has_its_run_is_left_to_it(attempt, says):
@@ -144,7 +144,7 @@ def test_an_update_that_has_its_run_is_left_to_it(attempt, says):
 
 @pytest.mark.parametrize(("state", "due"), [("failed", True), ("canceled", False), ("succeeded", False)])
 def test_a_failed_run_that_did_not_begin_the_target_is_repeated(state, due):
-    world = World({"x": ANY}, updates(a=5), attempts={"x": RunAttempt(9, "r", state)}, repeatable={"r"})
+    world = World({"x": ANY}, updates(a=5), attempts={"x": TargetRun(9, "r", state)}, repeatable={"r"})
     found = world.look()
     assert isinstance(found, RunNeeded) is due
     if isinstance(found, RunNeeded):
@@ -166,7 +166,7 @@ CHAIN = {
         ({"busy": {"m"}, "stopped": {"m"}}, "waits for n"),  # a run of a stopped sensor was started by hand
         ({"stopped": {"n"}}, None),
         ({"stopped": {"m"}}, None),
-        ({"attempts": {"m": RunAttempt(7, "r", "failed")}}, None),
+        ({"attempts": {"m": TargetRun(7, "r", "failed")}}, None),
         ({"busy": {"x"}}, "waits for n"),
     ],
 )
@@ -191,7 +191,7 @@ def test_one_run_at_a_time_and_the_minimum_interval():
     world = World(
         {"x": UpstreamCondition(any_of("a"), min_interval=60)},
         updates(a=50),
-        attempts={"x": RunAttempt(40, "r", "failed")},
+        attempts={"x": TargetRun(40, "r", "failed")},
     )
     world.now = 60
     assert "the next one may be in 40 s (minimum interval 1 min)" in world.look().reason

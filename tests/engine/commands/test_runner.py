@@ -12,12 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from starlake_dagster_assets.commands.model import Command, FileLoaded, RunResult, TableLoaded
+from starlake_dagster_assets.commands.model import Command, CommandExit, FileLoaded, TableLoaded
 from starlake_dagster_assets.engine import session
 from starlake_dagster_assets.engine.command_output import CommandOutput
 from starlake_dagster_assets.engine.commands import load
 from starlake_dagster_assets.engine.session import EngineOptions, open_session
-from starlake_dagster_assets.engine.writing.file_moves import Entry
+from starlake_dagster_assets.engine.writing.file_moves import IngestingFiles
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 from starlake_dagster_assets.execution.parse import parse
@@ -117,7 +117,7 @@ def test_cancelling_a_transform_rolls_it_back(bench: Any) -> None:
             break
     handle.cancel()
     handle.cancel()
-    assert handle.wait() == RunResult(None, pytest.approx(handle.wait().seconds), cancelled=True)
+    assert handle.wait() == CommandExit(None, pytest.approx(handle.wait().seconds), cancelled=True)
     assert list(lines) is not None
     assert runner(bench).warehouse_reader().row_count("kpi", "before") is None
 
@@ -276,9 +276,9 @@ def test_a_signal_stops_a_load_and_gives_the_file_back(bench: Any, number: int) 
 
 
 def test_an_interruption_of_the_clean_up_gives_the_file_back_too(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, interruptions = Entry.committed, iter([duckdb.InterruptException("interrupted")] * 3)
+    real, interruptions = IngestingFiles.committed, iter([duckdb.InterruptException("interrupted")] * 3)
 
-    def committed(entry: Entry, session: Any) -> Any:
+    def committed(entry: IngestingFiles, session: Any) -> Any:
         if error := next(interruptions, None):
             raise error
         return real(entry, session)
@@ -286,7 +286,7 @@ def test_an_interruption_of_the_clean_up_gives_the_file_back_too(bench: Any, mon
     def interrupted(job: Any) -> Any:
         raise duckdb.InterruptException("interrupted")
 
-    monkeypatch.setattr(Entry, "committed", committed)
+    monkeypatch.setattr(IngestingFiles, "committed", committed)
     monkeypatch.setattr(load, "run_load", interrupted)
     bench.table()
     bench.file("orders_1.csv", "1,a,1")

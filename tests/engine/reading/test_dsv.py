@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.engine.reading.formats.dsv import DsvFile, dsv_dialect
 from starlake_dagster_assets.engine.reading.read import read_incoming
-from starlake_dagster_assets.engine.reading.scratch import discard
+from starlake_dagster_assets.engine.reading.scratch import drop_temporary_tables
 from starlake_dagster_assets.errors import EngineError
 from tests.engine.reading.factory import Read, attribute, project, table, written
 
@@ -180,7 +180,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     file = written(tmp_path / "f.csv", "id,note\n1,a\nx,b\n")
     for target in (table(*ID_NOTE), table(*ID_NOTE, filter="id > 0")):
         read = Read(target, file)
-        discard(read.con, read.incoming)
+        drop_temporary_tables(read.con, read.incoming)
         assert read.con.execute("SHOW ALL TABLES").fetchall() == []
 
 
@@ -245,7 +245,7 @@ def test_where_duckdb_is_trusted_it_reads_what_the_careful_way_reads(
     target = table(attribute("a"), attribute("b"), with_header=False, multiline=multiline, escape=escape)
     reader = DsvFile(written(folder / "f.csv", content), target, dsv_dialect(target), "f.csv")
     try:
-        fast = reader.fast()
+        fast = reader.duckdb_source()
     except EngineError as error:
         assert multiline and "is not closed" in str(error)
         return
@@ -259,7 +259,7 @@ def test_where_duckdb_is_trusted_it_reads_what_the_careful_way_reads(
         return
     if fast.expected_rows not in (None, len(quick)):
         return
-    careful = reader.careful(folder / "plain.csv")
+    careful = reader.python_source(folder / "plain.csv")
     assert not careful.expected_rows or fast.expected_rows == careful.expected_rows
     assert quick == con.execute(f"SELECT {columns} FROM {careful.sql}").fetchall()
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlake_dagster_assets.engine.writing.strategies import Write, validate_strategy, write
+from starlake_dagster_assets.engine.writing.strategies import WriteRequest, validate_strategy, write
 from starlake_dagster_assets.errors import EngineError
 from starlake_dagster_assets.project.model.project import WriteStrategy
 
@@ -86,7 +86,7 @@ def run(con: duckdb.DuckDBPyConnection, strategy: WriteStrategy, incoming: Itera
     con.execute("CREATE OR REPLACE TEMP TABLE inc (ts INTEGER, v INTEGER, id INTEGER, site VARCHAR)")
     for row in incoming:
         con.execute("INSERT INTO inc VALUES (?, ?, ?, ?)", [row[3], row[2], row[0], row[1]])
-    write(Write(con, "t", "inc", ("ts", "v", "id", "site"), strategy, ("site",), "s", "e", now))
+    write(WriteRequest(con, "t", "inc", ("ts", "v", "id", "site"), strategy, ("site",), "s", "e", now))
 
 
 def content(con: duckdb.DuckDBPyConnection) -> Counter[object]:
@@ -172,7 +172,7 @@ def test_truncate_empties_the_table_before_an_append() -> None:
     con = database()
     run(con, WriteStrategy(), [(1, "a", 1, 1)])
     con.execute("DELETE FROM inc")
-    write(Write(con, "t", "inc", ("id",), WriteStrategy(), (), "s", "e", NOW, truncate=True))
+    write(WriteRequest(con, "t", "inc", ("id",), WriteStrategy(), (), "s", "e", NOW, truncate=True))
     assert content(con) == Counter()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from starlake_dagster_assets.engine.quoting import Value, value
+from starlake_dagster_assets.engine.quoting import SqlValue, value
 
 LOAD = """
 import sys
@@ -24,7 +24,7 @@ sys.exit(code or (f"imported: {heavy}" if heavy else 0))
 @pytest.mark.parametrize(
     "given", ["", "a'b", "x\0y'\0", "é😀\n", None, True, False, -5, 2**62, datetime(2024, 1, 2, 3, 4, 5, 678)]
 )
-def test_a_value_is_read_as_it_was_given(given: Value):
+def test_a_value_is_read_as_it_was_given(given: SqlValue):
     with duckdb.connect() as con:
         (found,) = con.execute(f"SELECT {value(given)}").fetchall()[0]
     assert found == given and type(found) is type(given)

@@ -11,7 +11,7 @@ from starlake_dagster_assets import StarlakeProject
 from starlake_dagster_assets.execution.backends.fake import FakeRunner, Script, loaded_lines
 from starlake_dagster_assets.execution.evidence import Evidence
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader
 from tests.fakes.scripted_starlake import CREATE_AUDIT
 
@@ -73,6 +73,8 @@ def test_verdicts_without_audit_rest_on_the_log_or_are_unknown(tmp_path: Path, a
         ("lost", ["26/01/01 00:00:00 INFO Other: nothing that is known"], 0),
     ):
         runner = FakeRunner({"load": Script(lines, code)}, reader=reader_of(source))
-        (outcome,) = [one for one in execute(source, ["sales.a"], runner, RunSettings("j")) if isinstance(one, Outcome)]
+        (outcome,) = [
+            one for one in execute_selection(source, ["sales.a"], runner, RunSettings("j")) if isinstance(one, Outcome)
+        ]
         found[name] = (outcome.status, outcome.evidence)
     assert found == {"whole": ("materialized", Evidence.LOG), "lost": ("unknown", Evidence.NONE)}

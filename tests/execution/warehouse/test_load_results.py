@@ -14,7 +14,7 @@ from starlake_dagster_assets.errors import WarehouseError
 from starlake_dagster_assets.execution.backends.fake import FakeHandle, Script, loaded_lines
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.reader_factory import warehouse_reader
 from starlake_dagster_assets.execution.warehouse.sql import SqlReader
@@ -156,7 +156,7 @@ def test_verdicts_are_what_the_warehouse_holds(access: str, log: str, bench: War
     with bench.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as con:
         for number in range(ACCESS[access]):
             engine = Engine(con, reader, rng, log, f"job{number}-2")
-            told = execute(source, [f"sales.{name}" for name in TABLES], engine, RunSettings(f"job{number}"))
+            told = execute_selection(source, [f"sales.{name}" for name in TABLES], engine, RunSettings(f"job{number}"))
             last = {item.node.raw.rpartition(".")[2]: item for item in told if isinstance(item, Outcome)}
             for table in TABLES:
                 seen[last[table].status] = seen.get(last[table].status, 0) + 1

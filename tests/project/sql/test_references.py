@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from starlake_dagster_assets.project.sql.references import (
     find_references,
-    parity_references,
+    find_starlake_references,
     parse_error,
     read_references,
     split_name,
@@ -42,7 +42,7 @@ PARITY = [
 
 @pytest.mark.parametrize(("sql", "found"), PARITY)
 def test_parity_is_that_of_the_engine(sql: str, found: tuple[str, ...]) -> None:
-    assert parity_references(sql) == found
+    assert find_starlake_references(sql) == found
 
 
 SHAPES = [
@@ -178,5 +178,5 @@ def test_any_quoted_name_is_found_and_split_back(names: list[tuple[str, str]]) -
 def test_nothing_raises(text: str, dialect: str) -> None:
     find_references(text, dialect)
     find_references(f"select * from {text}", dialect)
-    parity_references(text)
+    find_starlake_references(text)
     parse_error(f"with {text} as (select 1) select * from x", dialect)

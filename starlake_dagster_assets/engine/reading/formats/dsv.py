@@ -76,7 +76,7 @@ class DsvFile:
     dialect: DsvDialect
     shown: str
 
-    def fast(self) -> Source | None:
+    def duckdb_source(self) -> Source | None:
         """Returns the file as DuckDB parses it; None if DuckDB could misread it."""
         quote = self.dialect.quote.encode()
         wanted = {byte for byte in (quote, self.dialect.escape.encode(), b"\r") if len(byte) == 1}
@@ -110,7 +110,7 @@ class DsvFile:
             expected_rows=lines,  # no value with a line end: DuckDB gives up on them, or guesses
         )
 
-    def careful(self, target: Path) -> Source:
+    def python_source(self, target: Path) -> Source:
         """Returns the file parsed record by record into a plain CSV that DuckDB cannot misread.
 
         Args:

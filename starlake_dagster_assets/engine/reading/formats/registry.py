@@ -90,8 +90,8 @@ def _readers() -> dict[str, Callable[[duckdb.DuckDBPyConnection, Table, InputFil
 
 def _dsv(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
     reader = DsvFile(file.path, table, dsv_dialect(table), file.shown)
-    yield reader.fast
-    yield lambda: reader.careful(file.work / "records.csv")
+    yield reader.duckdb_source
+    yield lambda: reader.python_source(file.work / "records.csv")
 
 
 def _json(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:

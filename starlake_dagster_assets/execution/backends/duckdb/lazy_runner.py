@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import Runner
 
 __all__ = ["embedded_runner"]
@@ -37,7 +37,7 @@ def embedded_runner(
     Raises:
         RunnerError: When duckdb is not installed.
     """
-    need("duckdb", "duckdb")
+    require_extra("duckdb", "duckdb")
     from starlake_dagster_assets.execution.backends.duckdb.runner import EmbeddedRunner
 
     return EmbeddedRunner(

@@ -14,8 +14,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from starlake_dagster_assets.commands.model import Command, CommandFailed, Event, Line, RunResult
-from starlake_dagster_assets.execution.backends.extras import need
+from starlake_dagster_assets.commands.model import Command, CommandExit, CommandFailed, Event, Line
+from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.execution.warehouse.duckdb import DuckDBReader
 
@@ -72,7 +72,7 @@ class EmbeddedRunner:
         Raises:
             RunnerError: DuckDB is not installed.
         """
-        need("duckdb", "duckdb")
+        require_extra("duckdb", "duckdb")
         return EmbeddedHandle(command.argv, self.environ_of(command), self.engine_options(command.env), self.timeout)
 
     def keep_open(self) -> None:
@@ -149,7 +149,7 @@ class EmbeddedHandle:
         self._cancelled = threading.Event()
         self._connections: list[DuckDBPyConnection] = []
         self._lock = Lock()
-        self._result: RunResult | None = None
+        self._result: CommandExit | None = None
         self._drained = self._late = False
         self._timeout = timeout
         engine = replace(options, cancelled=self._cancelled, opened=self._opened, report=self._queue.put)
@@ -171,11 +171,11 @@ class EmbeddedHandle:
                 return
             yield item
 
-    def wait(self) -> RunResult:
+    def wait(self) -> CommandExit:
         """Blocks until the command has ended. Lines not read are dropped."""
         self._thread.join()
         self._drained = True
-        return self._result or RunResult(None, 0.0, cancelled=self._cancelled.is_set())
+        return self._result or CommandExit(None, 0.0, cancelled=self._cancelled.is_set())
 
     def cancel(self) -> None:
         """Interrupts what DuckDB does; the transaction is rolled back and the file goes back to stage."""
@@ -222,5 +222,5 @@ class EmbeddedHandle:
                 self._queue.put(Line(f"ERROR StarlakeDuckDB: {text}"))
                 self._queue.put(CommandFailed(text))
             seconds = time.monotonic() - started
-            self._result = RunResult(None if stopped else code, seconds, cancelled=stopped and not late)
+            self._result = CommandExit(None if stopped else code, seconds, cancelled=stopped and not late)
             self._queue.put(None)

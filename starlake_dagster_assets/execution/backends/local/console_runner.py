@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
-from starlake_dagster_assets.commands.model import Command, Line, RunResult
+from starlake_dagster_assets.commands.model import Command, CommandExit, Line
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.local.pipe_reader import PipeReader
 from starlake_dagster_assets.execution.backends.local.program_launchers import SupervisedProgram, launch
@@ -233,7 +233,7 @@ class _Answer:
         self._timeout = timeout
         self._began = time.monotonic()
         self._code: int | None = None
-        self._result: RunResult | None = None
+        self._result: CommandExit | None = None
         self._instead: RunHandle | None = None
         self._taken = self._unknown = False
         self._said: list[Line] = []
@@ -248,7 +248,7 @@ class _Answer:
         if self._instead is not None:
             yield from self._instead.lines()
 
-    def wait(self) -> RunResult:
+    def wait(self) -> CommandExit:
         """Blocks until the command has ended."""
         while self._result is None:
             self._step()
@@ -260,7 +260,7 @@ class _Answer:
             self._instead.cancel()
         elif self._result is None:
             self._runner.give_up()
-            self._result = RunResult(None, time.monotonic() - self._began, cancelled=True)
+            self._result = CommandExit(None, time.monotonic() - self._began, cancelled=True)
 
     def _step(self) -> list[Line]:
         shown = [line for came in self._console.read() for line in self._take(came)]
@@ -271,7 +271,7 @@ class _Answer:
             return shown + self._lines_after_exit(seconds)
         if self._timeout is not None and seconds > self._timeout:
             self._runner.give_up()
-            self._result = RunResult(None, seconds)
+            self._result = CommandExit(None, seconds)
             shown.append(_error("StarlakeShell", f"stopped: it took more than {self._timeout:g} seconds (timeout)."))
         return shown
 
@@ -298,7 +298,7 @@ class _Answer:
     def _end(self) -> list[Line]:
         """Returns the result, in the form of a process's output."""
         code = 1 if self._code is None else self._code
-        self._result = RunResult(code, time.monotonic() - self._began)
+        self._result = CommandExit(code, time.monotonic() - self._began)
         if code == 0:
             return [Line(f"INFO Main: Successfully {' '.join(self._command.argv)}")]
         return self._said or [
@@ -310,7 +310,7 @@ class _Answer:
         code = self._console.code()
         self._runner.give_up(unknown=self._unknown)
         how = "there is no console in this Starlake" if self._unknown else exit_reason(code) or f"exit code {code}"
-        self._result = RunResult(None, seconds)
+        self._result = CommandExit(None, seconds)
         if not self._taken:
             try:
                 self._instead = self._runner.start(self._command)
@@ -318,7 +318,7 @@ class _Answer:
                 return [_error("StarlakeShell", str(error))]
             self.job_id = job_id_of(self._instead, self._command)
             return [Line(f"WARN StarlakeShell: the console ended before it took the command ({how}); run as a process")]
-        self._result = RunResult(code or 1, seconds)
+        self._result = CommandExit(code or 1, seconds)
         return [_error("StarlakeShell", f"the console ended in the middle of the command: {how}")]
 
 

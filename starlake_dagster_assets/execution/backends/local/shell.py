@@ -15,7 +15,7 @@ from threading import RLock
 from typing import Literal
 
 from starlake_dagster_assets.commands.build import with_options
-from starlake_dagster_assets.commands.model import Command, Line, RunResult
+from starlake_dagster_assets.commands.model import Command, CommandExit, Line
 from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import CommandError, RunnerError
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
@@ -143,7 +143,7 @@ class ShellHandle:
         self._timeout = timeout
         self._stopped: float | None = None
         self._late = self._cancelled = False
-        self._result: RunResult | None = None
+        self._result: CommandExit | None = None
         self._lock = RLock()
 
     def lines(self) -> Iterator[Line]:
@@ -154,7 +154,7 @@ class ShellHandle:
                     break
                 yield line
 
-    def wait(self) -> RunResult:
+    def wait(self) -> CommandExit:
         """Blocks until the command has ended; its exit code is None if it was cancelled or took too long."""
         while self._result is None:
             self._step()
@@ -206,7 +206,7 @@ class ShellHandle:
             self._program.close()
         seconds = time.monotonic() - self._began
         own = not (self._cancelled or self._late)
-        self._result = RunResult(code if own else None, seconds, cancelled=self._cancelled)
+        self._result = CommandExit(code if own else None, seconds, cancelled=self._cancelled)
         if self._cancelled:
             return []
         if self._late:

@@ -13,7 +13,7 @@ from starlake_dagster_assets.commands.model import Line
 from starlake_dagster_assets.execution.backends.remote.cloud_logging import CloudLog
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL, classify_gcp_error, gcp_client
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
-from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuotaError, reads_of
+from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuotaError, get_read_quota
 
 __all__ = ["CloudRunEnvironment", "job_warnings"]
 
@@ -173,7 +173,7 @@ class CloudRunEnvironment:
     def _log(self, execution: str) -> CloudLog:
         short = execution.rpartition("/")[2]
         query = f'resource.type="cloud_run_job" AND labels."run.googleapis.com/execution_name"="{short}"'
-        return CloudLog(self._logging, self.project, query, None if self.local else reads_of(self.project))
+        return CloudLog(self._logging, self.project, query, None if self.local else get_read_quota(self.project))
 
     @property
     def _job_name(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import Event
 from typing import Any, Protocol
 
-from starlake_dagster_assets.commands.model import Command, Line, RunResult
+from starlake_dagster_assets.commands.model import Command, CommandExit, Line
 from starlake_dagster_assets.commands.redaction import redact
 from starlake_dagster_assets.errors import RunnerError, UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Execution, StepAttempt
@@ -64,7 +64,7 @@ class RemoteHandle:
         self._calls = Calls(runner.environment, runner.policy, runner.clock, self._warn)
         self._began = runner.clock.now()
         self._stop = Event()
-        self._result: RunResult | None = None
+        self._result: CommandExit | None = None
         self._lost_sight = False
         self._execution = Execution(runner.environment.name, "", command.argv, command.job_id)
         self.log_problem = ""
@@ -212,13 +212,15 @@ class RemoteHandle:
             runner.clock.pause(self._stop, delay * random.uniform(0.8, 1.0))
         if self._stop.is_set() or status is None:
             return
-        yield from follower.rest(self._stop) if status.started else follower.rest_of_none()
+        yield from (
+            follower.read_remaining_lines(self._stop) if status.started else follower.read_startup_failure_lines()
+        )
         self.log_problem = follower.problem if status.started else ""
         if status.state != "succeeded" and (reason := self._reason(status)):
             yield self._line("ERROR", reason)
         self._finish(status)
 
-    def wait(self) -> RunResult:
+    def wait(self) -> CommandExit:
         """Blocks until it is over. Lines not read are dropped.
 
         Raises:
@@ -346,7 +348,7 @@ class RemoteHandle:
     def _finish(self, status: Status, *, cancelled: bool = False) -> None:
         gone = cancelled or status.state == "cancelled"
         code = 0 if status.state == "succeeded" else status.exit_code or None
-        self._result = RunResult(None if gone else code, self._runner.clock.now() - self._began, gone)
+        self._result = CommandExit(None if gone else code, self._runner.clock.now() - self._began, gone)
 
     def _warn(self, text: str) -> None:
         self._opening.append(self._line("WARN", text))

@@ -21,7 +21,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_client import 
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     CONTAINER,
-    KEY,
+    KEY_LABEL,
     JobTemplate,
     job_name,
     overrides_of,
@@ -127,7 +127,7 @@ class KubernetesEnvironment:
     def find(self, submission: Submission) -> str | None:
         """Returns the execution whose Job has the name and the key of a submission."""
         job = self._job(self.namespace_name, job_name(submission))
-        if job is None or part_of(job, "metadata", "annotations").get(KEY) != submission.key:
+        if job is None or part_of(job, "metadata", "annotations").get(KEY_LABEL) != submission.key:
             return None
         return f"{self.namespace_name}/{job_name(submission)}"
 

@@ -13,7 +13,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_values import 
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
 __all__ = [
-    "KEY",
+    "KEY_LABEL",
     "MIN_TTL",
     "SECTIONS",
     "validate_annotations",
@@ -26,7 +26,7 @@ __all__ = [
     "without_nulls",
 ]
 
-KEY = "starlake.ai/key"
+KEY_LABEL = "starlake.ai/key"
 """Annotation with the key of a submission."""
 MIN_TTL = 600
 """Seconds for which a finished Job must be kept, because its result is read in that time."""
@@ -281,8 +281,8 @@ def validate_annotations(path: str, annotations: Mapping[str, object]) -> None:
         RunnerError: Names the annotation, and does not show its value.
     """
     for name in annotations:
-        if name == KEY:
-            raise RunnerError(f"{path}[{KEY}] cannot be set: it identifies the command.")
+        if name == KEY_LABEL:
+            raise RunnerError(f"{path}[{KEY_LABEL}] cannot be set: it identifies the command.")
         _validate_key(f"{path}[{name}]", name, "an annotation")
 
 

@@ -15,7 +15,7 @@ from starlake_dagster_assets.commands.redaction import names_secret
 from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
-    KEY,
+    KEY_LABEL,
     SECTIONS,
     validate_annotations,
     validate_config,
@@ -29,7 +29,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_values import 
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
 
-__all__ = ["CONTAINER", "KEY", "JobTemplate", "job_name", "overrides_of"]
+__all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "job_name", "overrides_of"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
@@ -143,7 +143,7 @@ class JobTemplate:
             raise _not_valid(error) from error
         job = _plain(model)
         job["metadata"]["namespace"] = namespace
-        job["metadata"].setdefault("annotations", {})[KEY] = submission.key
+        job["metadata"].setdefault("annotations", {})[KEY_LABEL] = submission.key
         self._finish(job["spec"], submission)
         return job
 

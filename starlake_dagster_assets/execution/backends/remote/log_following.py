@@ -74,7 +74,7 @@ class LogFollower:
         if not self._unreadable and self._clock.now() >= self._not_before:
             yield from self._read()
 
-    def rest(self, stop: Event) -> Iterator[Line]:
+    def read_remaining_lines(self, stop: Event) -> Iterator[Line]:
         """Reads the lines after the end, until the end marker was read or the time for it is up.
 
         The time begins when the log can be read: a throttled or unavailable log service delays the end.
@@ -102,7 +102,7 @@ class LogFollower:
                 "the warehouse proves its result"
             )
 
-    def rest_of_none(self) -> Iterator[Line]:
+    def read_startup_failure_lines(self) -> Iterator[Line]:
         """Reads once what an execution left whose program never started."""
         if not self._unreadable:
             yield from self._read()

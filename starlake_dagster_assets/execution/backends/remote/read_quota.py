@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from threading import Lock
 
-__all__ = ["ReadQuota", "ReadQuotaError", "reads_of"]
+__all__ = ["ReadQuota", "ReadQuotaError", "get_read_quota"]
 
 _PER_MINUTE = 45
 """Of the 60 that Cloud Logging allows a project and minute: other processes read too."""
@@ -46,6 +46,6 @@ class ReadQuota:
 
 
 @cache  # one for all executions of the process
-def reads_of(project: str) -> ReadQuota:
+def get_read_quota(project: str) -> ReadQuota:
     """Returns the quota of a Google Cloud project."""
     return ReadQuota()

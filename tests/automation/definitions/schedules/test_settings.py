@@ -14,9 +14,9 @@ from starlake_dagster_assets import (
     StarlakeTranslator,
     build_definitions,
 )
-from starlake_dagster_assets._compat import TimeWindow, has_freshness_policies, quiet
+from starlake_dagster_assets._compat import TimeWindow, has_freshness_policies, suppress_dagster_warnings
 from starlake_dagster_assets.automation.definitions.run_queue_tags import job_tags
-from starlake_dagster_assets.automation.policies.build import restricted
+from starlake_dagster_assets.automation.policies.build import filter_triggers
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job
 from starlake_dagster_assets.dagster_assets.specs.freshness import NEVER
 from starlake_dagster_assets.dagster_assets.specs.retries import retry_policy
@@ -87,7 +87,7 @@ def test_freshness_is_on_the_assets_or_in_checks_with_their_sensor(make, instanc
             make.table("customers", metadata=Metadata(freshness=Freshness(warn="1 day"))),
         ]
     )
-    with quiet():
+    with suppress_dagster_warnings():
         defs = build_definitions(source, starlake=fake_starlake())
     repository = defs.get_repository_def()
     sensors = [sensor.name for sensor in repository.sensor_defs]
@@ -95,7 +95,7 @@ def test_freshness_is_on_the_assets_or_in_checks_with_their_sensor(make, instanc
         assert "starlake_freshness_checks" not in sensors and not defs.asset_checks
         return
     assert sensors.count("starlake_freshness_checks") == 1
-    with quiet():
+    with suppress_dagster_warnings():
         job = dg.define_asset_job("fresh", selection=dg.AssetSelection.checks(*(defs.asset_checks or ())))
         known = dg.Definitions(assets=defs.assets, asset_checks=defs.asset_checks, resources=defs.resources, jobs=[job])
     found = known.get_repository_def().get_job("fresh").execute_in_process(instance=instance)
@@ -260,4 +260,4 @@ def test_a_translator_that_knew_other_triggers_says_what_the_given_ones_say(sale
     second = first.bound_to(sales, given)
     assert second.spec(node).partitions_def is not None and second.get_retry_policy(node).max_retries == 3
     assert second.bound_to(sales) is second.bound_to(sales, given) is second
-    assert second.bound_to(sales, restricted(given, frozenset())) is second, "some of its own"
+    assert second.bound_to(sales, filter_triggers(given, frozenset())) is second, "some of its own"

@@ -11,7 +11,7 @@ import pytest
 from starlake_dagster_assets.commands import build
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner
 from starlake_dagster_assets.execution.outcome import FinalOutcome, Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from tests.fakes.script import descendants
 
 REAL = os.environ.get("SL_STARLAKE_PATH")
@@ -63,7 +63,7 @@ def execute_all(bench: Any, names: list[str], *, launcher: str = "process", env:
     fields = {"starlake": REAL} if REAL else {}
     runner = bench.resource(launcher=launcher, env=given, **fields).runner(source)
     found: dict[str, Outcome] = {}
-    for item in execute(source, names, runner, RunSettings("job")):
+    for item in execute_selection(source, names, runner, RunSettings("job")):
         if isinstance(item, (Outcome, FinalOutcome)):
             outcome = item.outcome if isinstance(item, FinalOutcome) else item
             found[outcome.node.raw.rpartition(".")[2]] = outcome

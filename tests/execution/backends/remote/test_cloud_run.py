@@ -12,7 +12,7 @@ from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota, ReadQuotaError
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project
 from tests.fakes.cloud_run import FakeCloudRun
@@ -120,7 +120,9 @@ def test_the_last_attempt_of_the_platform_decides(tmp_path, scripted, retries):
         lines = []
         settings = RunSettings(job_prefix="j", on_line=lambda line: lines.append(line.text))
         nodes = ["sales.orders", "sales.customers"]
-        found = [item for item in execute(project, nodes, runner(server), settings) if isinstance(item, Outcome)]
+        found = [
+            item for item in execute_selection(project, nodes, runner(server), settings) if isinstance(item, Outcome)
+        ]
     status = {outcome.node.id: outcome.status for outcome in found}
     assert status["sales.orders"] == "materialized"
     assert (status["sales.customers"] == "materialized") == (retries > 0)
@@ -135,7 +137,7 @@ def test_a_retry_follows_the_execution_of_its_step_and_reports_its_tables(server
     runner(server, attempt=StepAttempt("run-1", "step", 0, execution_log=ledger)).start(whole)
     project = StarlakeProject(write_project(tmp_path / "project"), cache_dir=tmp_path / "cache")
     again = runner(server, attempt=StepAttempt("run-1", "step", 1, execution_log=ledger))
-    found = [*execute(project, ["sales.customers"], again, RunSettings(job_prefix="k"))]
+    found = [*execute_selection(project, ["sales.customers"], again, RunSettings(job_prefix="k"))]
     (outcome,) = [item for item in found if isinstance(item, Outcome)]
     assert (outcome.node.id, outcome.status, outcome.job_id) == ("sales.customers", "materialized", "j-1")
     assert len(server.executions) == 1

@@ -14,7 +14,7 @@ from starlake_dagster_assets.execution.backends.remote.calls import TimeSource
 from starlake_dagster_assets.execution.backends.remote.protocol import Policy
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
-from starlake_dagster_assets.execution.run_selection import execute
+from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.conformance.subject import Ledger, write_project
 from tests.fakes.simulated_service import Faults, Killed, SimulatedReader, SimulatedService, SimulatedTime
@@ -110,7 +110,7 @@ class Run:
             job_prefix=f"job-{number}", again=number > 0, report_after_command=False, **self._previous_attempts(number)
         )
         failed = False
-        for item in execute(self.project, wanted, runner, settings):
+        for item in execute_selection(self.project, wanted, runner, settings):
             outcome = item if isinstance(item, Outcome) else getattr(item, "outcome", None)
             if outcome is None:  # a command that failed although none of its tables did
                 failed = True

@@ -9,7 +9,7 @@ from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     CONTAINER,
-    KEY,
+    KEY_LABEL,
     JobTemplate,
     job_name,
     overrides_of,
@@ -31,7 +31,7 @@ def test_the_smallest_one():
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert job["metadata"]["namespace"] == "data"
-    assert job["metadata"]["annotations"] == {KEY: "job-1"}
+    assert job["metadata"]["annotations"] == {KEY_LABEL: "job-1"}
     assert job["spec"]["backoffLimit"] == 0
     assert job["spec"]["podReplacementPolicy"] == "Failed"
     assert job["spec"]["ttlSecondsAfterFinished"] == 86400
@@ -90,7 +90,7 @@ def test_every_field_arrives():
     (container,) = pod["containers"]
     assert (spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"]) == (700, 50)
     assert metadata["annotations"] == {"note": "x"}
-    assert job["metadata"]["annotations"] == {"note": "x", KEY: "job-1"}
+    assert job["metadata"]["annotations"] == {"note": "x", KEY_LABEL: "job-1"}
     assert metadata["labels"]["team"] == job["metadata"]["labels"]["team"] == "data"
     assert pod["serviceAccountName"] == "starlake"
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
@@ -238,7 +238,7 @@ def test_raw_configuration_is_merged_over_the_fields():
             "k8s_config.job_metadata.labels[app.kubernetes.io/name] cannot be set",
         ),
         (
-            {"k8s_config": {"job_metadata": {"annotations": {KEY: "x"}}}},
+            {"k8s_config": {"job_metadata": {"annotations": {KEY_LABEL: "x"}}}},
             "k8s_config.job_metadata.annotations[starlake.ai/key] cannot be set",
         ),
         ({"k8s_config": {"job_spec_config": {"ttl_seconds_after_finished": 30}}}, "is 30; it must be at least 600"),
