@@ -15,7 +15,7 @@ from starlake_dagster_assets.automation.definitions.incoming_file_assets import 
 from starlake_dagster_assets.automation.policies.build import build_triggers, filter_triggers
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation, settings_of
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, resolve_option_groups
 from starlake_dagster_assets.dagster_assets.decorator import Selection, assets_of, external_specs
 from starlake_dagster_assets.dagster_assets.resource_assignment import named_environments, resource_of

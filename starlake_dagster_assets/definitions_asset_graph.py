@@ -7,7 +7,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets._compat import suppress_dagster_warnings
 from starlake_dagster_assets.airflow.export_source import DefinitionsGraph
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.dagster_free_translator import build_asset_overrides
 from starlake_dagster_assets.dagster_assets.step_binding import StepBinding, find_step_binding
 from starlake_dagster_assets.environments import environment_of

@@ -31,7 +31,7 @@ from starlake_dagster_assets.execution.backends.remote.protocol import (
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.operators.renderer import OperatorRenderer
-    from starlake_dagster_assets.commands.project_source import ProjectSource
+    from starlake_dagster_assets.commands.loaded_project import ProjectSource
     from starlake_dagster_assets.doctor.project import Finding
     from starlake_dagster_assets.resources.base import StarlakeResource
 

@@ -1,6 +1,6 @@
 """Tools for the tests of your own project: a scripted runner, and a resource that uses it."""
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.execution.backends.fake import (
     FakeRunner,
     FakeWarehouseReader,

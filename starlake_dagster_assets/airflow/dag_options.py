@@ -13,9 +13,10 @@ from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.plan.operator_arguments import secret_names
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text
 from starlake_dagster_assets.automation.policies.model import Job
-from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.commands.redaction import contains_secret, names_secret, secrets_of
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
+from starlake_dagster_assets.commands.redaction import contains_secret, secrets_of
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
 __all__ = [
     "DUCKDB_POOL",
@@ -138,7 +139,7 @@ class Templates:
         for name, value in _env_var(settings).items():
             if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
                 continue
-            secret = names_secret(name) or contains_secret(_filled(str(value), project), secrets)
+            secret = is_secret_name(name) or contains_secret(_filled(str(value), project), secrets)
             found[name] = self.variable(name) if secret else self.rooted(str(value))
         return found
 
@@ -182,7 +183,7 @@ def _filled(text: str, project: ProjectSource) -> str:
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        return match[0] if names_secret(name) else variables.get(name, match[0])
+        return match[0] if is_secret_name(name) else variables.get(name, match[0])
 
     return _NAME.sub(value, text)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.graph.display_names import AssetOverrides
 
 __all__ = ["DefinitionsGraph", "NamingSource"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlake_dagster_assets.airflow.plan.ids import dag_id
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, ExportPlan
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.execution.expected_load import expected_of
 from starlake_dagster_assets.project.model.project import Table

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.model import ExportPlan
 from starlake_dagster_assets.airflow.shared_module import SHARED
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import find_secrets, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 

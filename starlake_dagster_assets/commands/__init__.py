@@ -3,9 +3,9 @@
 - `model`: commands, events and results
 - `build`: commands that load and transform
 - `doctor_commands`: read-only commands, for `doctor`
-- `project_source`: the parts of a project that a command needs
+- `loaded_project`: the parts of a project that a command needs
 - `partitions`: the partition of a command
 - `spark`: Spark properties from tags
 - `redaction`: secrets of a project in text, found and hidden
-- `secret_forms`: the forms in which a secret can appear in text
+- `secret_encodings`: the forms in which a secret can appear in text
 """

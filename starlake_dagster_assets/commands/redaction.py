@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from starlake_dagster_assets.commands.secret_forms import masked
+from starlake_dagster_assets.commands.secret_encodings import masked
 from starlake_dagster_assets.project.model.project import Project
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
-__all__ = ["contains_secret", "find_secrets", "names_secret", "redact", "secrets_of"]
+__all__ = ["contains_secret", "find_secrets", "redact", "secrets_of"]
 
-_SECRET_KEY = re.compile(
-    r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
-    r"|(?:api|private|access|account|encryption)[-_.]?key"
-    r"|basic[-_.]?auth(?![-_.]?(?:user|enable|realm))|(?:http|proxy|registry|docker)[-_.]?auth(?![a-z])|authorization$",
-    re.I,
-)
 _IN_URL = re.compile(
     r"(?:passw\w*|pwd|token|secret[\w.]*|account\.key[\w.-]*|(?<=[?&])sig)=([^&;\s]+)|://[^/@:\s]*:([^@/\s]+)@"
     r"|\"(?:passw\w*|pwd|token|secret\w*)\"\s*:\s*\"([^\"]+)\""
@@ -36,11 +31,6 @@ _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8
 _SHORTEST = 4
 """Shorter values are not redacted: they would blot out half of every log."""
-
-
-def names_secret(name: str) -> bool:
-    """Whether a variable or an option of that name holds a secret."""
-    return _SECRET_KEY.search(name) is not None
 
 
 def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
@@ -74,7 +64,7 @@ def secrets_of(project: Project) -> frozenset[str]:
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())
-    found = [value for key, value in pairs if names_secret(key)]
+    found = [value for key, value in pairs if is_secret_name(key)]
     found += [part for _, value in pairs for match in _IN_URL.finditer(value) for part in match.groups() if part]
     return frozenset(value for value in found if len(value) >= _SHORTEST)
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, items_of, project_of
 from starlake_dagster_assets._compat import suppress_dagster_warnings
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, resolve_option_groups
 from starlake_dagster_assets.dagster_assets.resource_assignment import resource_keys
 from starlake_dagster_assets.dagster_assets.results.iterator import StarlakeEvent

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, cast
 
 from starlake_dagster_assets._arguments import instance_of, shown
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.graph.select import assign_by_selection
 from starlake_dagster_assets.resources import StarlakeResource
 

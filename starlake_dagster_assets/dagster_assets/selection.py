@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 import dagster as dg
 
 from starlake_dagster_assets._arguments import ProjectLike, project_of
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.decorator import Selection, selected_nodes
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 from starlake_dagster_assets.dagster_assets.step_binding import StepBinding, find_step_binding

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import output_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.model import Node

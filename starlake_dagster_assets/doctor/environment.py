@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.doctor.warehouse import examine_warehouse

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.doctor.environment import entry_point, log_level_findings
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt

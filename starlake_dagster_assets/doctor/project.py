@@ -14,8 +14,8 @@ import dagster as dg
 
 from starlake_dagster_assets import _compat
 from starlake_dagster_assets.commands import doctor_commands as inspect
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.errors import ProjectError, RunnerError, StarlakeError

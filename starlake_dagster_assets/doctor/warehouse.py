@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.doctor.project import Finding
 from starlake_dagster_assets.execution.warehouse.connections import table_connections

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator
 
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.model import Line
-from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.errors import UnreachableError
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.load_run import LoadRun

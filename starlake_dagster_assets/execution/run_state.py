@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.evidence import TableResult

@@ -51,10 +51,10 @@ class StarlakeNameResolver:
                 self._streams.setdefault(stream.lower(), node.id)
 
     def view(self, task: Task) -> StarlakeUpstreams:
-        """Returns the upstreams of a task by `task.parity_references`; none if `parseSQL` is false."""
+        """Returns the upstreams of a task by `task.starlake_references`; none if `parseSQL` is false."""
         sources: set[str] = set()
         failures: list[str] = []
-        for name in task.parity_references if task.parse_sql else ():
+        for name in task.starlake_references if task.parse_sql else ():
             parts = name.split(".")
             stream = self._streams.get(name.lower())
             if stream:

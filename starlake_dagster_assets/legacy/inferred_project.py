@@ -165,7 +165,7 @@ def _task(node: DagNode, domain: str, stem: str, table: str, reads: Sequence[str
         cron=node.cron,
         freshness=_freshness(node),
         references=tuple(reads),
-        parity_references=tuple(reads),
+        starlake_references=tuple(reads),
         location=_NOWHERE,
         digest="",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.graph.model import Graph

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from starlake_dagster_assets.project.cache.manifest import Manifest, Snapshot, is_secret_name, likely_secrets
+from starlake_dagster_assets.project.cache.manifest import Manifest, Snapshot, likely_secrets, may_be_secret
 from starlake_dagster_assets.project.checks.refs import check_refs
 from starlake_dagster_assets.project.files.application import build_path_variables, resolve_application, resolve_refs
 from starlake_dagster_assets.project.files.discovery import SourceFile, Sources, read_sources
@@ -295,7 +295,7 @@ class _Loading:
         if found is not None and found["context"] == self._parser.context(found["parsed"]["names"]):
             return ParsedFile.from_json(found["parsed"]), True
         parsed = self._parser.parse(file)
-        reads = {name for name in parsed.names if is_secret_name(name)} & set(self._variables.values)
+        reads = {name for name in parsed.names if may_be_secret(name)} & set(self._variables.values)
         text = parsed.text or str(parsed.data)
         source = file.content.decode("utf-8", "replace")
         keep = not reads and not any(secret in text and secret not in source for secret in secrets)

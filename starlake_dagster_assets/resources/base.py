@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from starlake_dagster_assets import __version__
 from starlake_dagster_assets._arguments import ProjectLike, command_options, project_of, variables_of
 from starlake_dagster_assets._compat import register_library
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.direct_invocation import with_run
 from starlake_dagster_assets.dagster_assets.results.iterator import Fetch, StarlakeEvent, StarlakeEventIterator
 from starlake_dagster_assets.dagster_assets.step_binding import StepBinding

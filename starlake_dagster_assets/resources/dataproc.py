@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import dagster as dg
 from pydantic import Field
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, may_retry
 from starlake_dagster_assets.errors import RunnerError

@@ -4,7 +4,7 @@ import re
 
 from pydantic import Field, field_validator
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.execution.backends.duckdb.lazy_runner import embedded_runner
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.resources.base import StarlakeResource

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import dagster as dg
 from pydantic import Field
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import require_extra

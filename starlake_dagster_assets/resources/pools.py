@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 import dagster as dg
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.execution.warehouse.connections import duckdb_file_names
 
 __all__ = ["duckdb_pool"]

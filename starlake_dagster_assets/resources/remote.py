@@ -7,8 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets._deprecated import warn_deprecated
-from starlake_dagster_assets.commands.project_source import ProjectSource
-from starlake_dagster_assets.commands.redaction import contains_secret, names_secret, secrets_of
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
+from starlake_dagster_assets.commands.redaction import contains_secret, secrets_of
 from starlake_dagster_assets.errors import PluginError, RunnerError
 from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, VARIABLE_NAME, required_log_level
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
@@ -18,6 +18,7 @@ from starlake_dagster_assets.execution.backends.remote.public_texts import (
     PublicText,
     list_public_texts,
 )
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, with_placeholders
 from starlake_dagster_assets.resources.guarded_calls import call_resource, calling_method
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
@@ -221,7 +222,7 @@ def _validate_public_text(one: PublicText, secrets: Collection[str], advice: str
     """
     key_of_tool = "/" in one.name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
     is_reference = one.text.startswith(("gsm://", "projects/", "arn:"))
-    by_name = one.kind == "variable" and names_secret(one.name) and not key_of_tool and not is_reference
+    by_name = one.kind == "variable" and is_secret_name(one.name) and not key_of_tool and not is_reference
     if not by_name and not contains_secret(one.text, secrets):
         return
     reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.execution.backends.load_areas import StoredFiles
 from starlake_dagster_assets.execution.backends.local.program_launchers import Launcher, launch
 from starlake_dagster_assets.execution.backends.local.shell import ShellRunner

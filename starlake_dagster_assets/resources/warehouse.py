@@ -5,7 +5,7 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import Field
 
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess, warehouse_reader

@@ -71,7 +71,7 @@ def make_task(name: str, reads: Sequence[str] = (), domain: str = "kpi", **chang
         "run_connection": "duck",
         "connection": "duck",
         "references": tuple(reads),
-        "parity_references": tuple(reads),
+        "starlake_references": tuple(reads),
         "location": Location(file=f"metadata/transform/{domain}/{name}.sl.yml"),
         "sql_location": Location(file=f"metadata/transform/{domain}/{name}.sql", line=1),
         "digest": f"digest-of-{domain}-{name}",

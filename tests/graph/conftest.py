@@ -48,7 +48,7 @@ def task(directory: str, stem: str, sql: str | None = None, *, dialect: str = "d
         "source_sql": sql,
         "run_connection": "db",
         "references": find_references(sql, dialect) if sql else (),
-        "parity_references": find_starlake_references(sql) if sql else (),
+        "starlake_references": find_starlake_references(sql) if sql else (),
         "location": Location(file=f"metadata/transform/{directory}/{stem}.sl.yml"),
         "sql_location": Location(file=f"metadata/transform/{directory}/{stem}.sql", line=1) if sql else None,
         "digest": "0",

@@ -196,7 +196,7 @@ task:
     assert first.postsql == ("own post", "file post")
     assert first.sql == "select * from shop.orders"
     assert first.source_sql == "select * from {{dom}}.orders -- end"
-    assert (first.references, first.parity_references) == (("shop.orders",), ("shop.orders",))
+    assert (first.references, first.starlake_references) == (("shop.orders",), ("shop.orders",))
     assert first.tags == ("a", "b")
     assert first.freshness is not None
     assert first.freshness.warn == "1 day"

@@ -12,7 +12,7 @@ from starlake_dagster_assets.airflow.operators.expectation_tasks import JOB_ID
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SENSOR
 from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, jinja, jinja_text
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 
 __all__ = ["Arguments", "OperatorRenderer", "url_parts"]
 

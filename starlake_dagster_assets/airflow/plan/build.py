@@ -55,7 +55,7 @@ from starlake_dagster_assets.automation.policies.model import (
     UpstreamCondition,
 )
 from starlake_dagster_assets.automation.policies.options import task_options
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.model import Graph, Node

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, EnvironmentName
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from starlake_dagster_assets.airflow.plan.model import DagSpec
 from starlake_dagster_assets.airflow.render.source import Raw
-from starlake_dagster_assets.commands.redaction import names_secret
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
 __all__ = ["TAG", "Imported", "arguments_of", "secret_names", "shared_arguments", "with_imports"]
 
@@ -169,7 +169,7 @@ def secret_names(values: Mapping[str, Any]) -> Iterator[str]:
     named = {values["name"]: values["value"]} if is_item else {}
     for name, value in {**values, **named}.items():
         nested = _listed(value)
-        if names_secret(str(name)) and any(isinstance(one, str) and one and "{{" not in one for one in nested):
+        if is_secret_name(str(name)) and any(isinstance(one, str) and one and "{{" not in one for one in nested):
             yield str(name)
         for one in nested:
             if isinstance(one, Mapping):

@@ -16,7 +16,7 @@ from starlake_dagster_assets.airflow.plan.wiring import AFTER_ALL, Edge, edges_o
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import CronSchedule
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.errors import ProjectError
 

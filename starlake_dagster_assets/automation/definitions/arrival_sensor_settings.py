@@ -9,7 +9,7 @@ from starlake_dagster_assets.automation.definitions.incoming_file_assets import 
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import FileMatcher
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path, directory
 from starlake_dagster_assets.automation.policies.model import CronSchedule, PreLoad
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.partitions import partitioned_by_rows
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store

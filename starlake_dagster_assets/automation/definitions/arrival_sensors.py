@@ -11,7 +11,7 @@ from starlake_dagster_assets.automation.definitions.arrival_tick import evaluate
 from starlake_dagster_assets.automation.definitions.jobs import build_jobs, split_jobs
 from starlake_dagster_assets.automation.policies.model import Trigger, Triggers
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.execution.file_store import Store

@@ -9,7 +9,7 @@ from starlake_dagster_assets._arguments import ProjectLike, project_of
 from starlake_dagster_assets.automation.definitions.job_assets import split_by_partitions, without_translator_conditions
 from starlake_dagster_assets.automation.definitions.run_queue_tags import job_tags, retry_tags_of
 from starlake_dagster_assets.automation.policies.model import Job, Triggers
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.specs.names import tags_of
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator, bound_translator
 

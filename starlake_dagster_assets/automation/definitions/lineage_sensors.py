@@ -16,7 +16,7 @@ from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan,
 from starlake_dagster_assets.automation.definitions.sensor_states import SensorStates
 from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator

@@ -18,7 +18,7 @@ from starlake_dagster_assets.automation.file_arrivals.preload_command import run
 from starlake_dagster_assets.automation.file_arrivals.tags import sets_in
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import listed
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.file_store import Store

@@ -12,7 +12,7 @@ import dagster as dg
 from starlake_dagster_assets.automation.policies.cron_ticks import cron_windows
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Trigger, Triggers
 from starlake_dagster_assets.automation.policies.partition_support import partition_column, partition_column_type
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.project import TypeDef

@@ -10,7 +10,7 @@ import dagster as dg
 from starlake_dagster_assets._arguments import instance_of
 from starlake_dagster_assets._compat import has_freshness_policies, max_kinds, suppress_dagster_warnings
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad, Trigger, Triggers
-from starlake_dagster_assets.commands.project_source import ProjectSource
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.dagster_assets.specs import metadata as shown
 from starlake_dagster_assets.dagster_assets.specs.freshness import freshness_policy

@@ -3,7 +3,8 @@
 Dagster writes it with every materialization of a step: the tags `dagster/input_event_pointer/<key>` hold, for each
 upstream, the storage id of the materialization that was the newest when the step began. Storage ids grow over all
 assets and partitions, so one number per upstream shows for each of its partitions whether it was read. A run that
-covers a data interval has not read the updates of other intervals: it names them in its own metadata (`LEFT_OUT`).
+covers a data interval has not read the updates of other intervals, which its own metadata names
+(`EXCLUDED_UPDATES_KEY`).
 """
 
 from collections.abc import Collection, Iterable, Mapping

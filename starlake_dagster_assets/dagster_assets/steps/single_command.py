@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import dagster as dg
 
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.model import AuditRow, Command, CommandFailed, Event, Line, TableFailed
-from starlake_dagster_assets.commands.project_source import ProjectSource
 from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.dagster_assets.steps.command_log import line_listener
 from starlake_dagster_assets.errors import CommandError

@@ -112,6 +112,7 @@ class _IncomingReader:
             source = attempt()
             if source is None:
                 continue
+            done = 0
             try:
                 evaluated = evaluate_rows(self.con, self.project, self.table, source)
                 done = self._insert(evaluated, part)
@@ -124,6 +125,7 @@ class _IncomingReader:
                 raise EngineError(f"{file.shown}: {error}") from error
             except REFUSALS as error:
                 failure = shown_error(error, self.table).split("\n\n")[0]
+                self._undo(done)
                 continue
             failure = f"{done} rows were parsed where {source.expected_rows} were counted"
             self._undo(done)
@@ -143,6 +145,7 @@ class _IncomingReader:
             raise EngineError(f"{file}: the file changed while it was read")
 
     def _undo(self, done: int) -> None:
+        """Deletes the rows that the last attempt has inserted."""
         last = f"(SELECT coalesce(max(rowid), -1) - {done} FROM {self.name('rows')})"
         self.con.execute(f"DELETE FROM {self.name('rows')} WHERE rowid > {last}")
 

@@ -23,16 +23,14 @@ from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.project.model.project import Application, DagConfig, Domain, ExternalTable, Macro, TypeDef
 from starlake_dagster_assets.project.model.project import TransformDomain as Transforms
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
-__all__ = ["Manifest", "Snapshot", "is_secret_name", "likely_secrets"]
+__all__ = ["Manifest", "Snapshot", "likely_secrets", "may_be_secret"]
 
 _FORMAT = "2"
 _DEPENDENCIES = ("starlake-dagster-assets", "sqlglot", "pydantic", "jinja2", "pyyaml")
-_SECRET = re.compile(
-    r"passw|passphrase|(?:^|_)pass(?:_|$)|pwd|secret|token|credential|keyfile|(?:^|_)auth(?:_|$)"
-    r"|(?:api|access|account|private|aes|encryption)_?key",
-    re.IGNORECASE,
-)
+_MAY_BE_SECRET = re.compile(r"keyfile|(?:^|_)auth(?:_|$)|aes_?key", re.IGNORECASE)
+"""Also not kept: most of these name files and methods of authentication, not secrets."""
 
 
 class Snapshot(BaseModel):
@@ -155,15 +153,15 @@ class Manifest:
         return self._files
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a variable or an option is likely to hold a secret, by its name."""
-    return _SECRET.search(name) is not None
+def may_be_secret(name: str) -> bool:
+    """Whether a variable or an option may hold a secret, by its name."""
+    return is_secret_name(name) or _MAY_BE_SECRET.search(name) is not None
 
 
 def likely_secrets(variables: Mapping[str, str], application: Application) -> frozenset[str]:
     """Returns the values of variables and connection options that are likely to be secrets."""
     options = [item for connection in application.connections.values() for item in connection.options.items()]
-    found = {value for name, value in [*variables.items(), *options] if is_secret_name(name)}
+    found = {value for name, value in [*variables.items(), *options] if may_be_secret(name)}
     return frozenset(value for value in found if len(value) >= 4 and value.lower() not in {"true", "false", "none"})
 
 

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from starlake_dagster_assets.atomic_file import replaced_file
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.cache.manifest import is_secret_name, likely_secrets
+from starlake_dagster_assets.project.cache.manifest import likely_secrets, may_be_secret
 from starlake_dagster_assets.project.files.application import SETTINGS
 from starlake_dagster_assets.project.files.discovery import read_sources
 from starlake_dagster_assets.project.files.environment import CLOCK, RUN, date_variables
@@ -130,12 +130,12 @@ def _inputs(names: Iterable[str], options: Mapping[str, str], environ: Mapping[s
     """Hashes of the options, and of the variables of the process that the project or its settings read."""
     read = {name for name in {*names, *SETTINGS, "SL_ENV"} if _counts(name)}
     found = {name: environ[name] for name in read if name in environ and name not in options}
-    return {name: _hash(value) for name, value in sorted({**found, **options}.items()) if not is_secret_name(name)}
+    return {name: _hash(value) for name, value in sorted({**found, **options}.items()) if not may_be_secret(name)}
 
 
 def _counts(name: str) -> bool:
     """Whether a variable of the process can change what a project is."""
-    return name.startswith("SL_") and name != "SL_ROOT" and name not in RUN and not is_secret_name(name)
+    return name.startswith("SL_") and name != "SL_ROOT" and name not in RUN and not may_be_secret(name)
 
 
 def _portable(project: Project, texts: Iterable[str]) -> Any:
@@ -148,11 +148,11 @@ def _portable(project: Project, texts: Iterable[str]) -> Any:
     data["variables"] = {
         name: value
         for name, value in data["variables"].items()
-        if name not in CLOCK and not is_secret_name(name) and not any(secret in value for secret in secrets)
+        if name not in CLOCK and not may_be_secret(name) and not any(secret in value for secret in secrets)
     }
     for connection in data["application"].get("connections", {}).values():
         options = connection.get("options", {})
-        kept = {name: value for name, value in options.items() if not is_secret_name(name)}
+        kept = {name: value for name, value in options.items() if not may_be_secret(name)}
         connection["options"] = {name: _replaced(value, secrets, project.root) for name, value in kept.items()}
     return _walk(data, hidden, project.root)
 

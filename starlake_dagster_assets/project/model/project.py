@@ -167,7 +167,7 @@ class Task(WriteTarget):
     sync_strategy: Literal["NONE", "ADD", "ALL"] = "ADD"
     references: tuple[str, ...] = ()
     """Dotted names the SQL reads, by the parser, as spelled, CTEs left out, in order of appearance."""
-    parity_references: tuple[str, ...] = ()
+    starlake_references: tuple[str, ...] = ()
     """References that the regular expressions of the Starlake program find."""
     sql_location: Location | None = None
 

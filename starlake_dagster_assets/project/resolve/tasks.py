@@ -155,7 +155,7 @@ class _Directory:
             acl=acls(data.get("acl")),
             comment=data.get("comment"),
             references=code.references,
-            parity_references=code.parity,
+            starlake_references=code.parity,
             location=Location(file=item.file.path, line=item.line),
             sql_location=Location(file=item.command.path, line=1) if item.command else None,
             digest="".join(dict.fromkeys((item.digest, self._parsed.digest, code.digest))),

@@ -27,7 +27,7 @@ def find_references(sql: str, dialect: str) -> tuple[str, ...]:
 
     CTEs (within their scope), table functions, files, correlated arrays and the targets of `INSERT`, `MERGE` and
     `CREATE` are no references. SQL that cannot be parsed is read by
-    `parity_references`, less what looks like a CTE.
+    `find_starlake_references`, less what looks like a CTE.
 
     Args:
         sql: Rendered SQL, any number of statements.
@@ -90,7 +90,7 @@ def find_starlake_references(sql: str) -> tuple[str, ...]:
         Names without back-quotes, unique: those after `FROM`, then those after `JOIN`.
 
     Examples:
-        >>> parity_references("select extract(year from ts) from a.b")
+        >>> find_starlake_references("select extract(year from ts) from a.b")
         ('ts', 'a.b')
     """
     found: list[str] = []

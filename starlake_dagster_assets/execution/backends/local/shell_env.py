@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from starlake_dagster_assets.commands.redaction import names_secret
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
 __all__ = ["ALWAYS", "DROPPED", "VARIABLE_NAME", "inherited", "required_log_level", "secret_values"]
 
@@ -76,12 +76,12 @@ def secret_values(
     """
     sure = {*named}
     values = {
-        value for key, value in declared.items() if (key in sure or names_secret(key)) and len(value) >= _SHORTEST
+        value for key, value in declared.items() if (key in sure or is_secret_name(key)) and len(value) >= _SHORTEST
     }
     values |= {value for key, value in inherited_values.items() if key in sure and len(value) >= _SHORTEST}
     values |= {
         value
         for key, value in inherited_values.items()
-        if names_secret(key) and len(value) >= _SHORTEST_INHERITED and not value.startswith(("/", "file:"))
+        if is_secret_name(key) and len(value) >= _SHORTEST_INHERITED and not value.startswith(("/", "file:"))
     }
     return frozenset(values)

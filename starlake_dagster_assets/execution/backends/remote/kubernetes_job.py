@@ -11,7 +11,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
-from starlake_dagster_assets.commands.redaction import names_secret
 from starlake_dagster_assets.commands.spark import spark_variables
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
@@ -28,6 +27,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
 from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
+from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
 __all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "job_name", "overrides_of"]
 
@@ -173,7 +173,7 @@ class JobTemplate:
         for raw in raws:
             validate_config(_TAG, raw)
             for one in list_public_texts(_TAG, raw):
-                if one.kind == "variable" and one.text and names_secret(one.name) and "/" not in one.name:
+                if one.kind == "variable" and one.text and is_secret_name(one.name) and "/" not in one.name:
                     raise RunnerError(
                         f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
                         "read it. Next: pass a reference (`valueFrom`) instead."
