@@ -73,8 +73,8 @@ EXACT += [
 LOUD = [
     ("spark", "select to_date('5/3/2024', 'dd/MM/yyyy')", "not exactly of its format"),
     ("postgres", "select to_date('5/3/2024', 'DD/MM/YYYY')", "not exactly of its format"),
-    ("postgres", "select cast(s || '1.7' as int) from d.t", "no whole number"),
-    ("bigquery", "select safe_cast(concat(' ', i) as int64) from d.t", "no whole number"),
+    ("postgres", "select cast(s || '1.7' as int) from d.t", "not a whole number"),
+    ("bigquery", "select safe_cast(concat(' ', i) as int64) from d.t", "not a whole number"),
     ("spark", "select cast(f * 1000000000 as int) from d.t", "out of range"),
 ]
 REFUSED = [
