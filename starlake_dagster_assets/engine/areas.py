@@ -31,10 +31,10 @@ def area(project: Project, name: AreaName, domain: str) -> Path:
         domain: `load.name`.
 
     Returns:
-        `<datasets>/<area>/<domain>`, or `<area>/<domain>` where the area is an absolute path or a URL.
+        `<datasets>/<area>/<domain>`, or `<area>/<domain>` if the area is an absolute path or a URL.
 
     Raises:
-        EngineError: When the place is not on a local disk.
+        EngineError: When the area is not on a local disk.
     """
     value: str = getattr(project.application.areas, name)
     if "://" in value or value.startswith("file:") or Path(value).is_absolute():
@@ -60,7 +60,7 @@ def local_path(value: str, project: Project, what: str) -> Path:
     """Returns a path or `file:` URL as an absolute path; relative ones start at the project's root.
 
     Args:
-        value: As written.
+        value: The path or URL, as written.
         project: The project.
         what: The key that sets it, for the message.
 
@@ -115,7 +115,7 @@ def free_name(path: Path) -> Path:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Moves a file so that the target is never seen half written, also across file systems.
+    """Moves a file atomically, also across file systems.
 
     Args:
         source: The file.

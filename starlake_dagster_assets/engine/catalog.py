@@ -20,7 +20,7 @@ Columns = Sequence[tuple[str, str]]
 def column_types(con: duckdb.DuckDBPyConnection, name: str) -> Columns | None:
     """Returns name and DuckDB type of each column of a table or view, in order; None if it does not exist.
 
-    A view whose query is not valid any more has no columns that can be read: None as well.
+    None also for a view whose query is no longer valid: its columns cannot be read.
 
     Args:
         con: A connection.
@@ -38,7 +38,7 @@ def describe_relation(
 ) -> tuple[str | None, Columns]:
     """Returns the kind of a table or view, and its columns.
 
-    Only what has no `rowid` of its own is looked for in the list of views: base tables have one, views do not.
+    Only a relation without `rowid` is looked up in the list of views: base tables have a `rowid`, views do not.
 
     Args:
         con: A connection.
@@ -47,7 +47,7 @@ def describe_relation(
         catalog: SQL that gives the name of the catalog.
 
     Returns:
-        `BASE TABLE`, `VIEW`, or None if there is nothing of that name; no columns where they cannot be read.
+        `BASE TABLE`, `VIEW`, or None if there is nothing of that name; no columns if they cannot be read.
     """
     columns = column_types(con, name)
     if columns is not None and _has_rowid(con, name, columns):
@@ -58,7 +58,7 @@ def describe_relation(
 
 
 def _has_rowid(con: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> bool:
-    """Whether a table has the pseudo-column; a view may select it as a column."""
+    """Whether a relation has the pseudo-column `rowid`; a real column of this name, as in a view, does not count."""
     if any(column.lower() == "rowid" for column, _ in columns):
         return False
     try:

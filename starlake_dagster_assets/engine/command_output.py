@@ -26,7 +26,7 @@ class CommandOutput:
         self._secrets: frozenset[str] = frozenset()
 
     def hide(self, secrets: frozenset[str]) -> None:
-        """Replaces values in every line from now on."""
+        """Hides values in every line from now on."""
         self._secrets |= secrets
 
     def redact(self, text: str) -> str:
@@ -34,7 +34,7 @@ class CommandOutput:
         return redact(text, self._secrets)
 
     def within(self, emit: Emit) -> CommandOutput:
-        """Returns a journal for another receiver that hides the same values."""
+        """Returns an output for another receiver that hides the same values."""
         inner = CommandOutput(emit)
         inner.hide(self._secrets)
         return inner
@@ -48,7 +48,7 @@ class CommandOutput:
         self._receive(replace(line, text=self.redact(line.text)) if self._secrets else line)
 
     def info(self, source: str, text: str) -> None:
-        """Writes a log line of level INFO; `source` is the engine's class name, which parsers know."""
+        """Writes a log line of level INFO; `source` is a class name of the starlake program, which parsers expect."""
         self._log("INFO", source, text)
 
     def warn(self, source: str, text: str) -> None:
@@ -78,5 +78,5 @@ class CommandOutput:
 
 
 def printable(name: object) -> str:
-    """Returns a name for a line of text: control characters, line ends and invalid characters are escaped."""
+    """Returns a name on one line: control characters, line ends and invalid characters are escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(name))

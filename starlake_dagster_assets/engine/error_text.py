@@ -1,4 +1,4 @@
-"""Messages of errors, without the engine's own statements, tables and paths."""
+"""Messages of errors, without internal statements, tables and paths of the embedded engine."""
 
 from __future__ import annotations
 

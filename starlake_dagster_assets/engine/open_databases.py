@@ -23,7 +23,7 @@ class Database:
 
     Attributes:
         con: The connection that keeps it open.
-        catalog: Its name there, where it is not the one that connections begin with; "" otherwise.
+        catalog: Name of its catalog; "" if this is the default catalog of its connections.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -35,9 +35,9 @@ class Lease:
     """A use of an open database file.
 
     Attributes:
-        con: A connection of this use alone: its temporary tables and settings end with it.
-        discard: Set where the use may have changed what outlives its connection, such as attached files, global
-            settings or secrets: the file is closed with it, and the next use opens it again.
+        con: A connection for this use only: its temporary tables and settings end with it.
+        discard: Whether the use may have changed something that outlives its connection, such as attached files,
+            global settings or secrets: the file is closed with it, and the next use opens it again.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -46,7 +46,7 @@ class Lease:
 
 @dataclass
 class _Slot:
-    """The state of one file; `turn` is held by the use that has it."""
+    """State of one file; the use that has the file holds the lock `turn`."""
 
     turn: Lock = field(default_factory=Lock)
     database: Database | None = None
@@ -74,12 +74,12 @@ class OpenDatabases:
         self._keeping = True
 
     def close(self) -> None:
-        """Closes all files: at once, or at the end of the use that has one."""
+        """Closes all files; a file in use is closed at the end of its use."""
         self._keeping = False
         self.close_idle()
 
     def close_idle(self) -> None:
-        """Closes the files that are not in use, before something else is waited for or opened."""
+        """Closes the files that are not in use, before the caller opens another file or waits for one."""
         for slot in list(self._slots.values()):
             if slot.turn.acquire(blocking=False):
                 try:
@@ -91,12 +91,12 @@ class OpenDatabases:
     def use(
         self, path: Path, opening: Callable[[ExitStack], Database], check_wait: Callable[[], None]
     ) -> Generator[Lease]:
-        """Gives a connection to a file.
+        """Yields a connection to a file, which is opened if it is not open.
 
         Args:
             path: The file.
-            opening: Locks and opens it; enters what is to be undone into the stack.
-            check_wait: Called now and then while another use has the file; raises to give up.
+            opening: Locks and opens the file; the stack undoes this.
+            check_wait: Called repeatedly while another use has the file; raises an error to stop waiting.
         """
         slot = self._slots.setdefault(path.resolve(), _Slot())
         while not slot.turn.acquire(timeout=_POLL_SECONDS):

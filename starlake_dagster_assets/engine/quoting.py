@@ -27,15 +27,15 @@ def literal(text: str) -> str:
 
 
 def path_literal(path: Path) -> str:
-    """Returns a path as a literal for DuckDB's readers, to which `*`, `?` and `[` would mean a pattern."""
+    """Returns a path as a literal for DuckDB's readers, with `*`, `?` and `[` escaped: these would form a pattern."""
     return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def value(item: SqlValue) -> str:
     """Returns a value as SQL, a naive time as a TIMESTAMP.
 
-    Statements carry their values: with the first parameter that it binds, DuckDB imports pandas and pyarrow where they
-    are installed, which takes longer than the load of a small file.
+    Statements contain their values: to bind the first parameter, DuckDB imports pandas and pyarrow if they are
+    installed, which takes longer than the load of a small file.
     """
     if isinstance(item, str):
         return literal(item) if "\0" not in item else f"({literal(item)})".replace("\0", "' || chr(0) || '")

@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 
 def _unheard(event: Event) -> None:
-    """Takes the events of a command whose caller reads its lines."""
+    """Ignores an event of a command whose caller reads its lines."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class EngineOptions:
     Attributes:
         database: DuckDB file used for every connection (`SL_DUCKDB_PATH`); None = the one of each connection, or
             `<datasets>/duckdb.db` for a connection that is not DuckDB.
-        duckdb_mode: Other connections are played on a local file (`SL_DUCKDB_MODE`), in their own dialect.
+        duckdb_mode: Whether a local file replaces other warehouses (`SL_DUCKDB_MODE`), with SQL in their dialect.
         transpile_from: sqlglot dialect the project's SQL is written in; implies `duckdb_mode`.
         memory_limit: DuckDB's `memory_limit`, such as `2GB`; None = DuckDB's default.
         threads: DuckDB's `threads`; None = DuckDB's default.
         temp_directory: Directory to which DuckDB spills; None = next to the database, as DuckDB does.
-        lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
-        variables: Variables of the project, below those of `--options`.
-        read_only: Files are only read.
+        lock_timeout: Seconds to wait for another command on the same file; negative = forever.
+        variables: Variables of the project; those of `--options` take precedence.
+        read_only: Whether files are only read.
         cancelled: Set to stop the command at the next safe point.
-        may_reject_all: A file of which every row is rejected is a warning (`SL_ALL_REJECTED=warn`), not a failure.
-        quarantine_after: A file that failed as often is moved to `quarantine` (`SL_QUARANTINE_AFTER`); 0 = never.
-        report: Given each event of a command, by a caller that does not read its lines.
+        may_reject_all: Whether a file with only rejected rows is a warning (`SL_ALL_REJECTED=warn`), not a failure.
+        quarantine_after: Failures after which a file is moved to `quarantine` (`SL_QUARANTINE_AFTER`); 0 = never.
+        report: Called with each event of a command, for a caller that does not read its lines.
         opened: Called with each DuckDB connection that is opened, so that a caller can interrupt it.
         databases: Files that stay open between commands; None = each command opens and closes them.
         loader: Loads the project; None = each command reads its files.
@@ -89,10 +89,10 @@ class Session:
         con: The DuckDB connection, in UTC, with the Starlake connection's preActions run.
         connection: The Starlake connection it stands for.
         path: The DuckDB file.
-        dialect: The sqlglot dialect the user's SQL is written in; `duckdb` means that it is run as it is.
+        dialect: The sqlglot dialect the user's SQL is written in; `duckdb` means that it is run unchanged.
         home: Catalog and schema in force at the start.
         audit: Catalog of the audit tables.
-        lease: Ends with the session.
+        lease: Use of the file; it ends with the session.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -147,7 +147,7 @@ def database_path(project: Project, name: str, options: EngineOptions) -> Path:
 
 @contextmanager
 def exclusive(subject: Path, journal: CommandOutput, options: EngineOptions) -> Generator[None]:
-    """Holds the lock of a file or directory, between processes and threads; reports when it has to wait.
+    """Locks a file or directory against other processes and threads within the block; reports if it has to wait.
 
     The lock file is hidden, next to what it locks: all users, containers and caches that share the data see it.
 
@@ -183,14 +183,14 @@ def _lock_file(subject: Path) -> Path:
 def open_session(
     project: Project, name: str, journal: CommandOutput, options: EngineOptions, *, audited: bool = True
 ) -> Generator[Session]:
-    """Opens the DuckDB file of a connection and holds it until the block ends; another command waits.
+    """Opens and locks the DuckDB file of a connection within the block; other commands wait.
 
     Args:
         project: The project.
         name: Name of the Starlake connection.
-        journal: Receives a message when there is something to wait for.
+        journal: Receives a message if the command has to wait.
         options: Settings of the engine.
-        audited: Whether the file of the audit tables is opened too, where it is another one.
+        audited: Whether the file of the audit tables is opened too, if it is another file.
 
     Raises:
         EngineError: See `database_path` and `exclusive`; or the file cannot be opened.
@@ -243,7 +243,7 @@ def _connection(project: Project, name: str) -> Connection:
 def _attach_audit(
     lease: Lease, project: Project, path: Path, stack: ExitStack, journal: CommandOutput, options: EngineOptions
 ) -> str:
-    """Attaches the file of `audit.sink.connectionRef` where it is another one; gives its catalog, or ""."""
+    """Attaches the file of `audit.sink.connectionRef` if it is another file; returns its catalog, or ""."""
     name = project.application.audit.connection
     if not name:
         return ""
@@ -268,7 +268,7 @@ def _attach_audit(
 
 
 def _substitute_path(project: Project, connection: Connection, options: EngineOptions) -> Path:
-    """Returns the local file that replaces a warehouse, if the user configured one."""
+    """Returns the local file that replaces a warehouse; raises an error if the user did not configure this."""
     if options.transpile_from is None and not options.duckdb_mode:
         raise EngineError(
             f"connection {connection.name!r} is {connection.engine}: the embedded engine only writes DuckDB. "
@@ -309,9 +309,9 @@ def _check_wait(subject: Path, started: float, options: EngineOptions) -> None:
 
 
 def _connect(path: Path, schemas: Set[str], journal: CommandOutput, options: EngineOptions) -> Database:
-    """Opens the file; under another name where DuckDB's own for it, its stem, is also that of a schema.
+    """Opens the file, under another catalog name if its stem, DuckDB's default, is also the name of a schema.
 
-    `d.t` would be ambiguous in `d.db` with a schema `d`. What is stored in the file does not have that other name.
+    `d.t` would be ambiguous in `d.db` with a schema `d`. The file itself does not contain that other name.
     """
     con = _patiently(lambda: duckdb.connect(str(path), read_only=options.read_only), path, journal, options)
     stem = str(con.execute("SELECT current_database()").fetchall()[0][0]).lower()
@@ -335,19 +335,19 @@ def _connect(path: Path, schemas: Set[str], journal: CommandOutput, options: Eng
 
 
 def _schemas(project: Project) -> Set[str]:
-    """Names of the schemas that the project knows, in lower case."""
+    """Returns the names of the schemas of the project, in lower case."""
     tables = {table.final_domain for table in project.tables} | {table.domain for table in project.externals}
     tasks = {task.domain for task in project.tasks}
     return {name.lower() for name in tables | tasks | {project.application.audit.domain}}
 
 
 def _free(name: str, taken: Set[str]) -> str:
-    """Returns the name, with a number if it is taken."""
+    """Returns the name, with a number if the name is already used."""
     return next(text for text in (name, *(f"{name}_{number}" for number in range(len(taken)))) if text not in taken)
 
 
 def _patiently(action: Callable[[], _T], path: Path, journal: CommandOutput, options: EngineOptions) -> _T:
-    """Opens a file, waiting for processes that do not know our lock."""
+    """Opens a file; waits while a process that ignores the lock file has it open."""
     path.parent.mkdir(parents=True, exist_ok=True)
     started, announced = time.monotonic(), False
     while True:

@@ -10,7 +10,7 @@
 - `columns`, `privacy`: column lineage, and columns that must not be shown
 - `display_names`: names without Dagster objects
 - `owners`: owners of a node
-- `starlake_lineage`, `lineage_checks`: the lineage of the Starlake program, and differences from it
+- `starlake_lineage`, `lineage_checks`: the lineage of the starlake program, and differences from it
 - `broken_dependents`: tasks that depend on objects with errors
 - `render`, `html`: the graph as text and as a page
 """

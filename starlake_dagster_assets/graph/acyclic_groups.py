@@ -24,7 +24,7 @@ class StepGroup:
         name: The domain, with `_2`, `_3`, … for its further groups; unique among the groups of a kind.
         kind: `load` for tables of one directory, `transform` for tasks that write one schema.
         domain: The directory for `load`, the schema for `transform`.
-        node_ids: In topological order.
+        node_ids: Ids of the nodes, in topological order.
     """
 
     name: str
@@ -36,19 +36,19 @@ class StepGroup:
 def group_into_steps(
     graph: Graph, selection: Collection[str] | None = None, *, max_size: int | None = None
 ) -> tuple[StepGroup, ...]:
-    """Puts load tables and tasks into groups: as few groups per domain as possible without a cycle between groups.
+    """Groups load tables and tasks into as few groups per domain as possible, without a cycle between groups.
 
     Args:
         graph: The graph.
         selection: Node ids; None means all. External nodes are left out. Paths through nodes that are not selected
             count as dependencies.
-        max_size: The most nodes in a group of transforms, None for no limit.
+        max_size: Maximum number of nodes in a group of transforms; None for no limit.
 
     Returns:
-        Groups in the order in which they can run: the selected tables and tasks, each in exactly one.
+        The groups, in an order in which they can run; each selected table or task is in exactly one of them.
 
     Raises:
-        SelectionError: When a selected node is on a cycle or after one.
+        SelectionError: When a selected node is on a cycle, or downstream of one.
     """
     wanted = set(graph.nodes) if selection is None else set(selection)
     planner = _Planner(max_size)
@@ -58,17 +58,17 @@ def group_into_steps(
 
 
 def sort_topologically(graph: Graph, selection: Collection[str]) -> list[str]:
-    """Tables and tasks, each after everything that it reads, those of one domain together if possible.
+    """Returns tables and tasks in topological order, with the nodes of a domain next to each other if possible.
 
     Args:
         graph: The graph.
-        selection: The node ids that must be placed.
+        selection: Ids of the nodes that the result must contain.
 
     Returns:
-        All tables and tasks of the graph that are on no cycle nor after one.
+        Ids of all tables and tasks of the graph that are neither on a cycle nor downstream of one.
 
     Raises:
-        SelectionError: When one of the selection is on a cycle or after one.
+        SelectionError: When a selected node is on a cycle or downstream of one.
     """
     waiting = {n.id: 0 for n in graph.nodes.values() if n.kind != "external"}
     for edge in graph.edges:
@@ -99,11 +99,11 @@ def sort_topologically(graph: Graph, selection: Collection[str]) -> list[str]:
 
 
 def split_names(names: Iterable[str], limit_bytes: int) -> Iterator[tuple[str, ...]]:
-    """Cuts a list of names so that each part, joined by commas, fits into a command.
+    """Splits a list of names so that each part, joined by commas, fits into a command.
 
     Args:
         names: Names, in order.
-        limit_bytes: The most bytes of one joined part (UTF-8). A longer name stands alone.
+        limit_bytes: Maximum size of a joined part, in bytes of UTF-8. A longer name is a part of its own.
 
     Yields:
         Parts of at least one name.
@@ -122,7 +122,7 @@ def split_names(names: Iterable[str], limit_bytes: int) -> Iterator[tuple[str, .
 
 
 def _domain_of(node: Node) -> tuple[str, str]:
-    """Returns the kind of a group and the domain, in the order in which groups are opened."""
+    """Returns the kind and the domain of a node's group; groups are opened in the order of these pairs."""
     if node.table:
         return "load", node.table.domain
     return "transform", node.task.domain.lower() if node.task else node.domain
@@ -143,7 +143,7 @@ def _make_ready(
 
 @dataclass
 class _Open:
-    """A group being filled; `ancestors` is a bit set of the indexes of the groups that must run before it."""
+    """A group that is being filled; `ancestors` is a bit set of the indexes of the groups that must run before it."""
 
     kind: Literal["load", "transform"] | None
     domain: str
@@ -159,7 +159,7 @@ class _Planner:
         self._group_of: dict[str, int] = {}
 
     def add(self, node: Node, upstream: Sequence[str], wanted: bool) -> None:
-        """Places a node whose upstreams are all placed; one that is not wanted gets a silent group of its own."""
+        """Adds a node whose upstreams were added before; `groups` leaves out a node that is not selected."""
         before = {self._group_of[name] for name in upstream if name in self._group_of}
         key = _domain_of(node)
         index = self._newest.get(key) if wanted else None
@@ -174,7 +174,7 @@ class _Planner:
         self._reach(index, before - {index})
 
     def groups(self) -> Iterator[StepGroup]:
-        """Yields the groups of wanted nodes, in an order in which they can run."""
+        """Yields the groups of the selected nodes, in an order in which they can run."""
         kept = [index for index, group in enumerate(self._open) if group.kind]
         # an ancestor has strictly fewer ancestors
         kept.sort(key=lambda index: (self._open[index].ancestors.bit_count(), index))

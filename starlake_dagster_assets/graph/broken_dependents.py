@@ -13,7 +13,7 @@ from starlake_dagster_assets.project.model.project import Project
 __all__ = ["DEPENDS_ON_BROKEN", "add_unreadable_nodes", "drop_broken_dependents"]
 
 DEPENDS_ON_BROKEN = "depends-on-broken"
-"""Code of a task that is left out because a file that it depends on has an error."""
+"""Code of the problem of a task that is left out because a file that it depends on has an error."""
 
 _SUFFIX = ".sl.yml"
 _CONFIG = f"_config{_SUFFIX}"
@@ -23,7 +23,7 @@ def add_unreadable_nodes(graph: Graph, problems: Sequence[Problem]) -> Graph:
     """Returns a graph with a node for each file that could not be read, so that a selection can name it.
 
     Args:
-        graph: The graph with the objects with errors, as far as their files could be read.
+        graph: The graph, including the objects with errors whose files could be read.
         problems: The problems of the files.
     """
     described = {location for node in graph.nodes.values() for location in _files(node)}
@@ -39,11 +39,11 @@ def add_unreadable_nodes(graph: Graph, problems: Sequence[Problem]) -> Graph:
 def drop_broken_dependents(
     project: Project, graph: Graph, problems: Sequence[Problem]
 ) -> tuple[Project, tuple[Problem, ...]]:
-    """Leaves out the tasks that read an object with errors, at any distance.
+    """Leaves out the tasks that read an object with errors, directly or through other tasks.
 
     Args:
         project: The project without the objects whose files have errors.
-        graph: The graph with those of them that could be read.
+        graph: The graph, including the objects with errors that could be read.
         problems: The problems of the files.
 
     Returns:
@@ -92,7 +92,7 @@ def _broken(graph: Graph, project: Project, problems: Sequence[Problem]) -> Iter
 
 
 def _own_file(node: Node, files: set[str]) -> str:
-    """Returns the file with the error: that of the object, its SQL, or its domain."""
+    """Returns the file with the error: the YAML file of the object, its SQL file, or the file of its domain."""
     locations = _files(node)
     if not locations:
         return ""
@@ -116,6 +116,6 @@ def _name(file: str) -> tuple[str, str]:
 
 
 def _file_of(name: str, names: Mapping[str, str]) -> str:
-    """Returns the file with the error that would describe a table of a name."""
+    """Returns the file with an error that describes the table of a name, or its domain; "" if there is none."""
     lower = name.lower()
     return names.get(lower) or names.get(f"{lower.rpartition('.')[0]}.") or ""

@@ -38,9 +38,9 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
     Returns:
         The graph, and the problems found on the way: errors are collisions of names and cycles (codes `collision`,
         `cycle`); warnings are declared upstreams that are unknown (`unknown-upstream`, an error without a schema),
-        ambiguous names, self references, raw names of renamed tables, and edges that the engine's own DAGs lack or
-        invent (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object that is not in conflict
-        is in the graph regardless of the problems.
+        ambiguous names, self references, raw names of renamed tables, and edges that the starlake program misses
+        or invents (`ambiguous-name`, `self-reference`, `raw-name`, `lineage-differs`). Each object without a
+        conflict is in the graph regardless of the problems.
     """
     builder = _Builder(project)
     for node in builder.made:
@@ -61,7 +61,7 @@ def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
 
 
 def find_starlake_edges(graph: Graph) -> tuple[Edge, ...]:
-    """Returns the edges between load tables and tasks that the engine's own regular expressions find, sorted."""
+    """Returns the edges between load tables and tasks that the starlake program's regular expressions find, sorted."""
     made = (node for node in graph.nodes.values() if node.kind != "external")
     engine = StarlakeNameResolver(sorted(made, key=lambda node: node.raw))
     found = [
@@ -125,7 +125,7 @@ class _Builder:
                 self._edge(one, node.id, "declared")
 
     def _declared(self, source: str, name: str) -> tuple[str, ...]:
-        """Returns all writers of a table, or the one task whose own name is declared."""
+        """Returns the nodes of a declared name: the node with this id, otherwise all writers of the table."""
         return (source,) if source.lower() == name.lower() else self._writers.get(source, (source,))
 
     def add_files(self) -> None:

@@ -1,4 +1,4 @@
-"""Columns and column lineage over the whole graph, worked out lazily and once."""
+"""Columns and column lineage of the whole graph, computed once and only when needed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ColumnLineage:
 
         Returns:
             Load tables: attributes that are not ignored, and the two columns of SCD2. Tasks: their attributes, then
-            what else their SQL returns. () when nothing is known.
+            the other columns of their SQL. () if no column is known.
         """
         for name in self._unread(node_id):
             self._columns[name] = tuple(self._read(self._graph.nodes[name]))
@@ -62,8 +62,8 @@ class ColumnLineage:
             node_id: Any node's id.
 
         Returns:
-            Column to sorted (node id, column); columns without a source are left out. {} for what has no SQL, or SQL
-            that cannot be understood.
+            Column to sorted (node id, column); columns without a source are left out. {} for a node without SQL,
+            or with SQL that cannot be analyzed.
         """
         self.columns(node_id)
         task = self._graph.nodes[node_id].task
@@ -76,14 +76,14 @@ class ColumnLineage:
         return found
 
     def traced(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
-        """Returns the columns of a task whose origin is known completely, in lower case, with their source columns.
+        """Returns the columns of a task whose origin is completely known, in lower case, with their source columns.
 
         Args:
             node_id: Any node's id.
 
         Returns:
-            As `lineage`, but with constants, which have no sources, and without the columns of which a part cannot
-            be traced to a column of a node. {} where the SQL is not that of one query.
+            As `lineage`, but with constants, which have no sources, and without columns that cannot be traced
+            completely to columns of nodes. {} if the SQL is not parsed.
         """
         self.columns(node_id)
         task = self._graph.nodes[node_id].task
@@ -106,7 +106,7 @@ class ColumnLineage:
         return (self._queries or {}).get(node_id)
 
     def _unread(self, node_id: str) -> Iterator[str]:
-        """Yields the nodes whose columns are not read yet, upstreams first; cycles are cut where they close."""
+        """Yields a node and its upstreams if their columns are not read yet, upstreams first; each of a cycle once."""
         todo: list[tuple[str, bool]] = [(node_id, False)]
         entered: set[str] = set()
         while todo:

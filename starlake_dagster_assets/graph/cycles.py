@@ -14,10 +14,10 @@ def find_cycles(successors: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...
     """Returns cycles that cover all cyclic edges, each listed once.
 
     Args:
-        successors: For every node the nodes after it, in a stable order.
+        successors: The direct successors of every node, in a stable order.
 
     Returns:
-        Each cycle from its smallest node on, sorted; at most 25 for one knot of cycles, the shortest ones.
+        The cycles, sorted, each from its smallest node; at most 25 per strongly connected component.
     """
     found: set[tuple[str, ...]] = set()
     for component in _components(successors):
@@ -44,7 +44,7 @@ def _cover(successors: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]
 
 
 def _shortest(successors: Mapping[str, Sequence[str]], start: str, end: str) -> list[str]:
-    """Returns the shortest path within one component, which always exists."""
+    """Returns the shortest path between two nodes of a component; such a path always exists."""
     before: dict[str, str | None] = {start: None}
     queue = deque([start])
     while end not in before:

@@ -19,9 +19,9 @@ class AssetOverrides:
     Attributes:
         keys: Asset key by node id.
         groups: Group by node id.
-        reads: Keys of all that a node reads, by node id.
+        reads: Keys of all assets that a node reads, by node id.
         excluded: Ids of nodes that are left out.
-        upstreams_in_project: What each asset reads that is not of the project, by key.
+        upstreams_in_project: Keys of the assets that an asset outside of the project reads, by its key.
         airflow: Arguments of the operator of a node in exported Airflow DAGs, by node id.
     """
 

@@ -9,7 +9,7 @@ __all__ = ["find_node"]
 
 
 def find_node(graph: Graph, name: str) -> Node:
-    """Returns the table, task, external table or set of incoming files that has a name.
+    """Returns the table, task, external table or set of incoming files with a given name.
 
     Args:
         graph: The graph of the project.
@@ -17,8 +17,8 @@ def find_node(graph: Graph, name: str) -> Node:
             has; case does not count. The incoming files of a table are `incoming.<domain>.<table>`.
 
     Raises:
-        SelectionError: When nothing has this name, with the closest one, or several nodes have it.
-        TypeError: When the name is not a text.
+        SelectionError: When no node has this name (the message suggests the closest one), or several nodes have it.
+        TypeError: When the name is not a string.
     """
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users are not type-checked
         raise TypeError(f"a name is a text such as `kpi.revenue`, not {type(name).__name__}.")

@@ -76,7 +76,7 @@ def to_html(shown: GraphView) -> str:
 
 
 def _columns(shown: GraphView) -> list[list[str]]:
-    """Returns each node in the column after its last upstream; nodes of a cycle in that of their first one."""
+    """Returns the node ids per column: each node after its last upstream; a cycle starts at its first node."""
     reads: dict[str, set[str]] = {node.id: set() for node in shown.nodes}
     for source, target in shown.edges:
         reads[target].add(source)
@@ -94,7 +94,7 @@ def _columns(shown: GraphView) -> list[list[str]]:
 
 
 def _ordered(columns: list[list[str]], shown: GraphView) -> list[list[str]]:
-    """Returns the columns with each node near the middle of its neighbours, so that few edges cross."""
+    """Returns the columns, each sorted by the middle position of a node's neighbours, so that few edges cross."""
     near: dict[str, list[str]] = {node.id: [] for node in shown.nodes}
     for source, target in shown.edges:
         near[source].append(target)

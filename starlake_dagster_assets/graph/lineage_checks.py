@@ -1,4 +1,4 @@
-"""Problems of references that are ambiguous, circular, or that the Starlake program resolves differently."""
+"""Problems of references that are ambiguous or circular, or that the starlake program resolves differently."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def ambiguous_name_problem(
     Args:
         node: The task's node.
         task: The task that spells the name.
-        name: As spelled.
-        meant: How it was resolved, with the candidates.
+        name: The name, as spelled in the SQL.
+        meant: The result of resolving the name, with the candidates.
         nodes: All known nodes by id.
     """
     places = ", ".join(f"{candidate} ({node_file(nodes[candidate])})" for candidate in meant.candidates)
@@ -52,7 +52,7 @@ def renamed_table_problem(node: Node, task: Task, name: str, meant: Node) -> Pro
     Args:
         node: The task's node.
         task: The task that spells the name.
-        name: As spelled.
+        name: The name, as spelled in the SQL.
         meant: The load table.
     """
     file, line = _location(node, task, name)
@@ -81,10 +81,10 @@ def self_reference_problem(node: Node, task: Task, name: str) -> Problem:
 
 
 def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
-    """Returns the error for nodes that wait for each other.
+    """Returns the error for nodes that depend on each other.
 
     Args:
-        cycle: Ids along it, from the smallest.
+        cycle: Ids of its nodes in order, from the smallest.
         nodes: All nodes by id.
     """
     place = node_file(nodes[cycle[0]])
@@ -101,16 +101,16 @@ def cycle_problem(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Problem:
 def compare_with_starlake(
     node: Node, task: Task, sources: Mapping[str, str], engine: StarlakeUpstreams
 ) -> list[Problem]:
-    """Returns the warnings for edges that the engine's own DAGs lack or invent, and for names at which it fails.
+    """Returns the warnings for edges that the starlake program misses or invents, and for names on which it fails.
 
     Args:
         node: The task's node.
         task: The task.
-        sources: Ids of load tables and tasks it reads, each with the name as spelled.
-        engine: The result of the engine's expressions for the same SQL.
+        sources: Ids of the load tables and tasks that the task reads, each with its name as spelled in the SQL.
+        engine: The upstreams that the starlake program finds in the same SQL.
 
     Returns:
-        At most one `lineage-differs` and one `engine-fails`; none where the SQL is not parsed (`parseSQL: false`).
+        At most one `lineage-differs` and one `engine-fails`; none if the SQL is not parsed (`parseSQL: false`).
     """
     if not task.parse_sql:
         return []
@@ -142,7 +142,7 @@ def compare_with_starlake(
 
 
 def _location(node: Node, task: Task, name: str | None) -> tuple[str, int | None]:
-    """Returns the SQL file of a task, and the line of a name in it, if the text has it."""
+    """Returns the SQL file of a task, and the line at which a name occurs in it, if known."""
     location = task.sql_location or task.location
     last = name.rsplit(".", 1)[-1].strip('"') if name else ""
     if last and task.source_sql:

@@ -54,17 +54,17 @@ class Node:
 
     @property
     def sink(self) -> Sink | None:
-        """Its sink; None for an external node."""
+        """Sink of the node; None for an external node."""
         return self.task.sink if self.task else self.table.metadata.sink if self.table else None
 
     @property
     def freshness(self) -> Freshness | None:
-        """Its limits of freshness; None if it declares none."""
+        """Freshness limits of the node; None if it declares none."""
         return self.task.freshness if self.task else self.table.metadata.freshness if self.table else None
 
     @property
     def write_strategy(self) -> WriteStrategy | None:
-        """Its write strategy; None for an external node."""
+        """Write strategy of the node; None for an external node."""
         return self.task.write_strategy if self.task else self.table.metadata.write_strategy if self.table else None
 
     @property
@@ -82,7 +82,7 @@ class Node:
 
     @property
     def is_described(self) -> bool:
-        """Whether a file of the project describes it; otherwise only its name is known."""
+        """Whether a file of the project describes the node; otherwise only its name is known."""
         return bool(self.location.file)
 
     @property
@@ -102,7 +102,7 @@ class Node:
 
 @dataclass(frozen=True, order=True)
 class Edge:
-    """`target` reads `source`; both are node ids. `via` is the origin of the edge."""
+    """Dependency of the node `target` on the node `source`, by their ids; `via` is the origin of the edge."""
 
     source: str
     target: str
@@ -111,15 +111,15 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes and edges, indexed both ways.
+    """Nodes and edges of a project, with indexes of upstreams and downstreams.
 
     Attributes:
-        nodes: By id, sorted.
-        edges: Sorted, unique, without self references.
+        nodes: The nodes by id, sorted.
+        edges: The edges, sorted, unique, without self references.
         self_references: Ids of tasks that read their own target.
-        cycles: Each cycle as the ids along it; a graph with cycles cannot be materialized in one run.
+        cycles: Each cycle as the ids of its nodes in order; a graph with cycles cannot be materialized in one run.
         domains: The load domains by directory name.
-        writers: By node id, all nodes that write the same table, where there are several.
+        writers: By node id, all nodes that write the same table, if there are several.
     """
 
     nodes: Mapping[str, Node]
@@ -131,7 +131,7 @@ class Graph:
 
     @cached_property
     def upstream(self) -> Mapping[str, tuple[str, ...]]:
-        """For each node id, the sorted ids it reads."""
+        """Sorted ids of the nodes that a node reads, by its id."""
         found: dict[str, list[str]] = {node: [] for node in self.nodes}
         for edge in self.edges:
             found[edge.target].append(edge.source)
@@ -139,7 +139,7 @@ class Graph:
 
     @cached_property
     def downstream(self) -> Mapping[str, tuple[str, ...]]:
-        """For each node id, the sorted ids that read it."""
+        """Sorted ids of the nodes that read a node, by its id."""
         found: dict[str, list[str]] = {node: [] for node in self.nodes}
         for edge in self.edges:
             found[edge.source].append(edge.target)
@@ -160,7 +160,7 @@ class Graph:
                     stack.extend((up, False) for up in self.upstream[node] if up not in done)
 
     def node_of(self, task: Task) -> Node | None:
-        """Returns the node of a task of the project; None if a collision of names keeps it out."""
+        """Returns the node of a task of the project; None if it was left out because of a name collision."""
         return self.by_raw.get(("task", task.raw))
 
     @cached_property

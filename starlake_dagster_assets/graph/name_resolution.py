@@ -24,8 +24,8 @@ class NameResolution:
         node: The id of a known node, None if no node has that name.
         unknown: (schema, table) of a table that the project does not know, when `node` is None; None for a name that
             is no asset, such as the warehouse's own catalog.
-        candidates: All ids that an unqualified name could mean, when there are several.
-        renamed: The id of the load table whose name in its files this is, when the warehouse knows it by another.
+        candidates: All ids that an unqualified name could mean, if there are several.
+        renamed: The id of the load table that has this raw name, but another name in the warehouse.
     """
 
     node: str | None = None
@@ -35,10 +35,10 @@ class NameResolution:
 
 
 class TableNames:
-    """Look-up of names, regardless of case: final names, then the raw names of tasks.
+    """Look-up of table names, regardless of case: by final names, then by the raw names of tasks.
 
     Args:
-        nodes: Load tables, tasks and declared external tables; of two with one name, the first counts.
+        nodes: Load tables, tasks and declared external tables; of two with the same name, the first is used.
         rules: `application.refs`.
     """
 
@@ -58,8 +58,8 @@ class TableNames:
         """Finds the object that a table name in the SQL of a task refers to.
 
         Args:
-            name: As `find_references` gives it.
-            task: The task whose SQL it is; its domain is where unqualified names are looked for last.
+            name: The name, as `find_references` returns it.
+            task: The task whose SQL contains the name; an unqualified name is looked up in its domain last.
 
         Returns:
             The node, or the table that the project does not produce.

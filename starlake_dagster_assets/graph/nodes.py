@@ -15,13 +15,13 @@ __all__ = ["NodeSet", "collect_nodes", "node_file"]
 
 @dataclass
 class NodeSet:
-    """The nodes found so far.
+    """Nodes of the graph of a project, and the collisions of their names.
 
     Attributes:
         produced: Load tables, tasks and declared external tables, in file order.
         files: The nodes of incoming files.
         problems: Collisions of names.
-        writers: By node id, all nodes that write the same table, where there are several.
+        writers: By node id, all nodes that write the same table, if there are several.
     """
 
     produced: list[Node] = field(default_factory=list[Node])
@@ -37,9 +37,9 @@ def collect_nodes(project: Project) -> NodeSet:
         project: The resolved project.
 
     Returns:
-        Its nodes. Several tasks, or a load table and tasks, may write one table: each has a node of its own. Of two
-        load tables with one final name the first is kept and the other is an error, of two objects with one name for
-        the command line as well.
+        Its nodes. Several tasks, or a load table and tasks, may write one table: each has a node of its own. If two
+        load tables have the same final name, or two objects the same raw name, the first is kept and the other is
+        an error.
     """
     found = NodeSet()
     by_id: dict[str, Node] = {}
@@ -67,7 +67,7 @@ def collect_nodes(project: Project) -> NodeSet:
 
 
 def node_file(node: Node) -> Location:
-    """Returns the file that describes a node: its SQL for a task that has one, else its YAML."""
+    """Returns the file that describes a node: the SQL file of a task if it has one, otherwise the YAML file."""
     return (node.task and node.task.sql_location) or node.location
 
 
@@ -82,7 +82,7 @@ def _described(project: Project) -> Iterator[Node]:
 
 
 def _name_tasks(nodes: list[Node]) -> Iterator[Node]:
-    """Names each task that is not the only writer of its table by its own name, as Starlake does."""
+    """Yields the nodes; a task whose table has other writers is named after its file, as in Starlake."""
     shared = Counter(_target(node) for node in nodes if node.kind != "external")
     taken = {node.id.lower() for node in nodes if not node.task or shared[_target(node)] == 1}
     for node in nodes:
@@ -100,7 +100,7 @@ def _target(node: Node) -> tuple[str, ...]:
 
 
 def _replacing(found: NodeSet) -> Iterator[Problem]:
-    """Warns of tasks that replace what the other writers of their table have written."""
+    """Yields a warning per task that replaces the rows of the other writers of its table."""
     for node in found.produced:
         task = node.task
         if task is None or node.id not in found.writers:

@@ -16,7 +16,7 @@ _PRINCIPAL = re.compile(r"^(?:user|group|serviceAccount|domain):", re.I)
 
 
 def owners_of(node: Node) -> tuple[str, ...]:
-    """Owners: `owner=…` tags, then grantees of `acl`; an e-mail address or `team:name`, all else is left out."""
+    """Returns the owners of a node: `owner=…` tags, then grantees of `acl`; only e-mail addresses and `team:name`."""
     said = [tag.partition("=")[2].strip() for tag in node.tags if tag.partition("=")[0].strip().lower() == "owner"]
     thing = node.task or (None if node.is_files else node.table)
     grants = [grant for acl in thing.acl for grant in acl.grants] if thing is not None else []

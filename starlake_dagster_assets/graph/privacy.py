@@ -17,10 +17,10 @@ _DYNAMIC = re.compile(r"\bquery\s*\(|\bquery_table\s*\(\s*[^'\s]", re.IGNORECASE
 
 
 class PrivateColumns:
-    """Columns that may not be shown; a column of unknown origin is one.
+    """Columns that must not be shown, including columns of unknown origin that may derive from them.
 
     Args:
-        lineage: Gives the column lineage of the project's graph; called when a column needs it.
+        lineage: Returns the column lineage of the project's graph; only called if a column needs it.
         graph: The graph of the project.
         project: The project's models.
     """
@@ -34,7 +34,7 @@ class PrivateColumns:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Names, in lower case, that some table or task of the project protects: hidden wherever they appear."""
+        """Names, in lower case, of the protected columns of all tables and tasks; hidden in every table."""
         things = (*self._project.tables, *self._project.tasks)
         return frozenset(name for thing in things for name in _protected(thing.attributes))
 
@@ -54,7 +54,7 @@ class PrivateColumns:
         )
 
     def _reads_private(self, node_id: str) -> bool:
-        """Whether the node or any of its sources has a protected column, or may read one that is not named."""
+        """Whether the node or any of its upstreams has a protected column, or may read one without naming it."""
         todo, seen = [node_id], {node_id}
         while todo:
             name = todo.pop()
@@ -71,14 +71,14 @@ class PrivateColumns:
 
     @cached_property
     def _opaque(self) -> frozenset[str]:
-        """Tasks whose SQL does not name everything that it reads: Python, scripts, queries built from strings."""
+        """Ids of tasks whose SQL does not name everything that it reads: Python, scripts, queries in strings."""
         tasks = (
             task for task in self._project.tasks if not task.sql or not task.parse_sql or _DYNAMIC.search(task.sql)
         )
         return frozenset(task.id for task in tasks)
 
     def _derived(self, node_id: str, column: str, on_the_way: set[NodeColumn]) -> bool:
-        """Whether a column derives from a protected one, over any number of tasks, or cannot be traced."""
+        """Whether a column derives from a protected column, through any number of tasks, or may do so."""
         if column in self.names:
             return True
         if (node_id, column) in on_the_way or node_id not in self._tasks:
@@ -94,14 +94,14 @@ class PrivateColumns:
         return frozenset(node.id for node in self._graph.nodes.values() if node.task)
 
     def _sources(self, node_id: str) -> Mapping[str, tuple[NodeColumn, ...]]:
-        """Columns, in lower case, with their source columns; those that cannot be traced are left out."""
+        """Returns the traceable columns of a node, in lower case, with their source columns."""
         if node_id not in self._traced:
             self._traced[node_id] = self._lineage().traced(node_id) if node_id in self._upstream else {}
         return self._traced[node_id]
 
 
 def _protected(attributes: Iterable[Attribute]) -> set[str]:
-    """Names of attributes with `privacy`, of structures that hold one, and of scripts that read one."""
+    """Returns the names of attributes with `privacy`, of structures that contain one, and of scripts that read one."""
     attributes = tuple(attributes)
     private = [one for one in attributes if _is_private(one)]
     words = {name.lower() for one in private for name in (one.name, one.final_name)}

@@ -12,7 +12,7 @@ from starlake_dagster_assets.graph.model import Graph, Node
 __all__ = ["GraphView", "build_graph_view", "to_json", "to_mermaid", "to_text"]
 
 _DEEPEST = 40
-"""Levels of the tree that are indented; what is deeper goes on at the margin."""
+"""Number of indented levels of the tree; deeper nodes start again at the left margin."""
 _SHAPES = {"table": ('[("', '")]'), "task": ('["', '"]'), "external": ('(["', '"])'), "view": ('[/"', '"/]')}
 
 
@@ -32,13 +32,13 @@ class GraphView:
 def build_graph_view(
     graph: Graph, selection: Collection[str] | None = None, *, files: bool = False, parity: bool = False
 ) -> GraphView:
-    """Chooses what to show.
+    """Returns the part of a graph to show: the selected nodes and the edges between them.
 
     Args:
         graph: The graph.
         selection: Node ids, None for all.
         files: Whether the incoming files are shown.
-        parity: Whether the edges are those that the engine's own regular expressions find.
+        parity: Whether the edges are those that the starlake program's regular expressions find.
     """
     wanted = set(graph.nodes) if selection is None else set(selection)
     nodes = [node for node in graph.nodes.values() if node.id in wanted and (files or not node.is_files)]
@@ -76,9 +76,9 @@ def to_mermaid(shown: GraphView) -> str:
 
 
 def to_text(shown: GraphView) -> str:
-    """Returns a tree from the sources down; a node that was shown already is not expanded again.
+    """Returns the graph as a text tree from the sources down; a node that was shown already is not expanded again.
 
-    Below 40 levels it goes on at the margin, so that its size is bounded by that of the graph.
+    Nodes below 40 levels start again at the left margin, so that the size of the text is bounded by that of the graph.
     """
     following: dict[str, list[str]] = {node.id: [] for node in shown.nodes}
     fed = {target for _, target in shown.edges}

@@ -26,22 +26,22 @@ _KINDS: Mapping[str, Callable[[Node], bool]] = {
 
 
 def select(graph: Graph, expression: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> frozenset[str]:
-    """Returns the nodes that an expression names.
+    """Returns the ids of the nodes that an expression selects.
 
     White space is union, a comma is intersection. A term is `domain:x`, `tag:x` (also `tag:key=value`),
     `kind:table|task|view|external|files`, or a name: `table`, `schema.table` or a raw name, with `*` and `?`; case does
-    not count. `+term` adds all that it needs, `term+` all that needs it, `2+term+1` as many steps of each.
+    not count. `+term` adds all upstreams, `term+` all downstreams, `2+term+1` two and one levels of them.
 
     Args:
         graph: The graph.
         expression: One expression, or several whose union is meant. `*` is everything.
-        exclude: Taken away from the result, in the same grammar.
+        exclude: Expressions of nodes to remove from the result, in the same grammar.
 
     Returns:
         Node ids. Nodes of incoming files are only found as upstreams, as `kind:files` and by their own ids.
 
     Raises:
-        SelectionError: For a term that names nothing, with the nearest name, or that is not of the grammar.
+        SelectionError: When a term is invalid or selects nothing; the message suggests the closest name.
     """
     chosen = _union(graph, expression)
     return chosen - _union(graph, exclude) if exclude else chosen
@@ -82,7 +82,7 @@ def format_names(names: Iterable[str], limit: int = 20) -> str:
     """Returns the first names in order, for messages.
 
     Args:
-        names: Such as node ids.
+        names: Names, such as node ids.
         limit: The number of names that are shown.
     """
     return first_of(sorted(names), limit)
@@ -150,7 +150,7 @@ class _Index:
                 self._ids[name.lower()].add(node.id)
 
     def atom(self, atom: str) -> set[str]:
-        """Returns the ids that one word of an expression names, without upstreams and downstreams."""
+        """Returns the ids that the name or method of one term selects, without upstreams and downstreams."""
         method, colon, value = atom.partition(":")
         if not colon:
             return self._named(atom)
@@ -180,7 +180,7 @@ class _Index:
         return found
 
     def _closest(self, name: str) -> str | None:
-        """Returns the closest name; of a pattern such as `kip.*`, the pattern of the closest domain that has nodes."""
+        """Returns the closest name; for a pattern such as `kip.*`, a pattern with the closest domain that has nodes."""
         domain, dot, rest = name.partition(".")
         if dot and ("*" in rest or "?" in rest):
             near = closest_match(domain, [known for node in self.graph.nodes.values() for known in _domains(node)])
@@ -230,5 +230,5 @@ def _domains(node: Node) -> Iterable[str]:
 
 
 def _tags(node: Node) -> Iterable[str]:
-    """Tags as written, and the keys of those of the form `key=value`."""
+    """Returns the tags of a node as written, and the keys of tags of the form `key=value`."""
     return [known for tag in node.tags for known in (tag, tag.partition("=")[0])]

@@ -1,4 +1,4 @@
-"""Edges that the Starlake program finds, by its two regular expressions and its own look-up."""
+"""Edges that the starlake program finds, by its two regular expressions and its own look-up."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["StarlakeNameResolver", "StarlakeUpstreams"]
 
 @dataclass(frozen=True)
 class StarlakeUpstreams:
-    """The tables that the Starlake program finds in the SQL of a task.
+    """The tables that the starlake program finds in the SQL of a task.
 
     Attributes:
-        sources: Ids of the load tables and tasks it takes for upstreams, the task itself included if it reads itself.
-        failures: One text per name with which the engine's commands fail.
+        sources: Ids of the load tables and tasks that it takes for upstreams, including a task that reads itself.
+        failures: One message per name on which the starlake program fails.
     """
 
     sources: frozenset[str]
@@ -26,7 +26,7 @@ class StarlakeUpstreams:
 
 
 class StarlakeNameResolver:
-    """The engine's look-up of names.
+    """Look-up of table names as in the starlake program.
 
     Args:
         nodes: Load tables and tasks, in file order.

@@ -51,15 +51,15 @@ def load_project(
     cache_dir: Path | None = None,
     keep_broken: bool = False,
 ) -> tuple[Project, tuple[Problem, ...]]:
-    """Loads a project; nothing is written into it.
+    """Loads a project from its directory, which is not changed.
 
     Args:
         root: The directory that holds `metadata/application.sl.yml`.
         env: The environment: `env.<NAME>.sl.yml`. By default that of `SL_ENV` or of the project's files.
         options: Variables of the run, as in `--options`; they take precedence over the env files.
         environ: The process environment (`SL_*`); by default `os.environ`.
-        cache_dir: Where the manifest is kept; by default the user's cache directory.
-        keep_broken: Whether objects with errors are kept where they could be read, for checks of what depends on them.
+        cache_dir: Directory of the manifest; by default the user's cache directory.
+        keep_broken: Whether objects with errors are kept if they could be read, for checks of their dependents.
 
     Returns:
         The project, without the objects whose files are broken, and all problems by file and line.
@@ -73,7 +73,7 @@ def load_project(
 
 
 class ProjectLoader:
-    """Loader of a project for the commands of one step, as its files were when the first command ran.
+    """Loader of a project for the commands of one step: all of them use the files that the first command read.
 
     Args:
         root: The directory that holds `metadata/application.sl.yml`.
@@ -88,11 +88,11 @@ class ProjectLoader:
         """Projects whose files mention no variable that differs between two commands, with the values of those."""
 
     def keep(self) -> None:
-        """Reads the files once from now on."""
+        """Keeps the files that the next load reads, so that later loads do not read them again."""
         self._keeping = True
 
     def close(self) -> None:
-        """Reads the files at each load again."""
+        """Discards the kept files; each load reads the files again."""
         self._keeping, self._sources, self._manifests, self._loaded = False, None, {}, {}
 
     def load(
@@ -104,7 +104,7 @@ class ProjectLoader:
         cache_dir: Path | None = None,
         keep_broken: bool = False,
     ) -> tuple[Project, tuple[Problem, ...]]:
-        """Loads the project; see `load_project`."""
+        """Loads the project; for the arguments see `load_project`."""
         values = dict(os.environ if environ is None else environ)
         now = datetime.now(timezone.utc).astimezone()
         moment = {**date_variables(now), **{name: values[name] for name in _OF_A_COMMAND if name in values}}
@@ -289,7 +289,7 @@ class _Loading:
         return snapshot.model_copy(update={"problems": tuple(problems)}), frozenset(names), keep
 
     def _parse(self, file: SourceFile, manifest: Manifest, secrets: frozenset[str]) -> tuple[ParsedFile, bool]:
-        """Parses a file, or reads it from the manifest; returns it with whether the manifest may keep it."""
+        """Parses a file, or reads it from the manifest; also returns whether the manifest may store the result."""
         known = f"{file.path}\0{file.hash}"
         found = manifest.get(known)
         if found is not None and found["context"] == self._parser.context(found["parsed"]["names"]):

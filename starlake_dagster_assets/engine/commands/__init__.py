@@ -1,4 +1,4 @@
-"""The commands of the Starlake program, run by the embedded engine.
+"""The commands of the starlake program, run by the embedded engine.
 
 - `program`: the command line
 - `grammar`: options of each command

@@ -34,7 +34,7 @@ def console(
         options: As for `execute`.
 
     Returns:
-        0 in every case, as the starlake program.
+        0 in every case, as in the starlake program.
     """
     current = dict(environ)
     for line in commands:

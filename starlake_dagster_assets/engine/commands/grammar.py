@@ -18,10 +18,10 @@ class Option:
     """An option of a command.
 
     Attributes:
-        name: With its dashes left out.
-        kind: What it takes: `flag` takes nothing, `list` is `a,b`, `map` is `k=v,k2=v2`.
+        name: Its name without dashes.
+        kind: Kind of its value: `flag` has none, `list` is `a,b`, `map` is `k=v,k2=v2`.
         required: Whether the command needs it.
-        supported: False where the embedded engine refuses it by name.
+        supported: Whether the embedded engine supports it; otherwise it is an error.
     """
 
     name: str
@@ -98,7 +98,7 @@ _ALIASES = {"load": {"include": "tables", "schemas": "tables"}}
 
 
 class UsageError(CommandError):
-    """A command line that the program does not understand.
+    """Error of an invalid command line.
 
     Args:
         command: The command.
@@ -141,7 +141,7 @@ def read(command: str, argv: Sequence[str]) -> Arguments:
     """Reads the arguments of a command.
 
     Raises:
-        UsageError: An option is unknown, lacks its value, has a wrong one, or is not supported by the embedded engine.
+        UsageError: An option is unknown or not supported by the embedded engine, or its value is missing or invalid.
     """
     specs = {option.name: option for option in COMMANDS[command].options}
     aliases = _ALIASES.get(command, {})

@@ -1,4 +1,4 @@
-"""The `load` command: files of `stage` into tables, one transaction per file."""
+"""The `load` command: loads files from `stage` into tables, one transaction per file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _JOBS = {
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """Arguments of `load`. None = not given = all.
+    """Arguments of `load`; None means that an option is not given, which selects all.
 
     Attributes:
         domains: `--domains`: directories.
@@ -89,15 +89,15 @@ def run_load_command(
 ) -> None:
     """Loads the files of the requested domains and tables.
 
-    A failed file goes back to stage and does not keep the others from being loaded.
+    A failed file is moved back to stage; the others are still loaded.
 
     Args:
         project: The project.
         request: What to load.
-        journal: Where markers and the summary go.
+        journal: Receives the markers and the summary.
         options: Settings of the engine.
         environ: Environment variables of the command, for the JOBID.
-        problems: Of tables and tasks that are left out of the project; a requested table of these has failed.
+        problems: Problems of tables and tasks that are left out of the project; such a table fails if it is requested.
 
     Raises:
         EngineError: At least one file failed; the message has the errors of all of them.
@@ -126,7 +126,7 @@ def run_load_command(
 
 
 def _is_requested(problem: Problem, request: LoadRequest) -> bool:
-    """Whether a problem is that of a table, or of its domain, that is to be loaded."""
+    """Whether a problem belongs to a requested table or to its domain."""
     top, kind, *parts = (*PurePosixPath(problem.file).parts, "", "")
     if (top, kind) != ("metadata", "load"):
         return False
@@ -136,7 +136,7 @@ def _is_requested(problem: Problem, request: LoadRequest) -> bool:
 
 
 def _order(project: Project) -> bool:
-    """Whether files are taken by name only."""
+    """Returns whether files are loaded by name instead of by time; raises an error for any other order."""
     wanted = project.application.load_strategy_class
     if wanted not in {_BY_TIME, _BY_NAME}:
         raise EngineError(
@@ -218,7 +218,7 @@ def _load_domain(context: _Context, domain: Domain, tables: Sequence[Table]) -> 
 
 
 def _load_connection(context: _Context, passage: DomainAreas, tables: Sequence[Table], connection: str) -> None:
-    """Loads the files of the tables of one connection, which is held meanwhile."""
+    """Loads the files of the tables of one connection, in one session."""
 
     def mine(file: Path) -> bool:
         owner = _table_of(file, tables)
@@ -252,7 +252,7 @@ def _resolved(
     tables: Sequence[Table],
     recovered: Sequence[tuple[IngestingFiles, RowCounts]],
 ) -> Iterator[tuple[Table, list[Path]]]:
-    """Files to load by table, in order of arrival; a file goes to the first table whose pattern matches."""
+    """Yields each table with its files to load, in order; a file belongs to the first table whose pattern matches."""
     by_name = _order(context.project)
     landed = {file for entry, _ in recovered for file in entry.files}
     files = [file for file in [*list_ingesting_files(passage), *_files(passage.stage)] if file not in landed]
@@ -272,7 +272,7 @@ def _load_table(
     landed: Sequence[tuple[IngestingFiles, RowCounts]],
     files: Sequence[Path],
 ) -> None:
-    """Announces the files of a table and loads them; files that landed before are reported again, and archived."""
+    """Loads the files of a table; files whose rows are committed already are only reported again and archived."""
     named = [*(file for entry, _ in landed for file in entry.files), *files]
     names = ",".join(printable(file.name) for file in named)
     context.journal.info(_SOURCE, f"Ingest resolved file : {names} as table {passage.domain}.{table.name}")
@@ -289,7 +289,7 @@ def _load_table(
 
 
 def _jobs(context: _Context, table: Table, files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Returns one job per file, or one for all files if loads are grouped (`application.grouped`, `groupedMax`)."""
+    """Yields the files of each job: one file, or several if loads are grouped (`application.grouped`, `groupedMax`)."""
     application = context.project.application
     size = max(1, application.grouped_max) if application.grouped and not table.metadata.write_strategy.types else 1
     for start in range(0, len(files), size):
@@ -346,7 +346,7 @@ def _finish(context: _Context, passage: DomainAreas, job: LoadJob, counts: RowCo
 
 @contextmanager
 def _returned_unless_committed(passage: DomainAreas, job: LoadJob, options: EngineOptions) -> Generator[None]:
-    """Files whose rows are not committed go back to stage; others stay, and the next load archives them."""
+    """Moves files back to stage if the block fails before their commit; otherwise the next load archives them."""
     try:
         yield
     except BaseException as error:
@@ -363,7 +363,7 @@ def _returned_unless_committed(passage: DomainAreas, job: LoadJob, options: Engi
 
 
 def _unresolved(passage: DomainAreas, tables: Sequence[Table]) -> None:
-    """Files that no table of the domain has a pattern for."""
+    """Moves files that match no table of the domain to the area `unresolved`."""
     for file in _files(passage.stage):
         if _table_of(file, tables) is None:
             passage.unresolved.mkdir(parents=True, exist_ok=True)

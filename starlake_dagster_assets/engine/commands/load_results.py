@@ -19,7 +19,7 @@ __all__ = ["LoadResults", "TableName"]
 
 _SOURCE = "IngestionWorkflow"
 _SHOWN = 20
-"""Names of files that a message lists at most."""
+"""Maximum number of file names in a message."""
 
 TableName = tuple[str, str]
 """`load.name` and the raw name of a table."""
@@ -50,7 +50,7 @@ class LoadResults:
             self._report(FileLoaded(*table, printable(file.name), *known))
 
     def fail(self, message: str) -> None:
-        """Adds an error."""
+        """Adds an error and logs it."""
         self._journal.error(_SOURCE, message)
         self.errors.append(message)
 
@@ -78,11 +78,11 @@ class LoadResults:
     ) -> Generator[None]:
         """Records the error of one file, table, connection or domain, so that the others are still loaded.
 
-        A cancellation ends all of them; a database that DuckDB has given up is the end of its connection (`last`).
+        A cancellation ends the whole load; a fatal error of DuckDB is only recorded by the block marked `last`.
 
         Args:
-            where: Where it is declared, for the message.
-            tables: Tables that have failed too, without those that had ended before.
+            where: Location of the declaration, for the message.
+            tables: Tables that fail with this error, except those whose result is reported already.
             last: Whether nothing else of the connection follows.
         """
         try:
@@ -102,7 +102,7 @@ class LoadResults:
                 self._finish(name, TableFailed(*name, (), (), self._journal.redact(text), reported=True))
 
     def summarize(self) -> None:
-        """Reports the sums of all files."""
+        """Writes the row counts of all files in total."""
         counts = [counts for _, counts in self._loaded]
         paths = [
             f"\t{format_file_uris(files)}" if index else format_file_uris(files)
@@ -121,7 +121,7 @@ class LoadResults:
 
 
 def _summary(errors: Sequence[str], failed: Sequence[str]) -> str:
-    """Returns the first error of a table, and the names of all files that failed where there are several."""
+    """Returns the first error of a table, and the names of the failed files if there are several errors."""
     if len(errors) == 1:
         return errors[0]
     names = ", ".join(failed[:_SHOWN]) + (", …" if len(failed) > _SHOWN else "")

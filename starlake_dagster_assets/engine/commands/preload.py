@@ -47,11 +47,11 @@ class Readiness:
 
 
 def run_preload(project: Project, request: PreloadRequest, journal: CommandOutput) -> Readiness:
-    """Tests a domain; has no effect but the removal of the ack file that was waited for.
+    """Checks whether a domain has files to load; strategy `ack` removes the ack file.
 
     Args:
         project: The project.
-        request: What to test.
+        request: The domain, tables and strategy to check.
         journal: Receives the messages.
 
     Returns:
@@ -76,7 +76,7 @@ def run_preload(project: Project, request: PreloadRequest, journal: CommandOutpu
 
 
 def readiness_table(domain: str, tables: Sequence[tuple[str, int]]) -> str:
-    """Returns the table that the engine logs: domain, table, loadable (1 or 0)."""
+    """Returns the table that the starlake program logs: domain, table, loadable (1 or 0)."""
     rows = [("domain", "table", "loadable"), *((domain, name, str(int(count > 0))) for name, count in sorted(tables))]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     rule = "+" + "+".join("-" * width for width in widths) + "+"
@@ -124,7 +124,7 @@ def _acknowledged(project: Project, request: PreloadRequest) -> bool:
 
 
 def _write_sentinel(project: Project, text: str, journal: CommandOutput) -> None:
-    """Writes the sentinel file; a failure is logged only, as in the engine."""
+    """Writes the sentinel file; a failure is only logged, as in the starlake program."""
     try:
         path = _path(project, text)
         path.parent.mkdir(parents=True, exist_ok=True)

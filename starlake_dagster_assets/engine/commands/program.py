@@ -76,7 +76,7 @@ def execute_command(
 
 
 def engine_options(environ: Mapping[str, str]) -> EngineOptions:
-    """Settings of the engine from the environment.
+    """Returns the settings of the engine from environment variables.
 
     These are `SL_DUCKDB_MODE` (or `SL_DUAL_MODE`), `SL_DUCKDB_PATH`, `SL_ALL_REJECTED` and `SL_QUARANTINE_AFTER`.
     """
@@ -108,7 +108,7 @@ def _guarded(call: _Call) -> int:
 
 
 def _failed(call: _Call, message: str) -> None:
-    """Writes the last message of a failed command and the log line after it on one line, as the engine does."""
+    """Writes the last message of a failed command and the log line after it on one line, as in Starlake."""
     before = f"Starlake failed to execute command with args {call.text}"
     call.journal.error("Main", message, before=before)
     call.journal.err(f'Exception in thread "main" {message}')

@@ -29,7 +29,7 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _Arrival:
-    """A file that a table wants, and the ack file that let it go."""
+    """A file that matches a table, and its ack file if the table needs one."""
 
     path: Path
     table: Table
@@ -51,7 +51,7 @@ def run_stage(
         domains: Directories of the domains (`--domains`); None or empty: all.
         tables: File stems of the tables (`--tables`); None or empty: all.
         journal: Receives each line of output.
-        report: Given the tables of which files stay.
+        report: Called for each table of which files stay in incoming.
         rest_seconds: A file that changed within these seconds is not complete yet, and stays.
 
     Raises:
@@ -100,7 +100,7 @@ def _listed(failures: Sequence[str]) -> str:
 def _stage_domain(
     project: Project, domain: Domain, tables: tuple[Table, ...], journal: CommandOutput, rest_seconds: float
 ) -> list[_Failure]:
-    """Stages the files of a domain; returns why others stay."""
+    """Stages the files of a domain; returns the reasons why other files stay."""
     folder = incoming_directory(project, domain)
     journal.info(_SOURCE, f"Scanning {folder}")
     if not folder.is_dir():
@@ -132,7 +132,7 @@ def _stage_domain(
 
 
 def _arrivals(folder: Path, listing: Listing, tables: Sequence[Table]) -> list[_Arrival]:
-    """Files of a directory by the tables whose pattern matches the whole name, without those that wait for an ack."""
+    """Returns the files of a directory whose whole name matches a table, without those that wait for an ack file."""
     names = [path.name for path in listing.files]
     return [
         _Arrival(folder / claim.name, claim.table, folder / claim.ack if claim.ack else None)
@@ -159,7 +159,7 @@ def _without_shared(arrivals: Sequence[_Arrival], domain: Domain) -> tuple[list[
 
 
 def _rests(item: _Arrival, seconds: float, journal: CommandOutput) -> bool:
-    """Whether a file has not changed for as long as it has to rest."""
+    """Whether a file has not changed for a number of seconds."""
     if seconds <= 0:
         return True
     age = time.time() - item.path.stat().st_mtime

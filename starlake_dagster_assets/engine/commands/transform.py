@@ -1,4 +1,4 @@
-"""The `transform` command: tasks into tables, views and files, one transaction per task."""
+"""The `transform` command: writes the results of tasks to tables, views and files, one transaction per task."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TransformRequest:
 
 
 class UnknownTaskError(EngineError):
-    """No task has that name."""
+    """Error of a name that no task has."""
 
 
 def run_transform(
@@ -68,7 +68,7 @@ def run_transform(
     """Runs a task, or with `recursive` the tasks it depends on and then itself.
 
     Raises:
-        EngineError: A task is unknown, is refused, or failed; tasks after it are not run.
+        EngineError: A task is unknown, unsupported or failed; tasks after it are not run.
     """
     task = _find(project, request.name)
     tasks = _upstream(project, task) if request.recursive else [task]
@@ -112,7 +112,7 @@ def _upstream(project: Project, task: Task) -> list[Task]:
 
 
 def validate_task(project: Project, task: Task, options: EngineOptions) -> None:
-    """Refuses by name what the embedded engine does not do, before anything is written."""
+    """Raises an error for a task that the embedded engine does not support, before anything is written."""
     if task.python is not None:
         raise EngineError(
             f"{task.location}: {task.raw} is a Python task, which needs Spark: the embedded engine runs SQL"
@@ -182,7 +182,7 @@ def _run(
 
 
 def _translated(job: TaskJob) -> str:
-    """Returns the SQL that DuckDB received, if it differs from the user's SQL."""
+    """Returns the location of a task's SQL for a message, with the SQL that DuckDB received if it was translated."""
     where = job.task.sql_location or job.task.location
     if job.session.dialect == "duckdb":
         return f"\n({where})"

@@ -26,8 +26,8 @@ class AcceptedRows:
         files: The files read.
         input: Rows found.
         accepted: Rows that are valid; `relation` holds them without those that `filtered` counts.
-        rejected: Rows that were refused; `input == accepted + rejected`.
-        rejects: Quoted name of a temporary table (ERROR VARCHAR, PATH VARCHAR), one row a refused row, or None. With
+        rejected: Rows that are rejected; `input == accepted + rejected`.
+        rejects: Quoted name of a temporary table (ERROR VARCHAR, PATH VARCHAR), one row per rejected row, or None. With
             `application.sinkReplayToFile` it also has LINE VARCHAR, the record in the form of its file (JSON for XML
             and PARQUET), and HEADER VARCHAR, the header line of a DSV that has one: see `replay`.
         filtered: Valid rows that the table's `filter` leaves out.

@@ -23,7 +23,7 @@ def plain_files(path: Path, work: Path) -> Iterator[Path]:
 
     Args:
         path: A file; its suffix determines whether it is compressed.
-        work: Directory for what is unpacked. A member is deleted when the next one is requested.
+        work: Directory for unpacked files. A member is deleted when the next one is requested.
 
     Yields:
         `path` itself, or an unpacked file. Directories, links and hidden members of an archive are left out.

@@ -1,6 +1,6 @@
-"""Attributes as SQL: the typed value of each raw cell, and the reason for which its row is rejected.
+"""Attributes as SQL: the typed value of each raw cell, and the reason why its row is rejected.
 
-Order, as the real loader's: trim, empty to null, default, required, pattern, cast, privacy.
+Order, as in the starlake program: trim, empty to null, default, required, pattern, cast, privacy.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _SAME_KIND = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Column with the raw value of an attribute.
+    """SQL of the raw value of an attribute.
 
     Attributes:
         sql: SQL of the value.
         kind: A text, a JSON value, or a value that the file itself types.
         ddl: DuckDB type of a typed value.
-        no_empty: Whether an empty text cannot occur, because the reader replaced it by null.
-        text: Of a JSON value: SQL of it as a text, when the reader has it.
-        nested: With `text`: SQL of whether it is an object or an array.
+        no_empty: Whether an empty text cannot occur, because the reader replaced it with NULL.
+        text: SQL of a JSON value as a text, if the reader has it.
+        nested: With `text`, SQL of whether the value is an object or an array.
     """
 
     sql: str
@@ -62,9 +62,9 @@ class AttributeSql:
     """The SQL of an attribute.
 
     Attributes:
-        value: Its typed value.
-        error: The reason of a refusal, or NULL.
-        accepted: SQL of the computed value → a condition that holds where `error` is NULL, cheaper to evaluate; None
+        value: SQL of its typed value.
+        error: SQL of the reason of a rejection, or NULL.
+        accepted: SQL of the computed value → a condition that holds if `error` is NULL, cheaper to evaluate; None
             if there is none.
         shared: Expressions that `value` and `accepted` repeat, which can be computed once: each contains those before.
     """
@@ -79,10 +79,10 @@ class RowCompiler:
     """Compiler of the attributes of one table to SQL.
 
     Args:
-        con: The connection, where Python functions are registered if need be.
+        con: The connection, on which Python functions are registered if necessary.
         project: Types and settings (`emptyIsNull`, `rejectWithValue`, `privacy.options`).
         table: The table.
-        patterns: Those of the connection, where several tables are compiled.
+        patterns: Patterns of the connection, if several tables are compiled.
         restored: See `Source.restored`.
     """
 
@@ -105,14 +105,14 @@ class RowCompiler:
         self._with_value = project.application.reject_with_value
 
     def compile(self, cells: Mapping[str, Cell]) -> tuple[AttributeSql, ...]:
-        """Returns every attribute that is read from the file, in order.
+        """Returns the SQL of each attribute that is read from the file, in order.
 
         Args:
-            cells: Raw values by the file's names; an attribute that the file lacks is absent. Where no name is that of
-                an attribute, one that differs in case only is taken.
+            cells: Raw values by the file's names; an attribute that the file lacks is absent. If no name is that of
+                an attribute, a name that differs only in case is used.
 
         Returns:
-            One pair an attribute without script.
+            One item per attribute without script.
 
         Raises:
             EngineError: When a type, a pattern or a privacy key cannot be used.
@@ -206,7 +206,7 @@ class RowCompiler:
         return f"({message} || ': ' || coalesce({value}, 'NULL'))" if shown else f"({message})"
 
     def _same_kind(self, attribute: Attribute, raw: str, kind: Scalar, path: str) -> AttributeSql:
-        """Returns a value that the file types as the attribute does: only its range is tested, no pattern."""
+        """Returns the SQL of a value that has the attribute's type in the file: only its range is checked."""
         if attribute.default is not None and not attribute.required:
             raw = f"coalesce({raw}, {kind.value(literal(attribute.default))})"
         if not _no_privacy(attribute):
@@ -289,7 +289,7 @@ class RowCompiler:
 
 
 def is_nested(ddl: str) -> bool:
-    """Whether a DuckDB type is a list, a struct or a map."""
+    """Whether a DuckDB type is a list, a struct, a map or a union."""
     return ddl.endswith("]") or ddl.startswith(("STRUCT", "MAP", "UNION"))
 
 
@@ -305,7 +305,7 @@ def _no_privacy(attribute: Attribute) -> bool:
 
 
 def _joined(errors: list[str]) -> str:
-    """Joins errors, one per line; NULL without an error."""
+    """Returns SQL that joins errors, one per line; NULL without an error."""
     present = [error for error in errors if error != "NULL"]
     return f"nullif(concat_ws(chr(10), {', '.join(present)}), '')" if present else "NULL"
 

@@ -39,7 +39,7 @@ def type_of(attribute: Attribute, project: Project) -> TypeDef:
         The type definition.
 
     Raises:
-        EngineError: When no such type exists; names the nearest one.
+        EngineError: When no such type exists; the message suggests the closest one.
     """
     found = project.types.get(attribute.type)
     if found is not None:
@@ -117,10 +117,10 @@ def target_columns(table: Table, project: Project) -> tuple[Column, ...]:
         project: Holds the types.
 
     Returns:
-        One column an attribute, ignored ones left out, scripted ones included.
+        One column per attribute, without ignored attributes, with scripted ones.
 
     Raises:
-        EngineError: When two names differ only in case (DuckDB takes them for one), nothing is stored, or a type is
+        EngineError: When two names differ only in case (DuckDB treats them as equal), nothing is stored, or a type is
             not known.
     """
     stored = stored_attributes(table)
@@ -135,7 +135,7 @@ def duplicate_names(names: Iterable[str], where: str) -> None:
 
     Args:
         names: Column names.
-        where: What holds them, for the message.
+        where: The table or struct that has them, for the message.
 
     Raises:
         EngineError: When two names are equal regardless of case.

@@ -19,7 +19,7 @@ __all__ = ["FILE_COLUMN", "computed_select", "is_computed", "rows_with_failing_e
 _ROW = "sl_row"
 
 FILE_COLUMN = "sl_input_file_name"
-"""The column by which scripts and filters see the path of the row's file, as in the starlake program."""
+"""Column with the path of the row's file, for scripts and filters, as in the starlake program."""
 
 
 def is_computed(table: Table) -> bool:
@@ -33,7 +33,7 @@ def computed_select(
     """Returns the SELECT that adds computed columns and applies the `filter` of the table.
 
     Scripts run first, in order, each seeing the ones before; then privacy by SQL; then the filter. They may use raw
-    and final names. An expression that DuckDB does not understand is tried as Spark SQL, which the real loader runs.
+    and final names. An expression that DuckDB rejects is tried as Spark SQL, as in the starlake program.
 
     Args:
         con: The connection, on which expressions are bound.
@@ -46,7 +46,7 @@ def computed_select(
         The SELECT, or None if nothing is computed.
 
     Raises:
-        EngineError: When an expression cannot be bound; names the attribute.
+        EngineError: When an expression cannot be bound; the message names the attribute.
     """
     if not is_computed(table):
         return None
@@ -64,7 +64,7 @@ def rows_with_failing_expression(
         SQL that returns `sl_row`, the `rowid` of a row, and `sl_error`, which names the attributes and holds no value.
 
     Raises:
-        EngineError: When an expression cannot be evaluated row by row, as one with a random number.
+        EngineError: When an expression cannot be evaluated row by row, such as one with a random number.
     """
     layers = _layers(con, project, table, _first(table, rows, paths, f"rowid AS {_ROW}"), failing=True)
     found = f"nullif(concat_ws(chr(10), {', '.join(layers.errors)}), '')"
@@ -146,9 +146,9 @@ class _Layers:
         self._count()
 
     def _tried(self, value: str, before: str) -> str:
-        """Returns the layer before with `sl_tried`, the value within a struct, or NULL where it cannot be computed.
+        """Returns the previous layer with `sl_tried`: the value within a struct, or NULL if it cannot be computed.
 
-        An expression is in one TRY only: DuckDB computes what two of them share outside of both.
+        An expression is in one TRY only: DuckDB computes common parts of two of them outside of both.
         """
         clean = "* EXCLUDE (sl_tried)" if self.errors else "*"
         tried = f"SELECT {clean}, TRY(struct_pack(v := ({value}))) AS sl_tried FROM ({before})"

@@ -24,7 +24,7 @@ class EvaluatedRows:
     Attributes:
         source: The source.
         typed: Its attributes, in order.
-        replay: Whether refused records are kept as they stand in the file (`application.sinkReplayToFile`).
+        replay: Whether rejected records are kept as written in the file (`application.sinkReplayToFile`).
     """
 
     source: Source
@@ -33,7 +33,7 @@ class EvaluatedRows:
 
     @property
     def rows(self) -> str:
-        """A table expression: the raw cells, what values share, and the values as `sl_v0`, `sl_v1`…."""
+        """Table expression with the raw cells, the shared expressions, and the values as `sl_v0`, `sl_v1`…."""
         rows = self.source.sql
         for step in range(max((len(item.shared) for item in self.typed), default=0)):
             columns = [
@@ -49,7 +49,7 @@ class EvaluatedRows:
 
     @property
     def is_accepted(self) -> str:
-        """A value over `rows`: whether the row is accepted; cheaper than the reasons why another is not."""
+        """SQL of whether a row of `rows` is accepted; cheaper than the reasons of rejections."""
         reason = self.source.reason
         tests = [
             _replaced(item.accepted(f"sl_v{index}") if item.accepted else f"({item.error}) IS NULL", item.shared, index)
@@ -64,22 +64,22 @@ class EvaluatedRows:
 
     @property
     def rejection_reason_sql(self) -> str:
-        """Over `rows`: the errors of a row, one per line, or NULL."""
+        """SQL of the errors of a row of `rows`, one per line, or NULL."""
         errors = [item.error for item in self.typed if item.error != "NULL"]
         joined = f"nullif(concat_ws(chr(10), {', '.join(errors)}), '')" if errors else "NULL"
         return f"coalesce({self.source.reason}, {joined})" if self.source.reason != "NULL" else joined
 
     def reject(self, con: duckdb.DuckDBPyConnection, rejects: str, wrong: int, file: Path) -> int:
-        """Reads the source again for the reasons of the wrong rows.
+        """Reads the source again and inserts the reasons of the rejected rows.
 
         Args:
             con: The connection.
-            rejects: A table as of `Scratch.create_rejects`, where they go.
-            wrong: How many wrong rows there are.
-            file: What they are a part of, for the messages.
+            rejects: The table for the reasons; see `Scratch.create_rejects`.
+            wrong: Number of rejected rows.
+            file: The file of the rows, for the messages.
 
         Returns:
-            How many were found.
+            The number of rejected rows that were found.
         """
         source, unreadable = self.source, f"{self.source.reason} IS NOT NULL"
         # Where all of them are records that could not be read at all, the others need not be typed again.
@@ -97,7 +97,7 @@ class EvaluatedRows:
 
 
 def _replaced(sql: str, shared: Sequence[str], index: int) -> str:
-    """Returns SQL with the names of expressions that were computed before; the last ones contain those before them."""
+    """Replaces shared expressions in SQL with their names; the last ones contain those before them."""
     for step in reversed(range(len(shared))):
         sql = sql.replace(shared[step], _shared_name(index, step))
     return sql

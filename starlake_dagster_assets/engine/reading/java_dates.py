@@ -1,4 +1,4 @@
-"""Java date patterns as SQL: a regular expression, and a value that is one only if it has the fields of the text.
+"""Java date patterns as SQL: a regular expression, and a value that is NULL unless it has the fields of the text.
 
 Values that the calendar does not have (day 366 of 2023, week 53 of a year of 52, a Tuesday that is a Monday) give
 NULL: no date is moved to another one.
@@ -64,7 +64,7 @@ _DAYS = (
 
 
 def _between(minutes: str) -> str:
-    """Offsets up to 18 hours; `minutes` stands between the hours and the minutes."""
+    """Returns the pattern of offsets up to 18 hours; `minutes` is the separator of hours and minutes."""
     return f"[+-](?:{_HOURS}{minutes}[0-5]\\d|18{minutes}00)"
 
 
@@ -86,7 +86,7 @@ _OFFSETS = {
     "ZZZZZ": f"Z|{_between(':')}",
 }
 _LENIENT = f"Z|{_between(':?')}|{_WHOLE}"
-"""Offsets of the formatters that parse leniently."""
+"""Pattern of the offsets of formatters that parse leniently."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _expand(pattern: str, type_name: str) -> list[str]:
 
 
 def _tokens(pattern: str) -> list[tuple[str, str]]:
-    """Runs of letters as ("M", "MM"), anything else as ("", text)."""
+    """Splits a pattern into runs of letters, as ("M", "MM"), and other text, as ("", text)."""
     found: list[tuple[str, str]] = []
     for piece in re.findall(r"'(?:[^']|'')*'|[A-Za-z]+|[^A-Za-z']+|'", pattern):
         if piece.startswith("'"):
@@ -290,7 +290,7 @@ def _parse(variant: str, pattern: str, type_name: str, *, lenient: bool) -> _Par
 
 
 def _validate(parts: _Parts, pattern: str, type_name: str) -> None:
-    """Refuses fields that do not form a complete time together."""
+    """Raises an error for fields that do not form a complete time together."""
     at, where = parts.groups.keys(), f"type '{type_name}': date pattern '{pattern}'"
     if at & {"Y", "w", "e"} and not {"Y", "w", "e"} <= at:
         raise EngineError(f"{where}: 'Y' is the year of a week and needs 'w' and 'e'; the year of a date is 'y'")
@@ -321,7 +321,7 @@ def _digits(run: str) -> str:
 
 
 def _numeric(parts: _Parts, letter: str, run: str) -> bool:
-    """Fields that are digits and part of ISO 8601 as they are; True when the run is one of them."""
+    """Adds a field of digits that ISO 8601 has in the same form; returns whether the run is such a field."""
     if letter in "yu" and len(run) <= 4:
         parts.capture("yy" if len(run) == 2 else "y", r"\d{2}" if len(run) == 2 else _YEAR)
     elif letter in "ML" and len(run) <= 2:
@@ -336,7 +336,7 @@ def _numeric(parts: _Parts, letter: str, run: str) -> bool:
 
 
 def _worded(parts: _Parts, letter: str, run: str) -> bool:
-    """Fields that have to be computed: names, days of the year, ISO weeks, half-day clocks."""
+    """Adds a field that must be computed, such as a name or an ISO week; returns whether the run is such a field."""
     if letter in "ML" and len(run) in (3, 4):
         parts.capture("MMM", "|".join(_MONTHS[len(run) == 3]))
     elif letter == "E" and len(run) <= 4:
@@ -357,7 +357,7 @@ def _worded(parts: _Parts, letter: str, run: str) -> bool:
 
 
 def _zone(parts: _Parts, letter: str, run: str) -> bool:
-    """Offsets and zones; a region after an offset only names that offset."""
+    """Adds an offset or zone; returns whether the run is one. A region after an offset only names that offset."""
     if letter in "Vz":
         if "zone" in parts.groups:
             parts.capture("region", _REGION)

@@ -41,7 +41,7 @@ _SQL = re.compile(r"^\s*SQL\s*:", re.IGNORECASE)
 
 
 def is_sql(privacy: str) -> bool:
-    """Whether the key is `SQL: <expression>`."""
+    """Whether a privacy key is `SQL: <expression>`."""
     return _SQL.match(privacy) is not None
 
 
@@ -73,12 +73,12 @@ def sql_of(text: str) -> str:
 def apply_privacy(
     con: duckdb.DuckDBPyConnection, text: str, privacy: str, options: Mapping[str, str], where: str
 ) -> str | None:
-    """Returns a text with a privacy key applied.
+    """Returns SQL that applies a privacy key to a text.
 
     Args:
         con: The connection; sha512 is registered on it.
         text: SQL of the text.
-        privacy: The key, in any case; `SQL:` ones are not for here.
+        privacy: The key, in any case, except `SQL:` keys.
         options: `application.privacy.options`: further keys, as names of Starlake's own classes with parameters.
         where: The attribute, for messages.
 
@@ -86,7 +86,7 @@ def apply_privacy(
         SQL of the new text, or None if the key changes nothing.
 
     Raises:
-        EngineError: When the key or what it stands for is not known here.
+        EngineError: When the key, or the class that it stands for, is unknown.
     """
     known = {**PACKAGED, **{key.lower(): value for key, value in options.items()}}
     key = privacy.strip().lower() or "none"

@@ -1,6 +1,6 @@
 """Reads files and separates accepted from rejected rows, set-wise in DuckDB.
 
-Call `read_incoming` outside of a transaction: a way of parsing that DuckDB refuses must not abort the caller's work.
+Call `read_incoming` outside of a transaction: a failed attempt to parse must not abort the caller's work.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_readable(
         con: Any connection: patterns are tried on it.
         project: Types and settings.
         table: The table.
-        patterns: Those of the connection, where several tables are checked.
+        patterns: Patterns of the connection, if several tables are checked.
 
     Raises:
         EngineError: When a format, type, pattern, privacy key, option or column name is not supported.
@@ -170,7 +170,7 @@ class _IncomingReader:
         )
 
     def _accept(self, rows: str, paths: str) -> int | None:
-        """Creates the relation of the accepted rows; returns how many pass the filter, where rows are computed."""
+        """Creates the relation of the accepted rows; returns their number after the filter if rows are computed."""
         read = [attribute for attribute in self.table.attributes if attribute.script is None]
         named = [f"sl_v{index} AS {identifier(item.final_name)}" for index, item in enumerate(read)]
         wanted = ", ".join(identifier(item.final_name) for item in self.table.attributes if not item.ignore)

@@ -40,13 +40,13 @@ class Scalar:
     Attributes:
         definition: The type.
         ddl: DuckDB type of the value.
-        matches: SQL of a text → boolean SQL: the text is of the type's pattern.
-        value: SQL of a text → SQL of the typed value, NULL when it cannot be one.
+        matches: SQL of a text → boolean SQL: the text matches the type's pattern.
+        value: SQL of a text → SQL of the typed value, NULL if it cannot be converted.
         checked: Whether `value` can be NULL for a text that matches.
-        finite: Whether infinity is an overflow, to be refused.
+        finite: Whether infinity is an overflow, which is rejected.
         likely: SQL of a text and of its value → SQL that holds for most accepted texts and for no other, at less cost
             than the pattern.
-        cast: SQL of a text → SQL that `value` repeats, worth being computed once.
+        cast: SQL of a text → SQL that `value` repeats, and that should be computed once.
     """
 
     definition: TypeDef
@@ -108,10 +108,10 @@ def scalar(definition: TypeDef, patterns: Patterns) -> Scalar:
 
     Args:
         definition: The type.
-        patterns: Where regular expressions are compiled.
+        patterns: Compiles regular expressions.
 
     Returns:
-        How its texts are read.
+        The parser of its texts.
 
     Raises:
         EngineError: When the pattern or the zone cannot be used.
@@ -146,7 +146,7 @@ def _string(definition: TypeDef, patterns: Patterns) -> Scalar:
 
 
 def _variant(definition: TypeDef, patterns: Patterns) -> Scalar:
-    """Returns a scalar of any text: valid JSON stays as it is, anything else becomes a JSON string."""
+    """Returns a scalar of any text: valid JSON is unchanged, anything else becomes a JSON string."""
     ddl = scalar_ddl(definition)
 
     def matches(text: str) -> str:
@@ -209,7 +209,7 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
 
 
 def _without_locale(text: str, zone: str, type_name: str) -> str:
-    """Returns a number written in a locale (`zone: fr_FR`) as DuckDB writes it."""
+    """Returns SQL that converts a number written in a locale (`zone: fr_FR`) to DuckDB's form."""
     language = zone.replace("-", "_").split("_")[0].lower()
     if language in _DECIMAL_COMMA:
         return f"replace(regexp_replace({text}, '[.\\s\u00a0\u202f'']', '', 'g'), ',', '.')"
@@ -290,7 +290,7 @@ def _moment(definition: TypeDef) -> Scalar:
 
 
 def _quick_moment(text: str, moment: str, pattern: str, ddl: str) -> str:
-    """Returns SQL for patterns whose parsed moment prints as the text itself, without a regular expression."""
+    """Returns SQL that parses patterns whose value prints as the text itself, without a regular expression."""
     printed = f"{moment}::VARCHAR" if _QUICK_MOMENTS[pattern] == " " else f"replace({moment}::VARCHAR, ' ', 'T')"
     # The same as AT TIME ZONE 'UTC', without the search for the zone's rules.
     value = f"make_timestamptz(epoch_us({moment}))" if _with_zone(ddl) else f"CAST({moment} AS {ddl})"
@@ -298,7 +298,7 @@ def _quick_moment(text: str, moment: str, pattern: str, ddl: str) -> str:
 
 
 def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: bool) -> str:
-    """Returns a text that matches a form as the column's type; a date ignores its offset."""
+    """Returns SQL that converts a text of a given form to the column's type; a date ignores its offset."""
     if not form.zoned or is_date:
         return _as_target(form.local(text), ddl, zone)
     instant = form.instant(text)
@@ -306,7 +306,7 @@ def _read(text: str, form: DatePattern, ddl: str, zone: str | None, is_date: boo
 
 
 def _as_target(moment: str, ddl: str, zone: str | None) -> str:
-    """Converts a local timestamp to the column's type, in the type's zone, by default UTC."""
+    """Returns SQL that converts a local timestamp to the column's type, in the type's zone, by default UTC."""
     if zone and zone.upper() not in {"UTC", "Z"} and ddl.upper() != "DATE":
         instant = f"(({moment}) AT TIME ZONE {literal(zone)})"
         return instant if _with_zone(ddl) else f"CAST({instant} AT TIME ZONE 'UTC' AS {ddl})"

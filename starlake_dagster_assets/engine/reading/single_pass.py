@@ -27,7 +27,7 @@ _SEVERAL = (".zip", ".tgz", ".tar.gz")
 
 
 class StreamError(Exception):
-    """A file cannot be written as it is read; the transaction is to be given up, and `read_incoming` knows more."""
+    """Error of a file that cannot be written while it is read; `read_incoming` reads it after a rollback."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class Stream:
     _expected: int
 
     def written(self, write: Callable[[], int]) -> AcceptedRows:
-        """Writes the rows, and looks for the reasons of those that are missing.
+        """Writes the rows, and reads the reasons of the rejected ones.
 
         Args:
-            write: Reads the view once and writes every row of it; returns how many there were.
+            write: Reads the view once and writes every row of it; returns the number of rows.
 
         Returns:
-            What `read_incoming` would have found; the rows of its relation are written.
+            The result that `read_incoming` would return; the rows of its relation are written.
 
         Raises:
-            StreamError: DuckDB refused the file or a row, or not every record was found.
+            StreamError: DuckDB rejected the file or a row, or not every record was found.
         """
         try:
             accepted = write()
@@ -76,7 +76,7 @@ class Stream:
 def stream_incoming(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: Path
 ) -> Generator[Stream | None]:
-    """Opens the rows that `read_incoming` would return, by the same SQL.
+    """Yields the rows that `read_incoming` would return, by the same SQL.
 
     Args:
         con: An open connection without a transaction; the block may begin one.
@@ -86,7 +86,7 @@ def stream_incoming(
 
     Yields:
         The rows; None if they have to be read first: of an archive of several files, of a table with computed
-        columns or a filter, and if DuckDB cannot be trusted with the file or its records not be counted beforehand.
+        columns or a filter, and if DuckDB may misread the file or its records cannot be counted beforehand.
 
     Raises:
         EngineError: As `read_incoming`.
@@ -105,7 +105,7 @@ def stream_incoming(
 
 
 def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain: InputFile) -> Stream | None:
-    """Returns the stream of the first way to read the file, if it can be used."""
+    """Returns the stream of the first way to read the file; None if it cannot be used."""
     source = next(sources(scratch.con, table, plain))()
     if source is None or source.expected_rows is None:
         return None

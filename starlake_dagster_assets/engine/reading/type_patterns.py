@@ -1,4 +1,4 @@
-"""Patterns of types as SQL: RE2 inside DuckDB where it means the same as Java, else a Python function."""
+"""Patterns of types as SQL: RE2 inside DuckDB if it means the same as Java, else a Python function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Patterns:
     """Full matches of texts, compiled for one connection.
 
     Args:
-        con: The connection; Python functions are registered on it where a pattern needs one.
+        con: The connection; Python functions are registered on it if a pattern needs one.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -53,7 +53,7 @@ class Patterns:
         return f"{self._function(pattern, type_name)}({text})"
 
     def _accepted(self, pattern: str) -> bool:
-        """Whether DuckDB reads a pattern; each is tried once."""
+        """Whether DuckDB accepts a pattern; each pattern is tried once."""
         if pattern not in self._known:
             try:
                 self._con.execute("SELECT regexp_full_match('', " + literal(pattern) + ", 's')").fetchall()
@@ -63,7 +63,7 @@ class Patterns:
         return self._known[pattern]
 
     def _function(self, pattern: str, type_name: str) -> str:
-        """Registers the pattern as a Python function, once a connection."""
+        """Registers the pattern as a Python function, once per connection."""
         text = pattern if pattern.startswith("(?") else "(?s)" + pattern
         try:
             compiled = compile_java(text)
@@ -86,8 +86,8 @@ def python_function(
         con: The connection.
         name: Its SQL name.
         function: The function; not called for NULL.
-        returns: DuckDB type of what it returns.
-        what: What needs it, for the message.
+        returns: DuckDB type of its result.
+        what: The setting that needs it, for the message.
 
     Raises:
         EngineError: When DuckDB cannot run Python functions because numpy is not installed.

@@ -1,4 +1,4 @@
-"""Temporary directories of commands; those of commands that were killed are removed by a later one."""
+"""Temporary directories of commands; those of killed commands are removed by a later command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _YOUNG_SECONDS = 600
 
 @contextmanager
 def workspace(con: duckdb.DuckDBPyConnection) -> Generator[Path]:
-    """Yields the directory of one reading.
+    """Yields a temporary directory for one reading of files.
 
     Args:
         con: The connection that reads; see `set_workspace_directory`.

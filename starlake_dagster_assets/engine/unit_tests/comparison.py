@@ -32,7 +32,7 @@ class InexactValue:
         row: Number of the row, from 1.
         column: Name of the column.
         type: DuckDB type of the column.
-        text: The value as it stands in the file.
+        text: The value as written in the file.
         closest: The value that DuckDB converts it to.
     """
 
@@ -65,7 +65,7 @@ class ChangedRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference between a result and the expected result of a test; false where they are equal.
+    """Difference between a result and the expected result of a test; false if they are equal.
 
     Attributes:
         name: The expected result: `_expected`, or `_expected_<name>`.
@@ -128,7 +128,7 @@ def compare(con: duckdb.DuckDBPyConnection, name: str, sql: str, expected: Rows)
 
     Raises:
         EngineError: An expected value cannot be converted.
-        duckdb.Error: DuckDB refuses the query.
+        duckdb.Error: DuckDB rejects the query.
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_ACTUAL} AS {sql}")
     found = describe_query(con, f"FROM temp.{_ACTUAL}")
@@ -201,7 +201,7 @@ def _inexact(
 
 
 def _nested_text(con: duckdb.DuckDBPyConnection, text: str, kind: str) -> str:
-    """Returns a text with quoted numbers, which keep their digits, where DuckDB converts these to the type."""
+    """Returns a text with its numbers quoted, which keeps their digits, if DuckDB converts them exactly to the type."""
     quoted = nested_text(text)
     found = con.execute(f"SELECT {_converted('$1', kind)}", [quoted]).fetchall()[0][0]
     return quoted if found is not None and is_exact(text, kind, "", found) else text

@@ -41,7 +41,7 @@ from starlake_dagster_assets.project.resolve.java_regex import compile_java
 __all__ = ["UnitTestResult", "run_unit_tests"]
 
 _LEADING_ZERO = re.compile(r"[-+]?0\d|\+")
-"""Pattern of texts with digits that are no numbers, such as postal codes."""
+"""Pattern of texts with digits that are not numbers, such as postal codes."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class UnitTestResult:
 
     Attributes:
         test: The test.
-        status: `passed`; `failed` where a result differs from the expected one; `error` where the test cannot run.
+        status: `passed`; `failed` if a result differs from the expected one; `error` if the test cannot run.
         seconds: Duration in seconds.
         differences: Differences from the expected results; empty unless the status is `failed`.
         error: Reason why the test could not be run; "" unless the status is `error`.
@@ -83,7 +83,7 @@ def run_unit_tests(
     options: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[UnitTestResult]:
-    """Runs tests one after the other, and yields each result as soon as it is there.
+    """Runs tests one after the other, and yields each result as soon as it is available.
 
     Args:
         root: The project's directory.
@@ -199,7 +199,7 @@ def _target(project: Project, problems: Sequence[Problem], test: UnitTest) -> _T
 
 
 def _create(session: Session, project: Project, table_input: InputTable) -> None:
-    """Creates a table that exists before the test, with the types of the project where it describes the table."""
+    """Creates a table that exists before the test, with the types of the project if it describes the table."""
     rows = read_rows(table_input.file)
     declared = {column.name.lower(): column for column in _declared(project, table_input)}
     name = qualified(table_input.schema, table_input.table)
@@ -232,7 +232,7 @@ def _create(session: Session, project: Project, table_input: InputTable) -> None
 
 
 def _declared(project: Project, table_input: InputTable) -> Sequence[Column]:
-    """Returns the columns that the project describes; none where it does not describe all types."""
+    """Returns the columns that the project describes; none if it does not describe all types."""
     name = (table_input.schema.lower(), table_input.table.lower())
     for table in project.tables:
         if (table.final_domain.lower(), table.final_name.lower()) == name:

@@ -21,7 +21,7 @@ _CLOCK = re.compile(r"\s*\d{1,2}:")
 
 
 class Number(str):
-    """Number of a JSON document, as it is written there."""
+    """Number of a JSON document, as its original text."""
 
     __slots__ = ()
 
@@ -94,7 +94,7 @@ def is_exact(text: str, kind: str, printed: str, value: Any) -> bool:
 
 
 def _same(expected: Any, value: Any) -> bool:
-    """Whether a value of `parse_json` is a typed value."""
+    """Whether a value of `parse_json` equals a typed value."""
     if expected is None or value is None:
         return expected is value
     if isinstance(value, dict) and isinstance(expected, dict):

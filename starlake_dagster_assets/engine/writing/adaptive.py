@@ -18,10 +18,10 @@ __all__ = ["check_adaptive", "strategy_for"]
 
 
 def check_adaptive(strategy: WriteStrategy) -> None:
-    """Refuses what cannot be chosen among: SCD2, custom templates, unknown names.
+    """Raises an error for strategies that a condition cannot choose: SCD2, custom templates, unknown names.
 
     Raises:
-        EngineError: A key of `writeStrategy.types` is not an engine's strategy other than SCD2.
+        EngineError: A key of `writeStrategy.types` is SCD2, or not a built-in strategy.
     """
     known = [name for name in STRATEGIES if name != "SCD2"]
     for name in strategy.types:
@@ -35,12 +35,12 @@ def strategy_for(table: Table, application: Application, file: Path) -> WriteStr
     """Returns the strategy for one file.
 
     Args:
-        table: For `writeStrategy` and `pattern`.
-        application: For the time zone of the dates.
-        file: The file, present: its size and its time of modification are looked at.
+        table: The table, for `writeStrategy` and `pattern`.
+        application: The application, for the time zone of dates.
+        file: The file, which must exist: its size and modification time are read.
 
     Returns:
-        The table's own strategy, or a copy with the type that holds.
+        The table's own strategy, or a copy with the type whose condition holds.
 
     Raises:
         EngineError: None or several conditions hold, or one cannot be evaluated.

@@ -1,4 +1,4 @@
-"""Boolean conditions of adaptive strategies (`writeStrategy.types`), read without running them.
+"""Boolean conditions of adaptive strategies (`writeStrategy.types`), parsed instead of run as code.
 
 The grammar is the part of Scala that conditions use: `||`, `&&`, `!`, comparisons, arithmetic, texts, numbers,
 `true`, `false`, names, `group(1)`, `group("name")`, and the methods `.toInt`, `.equals(x)`, `.startsWith(x)`,
@@ -78,7 +78,7 @@ def evaluate_condition(text: str, names: Mapping[str, Value], group: Callable[[i
         group: The capture group of the table's pattern in the file's name, by number or name.
 
     Raises:
-        EngineError: The condition is not of the grammar, or is not a boolean.
+        EngineError: The condition is invalid, or is not a boolean.
     """
     parser = _Parser(text, names, group)
     try:
@@ -91,7 +91,7 @@ def evaluate_condition(text: str, names: Mapping[str, Value], group: Callable[[i
 
 
 class _Parser:
-    """Recursive descent; values are computed on the way, every side is read even when it does not decide."""
+    """Recursive-descent parser that evaluates a condition; both operands are parsed even if one decides the result."""
 
     def __init__(self, text: str, names: Mapping[str, Value], group: Callable[[int | str], str]) -> None:
         self._text = text

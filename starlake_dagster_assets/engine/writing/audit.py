@@ -1,6 +1,6 @@
 """The audit tables, with the starlake program's own columns.
 
-They are written in the caller's transaction, or, where they are in another file, right after it: a transaction of
+They are written in the caller's transaction, or, if they are in another file, right after it: a transaction of
 DuckDB writes to one file only.
 """
 
@@ -69,7 +69,7 @@ def audit_job_id(project: Project, environ: Mapping[str, str], default: str) -> 
     """Returns the JOBID: `SL_JOB_ID`, else the variable named by `application.jobIdEnvName`, else a new one.
 
     Args:
-        project: For `jobIdEnvName`.
+        project: The project, for `jobIdEnvName`.
         environ: Environment variables of the command.
         default: Default id of the engine, without its time: the current milliseconds are added.
     """
@@ -82,12 +82,12 @@ class Auditor:
 
     Args:
         session: The connection of the job.
-        project: For `application.audit` and the labels.
+        project: The project, for `application.audit` and the labels.
         job: The JOBID.
         scheduled: `--scheduledDate`, a literal of DuckDB's TIMESTAMPTZ, or None for the start of the job.
 
     Raises:
-        EngineError: `scheduled` is no such literal.
+        EngineError: `scheduled` is not such a literal.
     """
 
     def __init__(self, session: Session, project: Project, job: str, scheduled: str | None) -> None:
@@ -101,7 +101,7 @@ class Auditor:
         self._waiting: list[Callable[[], None]] = []
 
     def committed(self) -> None:
-        """Writes what could not be written within the caller's transaction; called after its commit."""
+        """Writes the rows that could not be written within the caller's transaction; called after its commit."""
         waiting, self._waiting = self._waiting, []
         for write in waiting:
             write()
@@ -111,13 +111,13 @@ class Auditor:
         self._waiting = []
 
     def failed(self, outcome: AuditRecord, reasons: Callable[[], None], journal: CommandOutput) -> None:
-        """Adds the row of a job that failed, once its transaction is given up.
+        """Adds the row of a failed job, after the rollback of its transaction.
 
-        An audit that cannot be written is only reported: the user has to see the failure itself.
+        An audit that cannot be written is only logged, so that the user sees the failure itself.
 
         Args:
             outcome: The row.
-            reasons: Adds the rows of `audit.expectations` that go with it.
+            reasons: Adds the rows of `audit.expectations` of the job.
             journal: Receives the message.
         """
         self.rolled_back()
@@ -136,7 +136,7 @@ class Auditor:
             self._soon(lambda: self._record(outcome))
 
     def reject(self, incoming: AcceptedRows, domain: str, schema: str) -> None:
-        """Adds the rejected rows of a file to `audit.rejected`, at most `audit.maxErrors`; creates it in any case."""
+        """Adds at most `audit.maxErrors` rejected rows of a file to `audit.rejected`; creates the table in any case."""
         self._soon(lambda: self._reject(incoming, domain, schema))
 
     def expect(self, domain: str, schema: str, rows: Sequence[tuple[str, str, str, int, str, bool]]) -> None:
@@ -147,8 +147,8 @@ class Auditor:
     def record_partitions(self, domain: str, schema: str, counts: Mapping[str | None, int]) -> None:
         """Adds the rows of `audit.partitions`: the number of rows that a load wrote into each partition.
 
-        The row of NULL is always added, with 0 where no row had NULL: it distinguishes a load without rows from one
-        that was not counted. Starlake's own engine has no such table.
+        The row of NULL is always added, with 0 if no row had NULL: it distinguishes a load without rows from one
+        that was not counted. The starlake program has no such table.
         """
         if self._project.application.audit.active:
             self._soon(lambda: self._record_partitions(domain, schema, {None: 0, **counts}))
@@ -161,7 +161,7 @@ class Auditor:
 
     @property
     def job(self) -> str:
-        """The JOBID."""
+        """JOBID of the job."""
         return self._job
 
     def loaded_since(self, paths: str, moment: datetime) -> tuple[int, int, int] | None:
@@ -169,7 +169,7 @@ class Auditor:
 
         Args:
             paths: The files, as `PATHS` has them.
-            moment: When it began at the earliest (UTC, naive, whole seconds).
+            moment: Earliest time of the row (UTC, naive, whole seconds).
 
         Returns:
             COUNT, COUNTACCEPTED, COUNTREJECTED; None if there is no such row.
@@ -264,12 +264,12 @@ class Auditor:
 
 
 def _plain(message: str) -> str:
-    """Returns a message on one line, cut; its quotes stay, which Starlake replaces."""
+    """Returns a message on one line, truncated; quotes are not replaced, unlike in Starlake."""
     return message.replace("\n", " ")[:_MESSAGE_LIMIT]
 
 
 def _scheduled(session: Session, text: str | None) -> datetime | None:
-    """Returns `--scheduledDate` in UTC, from any offset; quotes are removed, as in the engine."""
+    """Returns `--scheduledDate` in UTC, from any offset; quotes are removed, as in the starlake program."""
     if text is None:
         return None
     try:

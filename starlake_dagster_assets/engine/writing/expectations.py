@@ -1,7 +1,7 @@
 """Expectations: macro calls rendered to SQL, run after the write and recorded in the audit.
 
 Those that can fail the command run in the transaction that wrote the rows, which they can undo. The others run
-after its commit: DuckDB has no savepoints, and a query that fails while it runs would take the rows with it.
+after its commit: DuckDB has no savepoints, and a query that fails while it runs would roll the rows back.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class ExpectationCheck:
 
 
 class ExpectationError(EngineError):
-    """Expectations that block did not hold.
+    """Error of blocking expectations that did not hold.
 
     Args:
         target: The table.
-        broken: Those that did not hold.
-        checked: What became of all that were run.
+        broken: The expectations that did not hold.
+        checked: The results of all expectations that were run.
     """
 
     def __init__(self, target: Target, broken: Sequence[ExpectationCheck], checked: Sequence[ExpectationCheck]) -> None:
@@ -88,7 +88,7 @@ def run_blocking_expectations(
     """Runs the expectations that block, in the transaction that wrote the rows.
 
     Raises:
-        ExpectationError: One does not hold; the transaction has to be given up.
+        ExpectationError: One does not hold; the caller rolls the transaction back.
     """
     checked = evaluate(session, project, blocking(project, expectations), target)
     broken = [item for item in checked if not item.success]
@@ -101,12 +101,12 @@ def run_blocking_expectations(
 def evaluate(
     session: Session, project: Project, expectations: Sequence[Expectation], target: Target
 ) -> tuple[ExpectationCheck, ...]:
-    """Runs expectations on a table as it is, until one ends the open transaction.
+    """Runs expectations on the current rows of a table, until one aborts the open transaction.
 
     Args:
         session: The connection.
-        project: For macros, variables and `application.expectations.active`.
-        expectations: What must hold.
+        project: The project, for macros, variables and `application.expectations.active`.
+        expectations: The expectations to run.
         target: The table, by its final names.
     """
     if not project.application.expectations.active:

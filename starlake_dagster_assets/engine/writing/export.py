@@ -17,10 +17,10 @@ __all__ = ["export_rows"]
 
 
 def export_rows(job: TaskJob, outcome: AuditRecord) -> bool:
-    """Writes the file of an export task; replaces an earlier one only when the new one is whole.
+    """Writes the file of an export task; replaces an earlier file only after the new one is complete.
 
     Returns:
-        False when the task is no export: its format is that of a table.
+        Whether the task is an export; otherwise nothing is written.
     """
     task = job.task
     if not is_export(task.sink):

@@ -44,7 +44,7 @@ _Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Rows read, accepted and rejected; `job` is the JOBID that wrote them, where that was another command."""
+    """Rows read, accepted and rejected; `job` is the JOBID that wrote them, if that was another command."""
 
     input: int
     accepted: int
@@ -67,7 +67,7 @@ class IngestingFiles:
     stamps: tuple[_Stamp | None, ...] = ()
 
     def check_unchanged(self) -> None:
-        """Compares the files with what they were before they were read.
+        """Raises an error if a file has changed since it was first read.
 
         Raises:
             EngineError: One was written to, replaced or removed.
@@ -112,17 +112,17 @@ class DomainAreas:
 
     @property
     def stage(self) -> Path:
-        """`stage/<domain>`."""
+        """Directory `stage/<domain>`."""
         return area(self.project, "stage", self.domain)
 
     @property
     def ingesting(self) -> Path:
-        """`ingesting/<domain>`."""
+        """Directory `ingesting/<domain>`."""
         return area(self.project, "ingesting", self.domain)
 
     @property
     def archive(self) -> Path:
-        """`archive/<domain>`."""
+        """Directory `archive/<domain>`."""
         return area(self.project, "archive", self.domain)
 
     @property
@@ -132,15 +132,15 @@ class DomainAreas:
 
     @property
     def unresolved(self) -> Path:
-        """`unresolved/<domain>`."""
+        """Directory `unresolved/<domain>`."""
         return area(self.project, "unresolved", self.domain)
 
     def move_to_ingesting(self, files: Sequence[Path], schema: str) -> IngestingFiles:
         """Moves the files of a job to `ingesting`, each with its ticket.
 
         Args:
-            files: The files, in `stage`, or in `ingesting` when an earlier load left them there.
-            schema: Where the marker will be: the schema of the table.
+            files: The files, in `stage`, or in `ingesting` if an earlier load left them there.
+            schema: Schema of the marker: that of the table.
 
         Raises:
             EngineError: A file of that name is already there and waits for its own turn.
@@ -184,7 +184,7 @@ class DomainAreas:
         """Archives files whose rows are committed, or deletes them (`application.archive: false`).
 
         Raises:
-            EngineError: A file has changed since; it stays, because what was added is nowhere else.
+            EngineError: A file has changed since it was read; it stays, because its new content is nowhere else.
         """
         entry.check_unchanged()
         for file in entry.files:
@@ -199,7 +199,7 @@ class DomainAreas:
         self.remove_tickets(entry, session)
 
     def remove_tickets(self, entry: IngestingFiles, session: Session) -> None:
-        """Drops the marker and the tickets of files that have left."""
+        """Removes the marker and the tickets of files that have left `ingesting`."""
         marker = entry.marker
         if marker is not None:
             run_uninterrupted(lambda: session.con.execute(f"DROP TABLE IF EXISTS {marker.name}"))
@@ -219,12 +219,12 @@ class DomainAreas:
             _ticket(file).unlink(missing_ok=True)
 
     def quarantine_failed(self, entry: IngestingFiles, auditor: Auditor, most: int) -> str:
-        """Moves files that were given back to `quarantine` once they have failed as often as they may.
+        """Moves files that were returned to stage into `quarantine` once they have failed too often.
 
         Args:
-            entry: The files; their failures are rows of the audit, of which a newer file of a name has none.
-            auditor: Reads them.
-            most: How often; 0 = no matter how often.
+            entry: The files; their failures are counted in the audit, since the last change of the files.
+            auditor: Reads the audit.
+            most: Number of failures; 0 = no limit.
 
         Returns:
             The message about them; "" if they stay.
@@ -246,11 +246,11 @@ class DomainAreas:
     def recover(
         self, files: Iterable[Path], session: Session, auditor: Auditor
     ) -> list[tuple[IngestingFiles, RowCounts]]:
-        """Decides about files found in `ingesting`.
+        """Recovers files that an earlier command left in `ingesting`.
 
         Returns:
-            Those whose rows were committed, by job, with the counts of the job. The others were put back to stage, or
-            stay where a newer file of their name has arrived there.
+            The files whose rows were committed, by job, with the counts of the job. The others were moved back to
+            stage, or stay if a newer file of their name has arrived there.
         """
         done: list[tuple[IngestingFiles, RowCounts]] = []
         for entry in _entries(files):
@@ -273,7 +273,7 @@ class DomainAreas:
 
 
 def list_ingesting_files(passage: DomainAreas) -> list[Path]:
-    """Files found in `ingesting` at the start of a load."""
+    """Returns the files found in `ingesting` at the start of a load."""
     return list(list_files(passage.ingesting).files)
 
 
@@ -286,7 +286,7 @@ def list_orphaned_ticket_paths(passage: DomainAreas) -> list[Path]:
 
 
 def format_file_uris(files: Sequence[Path]) -> str:
-    """Paths as the engine writes them: `file:/a/b,file:/a/c`."""
+    """Returns paths as the starlake program writes them: `file:/a/b,file:/a/c`."""
     return ",".join(f"file:{printable(file)}" for file in files)
 
 

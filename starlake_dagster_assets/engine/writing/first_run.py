@@ -18,7 +18,7 @@ from starlake_dagster_assets.project.sql.column_lineage import column_lineage
 __all__ = ["create_for_first_run", "describe_query"]
 
 _ROUNDS = 5
-"""The types of a query that reads its own table are found by repetition: they settle in two or three rounds."""
+"""Maximum number of rounds that find the types of a query that reads its own table; usually two or three suffice."""
 _KINDS = ('"NULL"', "TIMESTAMP", "DATE", "BIGINT", "DOUBLE", "VARCHAR")
 """Types to begin with for columns whose types are not known; the first is compatible with most expressions."""
 
@@ -32,11 +32,11 @@ def create_for_first_run(
         con: The connection, in a transaction.
         target: The table; it does not exist.
         sql: The task's query in DuckDB's SQL.
-        declared: The columns of the task's `attributes`, which take precedence where the query reads the table.
+        declared: The columns of the task's `attributes`, which take precedence if the query reads the table.
         reads_itself: Whether the query reads the table.
 
     Returns:
-        False where the columns cannot be known before the query runs, for example because presql creates what it
+        False if the columns cannot be known before the query runs, for example because presql creates what it
         reads; nothing is created then.
     """
     columns = (
@@ -48,7 +48,7 @@ def create_for_first_run(
 
 
 def describe_query(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Column, ...]:
-    """Returns the columns of a query, which is not run; none where DuckDB cannot bind it."""
+    """Returns the columns of a query without running it; none if DuckDB cannot bind it."""
     try:
         rows = con.execute(f"DESCRIBE {sql}").fetchall()
     except duckdb.InterruptException:
@@ -79,7 +79,7 @@ def _stable_columns(con: duckdb.DuckDBPyConnection, target: Target, sql: str) ->
 def _with_stand_in(
     con: duckdb.DuckDBPyConnection, target: Target, sql: str, columns: Sequence[Column]
 ) -> tuple[Column, ...]:
-    """Describes a query while an empty view has the name of the table."""
+    """Returns the columns of a query while an empty view with the given columns replaces the table."""
     fields = ", ".join(f"CAST(NULL AS {column.type}) AS {identifier(column.name)}" for column in columns)
     con.execute(f"CREATE VIEW {target.name} AS SELECT {fields} WHERE false")
     try:

@@ -43,7 +43,7 @@ __all__ = ["RejectedError", "evaluate_recorded_expectations", "run_load"]
 
 
 class RejectedError(EngineError):
-    """A file is rejected for its rows: all of them are wrong, or some and `application.rejectAllOnError` is on."""
+    """Error of a file whose rows are all rejected, or some of them and `application.rejectAllOnError` is set."""
 
 
 def run_load(job: LoadJob) -> RowCounts:
@@ -53,8 +53,8 @@ def run_load(job: LoadJob) -> RowCounts:
         The rows read, accepted and rejected, committed.
 
     Raises:
-        EngineError: The load failed; nothing of it is left but a row of `audit.audit` about it, with the rejected
-            rows or the expectations that are the reason. Or its rows are committed, and what follows the commit failed.
+        EngineError: The load failed; only a row of `audit.audit` about it remains, with the rejected rows or the
+            expectations that are the reason. Or its rows are committed, and a later step failed.
     """
     try:
         return _read_and_write(job)
@@ -74,12 +74,12 @@ def run_load(job: LoadJob) -> RowCounts:
 
 
 def evaluate_recorded_expectations(job: LoadJob, *, recovered: bool) -> None:
-    """Runs expectations on rows that are committed, and records them.
+    """Runs expectations on committed rows, and records the results.
 
     Args:
         job: The job.
-        recovered: The rows were committed by an earlier command. Those that block held then, or there would be no
-            rows; they are run again with the others, since there are no results of them under this JOBID.
+        recovered: Whether an earlier command committed the rows. The blocking expectations held then, or there would
+            be no rows; they are run again with the others, since they have no results under this JOBID.
     """
     wanted = job.table.expectations if recovered else recorded_expectations(job.project, job.table.expectations)
     _expect(job, evaluate(job.session, job.project, wanted, job.target))
@@ -92,13 +92,13 @@ def _read_and_write(job: LoadJob) -> RowCounts:
 
 
 def _may_stream(job: LoadJob) -> bool:
-    """Whether nothing stands between the rows of a file and the table."""
+    """Whether the rows of a file can be written to the table while they are read."""
     own = job.strategy.type.lower() in template_names(job.project.root, "duckdb")
     return reads_once(job.strategy) and not own and not job.table.presql and len(job.entry.files) == 1
 
 
 def _write_as_read(job: LoadJob) -> RowCounts | None:
-    """Writes rows while they are read, in one pass; None, without any effect, if that does not work."""
+    """Writes rows while they are read, in one pass; returns None, without any effect, if that fails."""
     con, lines = job.session.con, list[Line]()
     within = replace(job, journal=job.journal.within(lines.append))
     with stream_incoming(con, job.project, job.table, job.entry.files[0]) as stream:
@@ -128,7 +128,7 @@ def _write_as_read(job: LoadJob) -> RowCounts | None:
 
 
 def _write_after_reading(job: LoadJob) -> RowCounts:
-    """Writes rows after reading them outside the transaction, which a failed attempt to parse would end."""
+    """Writes rows after reading them outside the transaction, which a failed attempt to parse would abort."""
     incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
 
     def put(existed: bool) -> AcceptedRows:
@@ -160,7 +160,7 @@ def _counts(incoming: AcceptedRows) -> RowCounts:
 
 
 def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
-    """Whether a file is not loaded for its rows: a table that gets none of them is not a success."""
+    """Whether a file is rejected because of its rows: no row is accepted, or `application.rejectAllOnError` is set."""
     if not incoming.rejected:
         return False
     everything = not incoming.accepted and not job.may_reject_all
@@ -168,7 +168,7 @@ def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
 
 
 def _log_audit_limit(job: LoadJob, incoming: AcceptedRows) -> None:
-    """Reports how many of the rejected rows are in `audit.rejected`."""
+    """Warns if all rows are rejected, or if `audit.rejected` contains only some of the rejected rows."""
     limit = job.project.application.audit.max_errors
     if incoming.rejected and not incoming.accepted:
         job.journal.warn("Audit", f"{job.table.raw}: all {incoming.rejected} rows are rejected")
@@ -178,7 +178,7 @@ def _log_audit_limit(job: LoadJob, incoming: AcceptedRows) -> None:
 
 
 def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
-    """Returns why the first row was rejected; with `rejectWithValue`, which adds private values, where to look."""
+    """Returns the reason of the first rejected row, or only its table if `rejectWithValue` adds private values."""
     if job.project.application.reject_with_value:
         return "; the reasons are in audit.rejected"
     found = job.session.con.execute(f"SELECT ERROR FROM {incoming.rejects} LIMIT 1").fetchall()
@@ -187,7 +187,7 @@ def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
 
 
 def _reject_file(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
-    """Records the rejected rows when they reject the whole file."""
+    """Records the rows of a rejected file, and returns the error."""
     counts = _counts(incoming)
     job.entry.check_unchanged()
     _log_audit_limit(job, incoming)

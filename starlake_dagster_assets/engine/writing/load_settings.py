@@ -49,7 +49,7 @@ class LoadJob:
 
     @property
     def native(self) -> bool:
-        """Whether the audit has the shape of the engine's native loader."""
+        """Whether the audit has the form that Starlake's native loader writes."""
         return self.table.metadata.loader == "native" and self.table.metadata.format in _NATIVE_FORMATS
 
     @property
@@ -61,10 +61,10 @@ class LoadJob:
 def check_load(
     session: Session, project: Project, table: Table, strategy: WriteStrategy, patterns: Patterns | None = None
 ) -> None:
-    """Refuses a table that cannot be loaded, before a file is touched.
+    """Raises an error for a table that cannot be loaded, before a file is touched.
 
     Raises:
-        EngineError: Its sink, format, a type or its write strategy is not done or not known, or lacks something.
+        EngineError: Its sink, format, a type or its write strategy is unsupported, unknown or incomplete.
     """
     check_load_sink(table, session.connection)
     check_schema(session.con, table.final_domain, table.location)

@@ -29,7 +29,7 @@ def count_by_partition(
 
     Returns:
         Rows by value: a date as `2025-03-01`; a timestamp as ISO 8601, cut to a quarter of an hour and with an offset
-        where the type has one; every other value as DuckDB's text; None for NULL. None instead of a mapping where the
+        if the type has one; every other value as DuckDB's text; None for NULL. None instead of a mapping if the
         column has more than `MOST_PARTITIONS` values.
     """
     value = _text(identifier(column), kind.upper())

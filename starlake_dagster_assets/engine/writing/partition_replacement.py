@@ -21,9 +21,9 @@ class Replacement:
 
     Attributes:
         column: The column of the partitions.
-        start: Start of the window, ISO 8601 with an offset; "" where a key is replaced.
+        start: Start of the window, ISO 8601 with an offset; "" if a key is replaced.
         end: End of the window, exclusive.
-        key: The partition key, compared with the column as text; "" where a window is replaced.
+        key: The partition key, compared with the column as text; "" if a window is replaced.
     """
 
     column: str
@@ -87,6 +87,6 @@ def _inside(job: WriteRequest, wanted: Replacement) -> str:
 
 
 def _between(column: str, kind: str, start: str, end: str) -> str:
-    """Returns the SQL condition for values from one to another, compared as a type; others are not inside."""
+    """Returns the SQL condition for values from one to another, compared as a type; other values are outside."""
     value = f"TRY_CAST({column} AS {kind})"
     return f"{value} >= {kind} {literal(start)} AND {value} < {kind} {literal(end)}"

@@ -22,15 +22,15 @@ _BATCH = 10_000
 def replay_rejects(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, incoming: AcceptedRows, journal: CommandOutput
 ) -> None:
-    """Writes the replay file of a load whose other rows are committed, where the project wants one.
+    """Writes the replay file of a load whose other rows are committed, if `application.sinkReplayToFile` is set.
 
     An error while the file is written is only logged: the load itself has succeeded.
 
     Args:
         con: The connection of the reading.
-        project: For `application.sinkReplayToFile` and the area.
+        project: The project, for `application.sinkReplayToFile` and the area.
         table: The table.
-        incoming: What was read.
+        incoming: The result of the reading.
         journal: Receives the message that names the file.
     """
     if incoming.rejects is None or not project.application.sink_replay_to_file:
@@ -49,7 +49,7 @@ def replay_path(project: Project, table: Table, now: datetime) -> Path:
     """Returns the file for rejected records: `replay/<domain>/<domain>.<table>.<yyyyMMddHHmmss>.replay`.
 
     Args:
-        project: For the area (`application.area.replay`).
+        project: The project, for the area (`application.area.replay`).
         table: The table.
         now: The time of the load.
     """
@@ -60,12 +60,12 @@ def replay_path(project: Project, table: Table, now: datetime) -> Path:
 def write_replay(con: duckdb.DuckDBPyConnection, incoming: AcceptedRows, path: Path, table: Table) -> int:
     """Writes the rejected records in the form of the table's files, header included.
 
-    Records of files with different headers go to files of their own. A file of that name is kept and the new one gets
-    a number. To be called after the commit: only then are the other rows in the table.
+    Records of files with different headers go to separate files. An existing file is kept, and the new one gets a
+    number. To be called after the commit: only then are the other rows in the table.
 
     Args:
         con: The connection of the reading.
-        incoming: What was read, with `application.sinkReplayToFile`.
+        incoming: The result of the reading, with `application.sinkReplayToFile`.
         path: See `replay_path`; its directory is created.
         table: The table; its encoding is used.
 
@@ -111,7 +111,7 @@ def _write(path: Path, header: str | None, lines: Iterator[str], table: Table) -
 
 
 def _free(path: Path) -> Path:
-    """Returns the path, or the first one with a number that is free."""
+    """Returns the path, with the first free number if the file exists."""
     number, found = 1, path
     while found.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Creates a table, or brings an existing one to the columns that are about to be written.
+"""Creates a table, or adapts an existing one to the columns that will be written.
 
 Nothing is ever dropped, unless a task declares `syncStrategy: ALL`.
 """
@@ -34,7 +34,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Quoted, for SQL."""
+        """Quoted name, for SQL."""
         return qualified(self.database, self.schema, self.table)
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ def kind_of(con: duckdb.DuckDBPyConnection, target: Target) -> str | None:
 
 
 def columns_of(con: duckdb.DuckDBPyConnection, target: Target) -> tuple[Column, ...]:
-    """Columns of a table or view, in order, with DuckDB's own spelling of their types; empty when it does not exist."""
+    """Returns the columns of a table or view, in order, with DuckDB's type names; none if it does not exist."""
     return tuple(Column(name, kind) for name, kind in column_types(con, target.name) or ())
 
 
@@ -71,7 +71,7 @@ def reconcile(
 
     Args:
         con: The connection, in a transaction.
-        target: The table; created when it does not exist.
+        target: The table; created if it does not exist.
         columns: The columns to be written.
         journal: Receives messages about columns that were added, widened, or that only the table has.
 
@@ -102,7 +102,7 @@ def reconcile(
 def add_columns(
     con: duckdb.DuckDBPyConnection, target: Target, columns: Sequence[Column], journal: CommandOutput
 ) -> None:
-    """Adds columns; the rows that are there get nulls."""
+    """Adds columns; existing rows get NULL."""
     for column in columns:
         con.execute(f"ALTER TABLE {target.name} ADD COLUMN {identifier(column.name)} {column.type}")
         journal.info("SchemaSync", f"added column {column.name} {column.type} to {target}")

@@ -1,6 +1,6 @@
 """Write strategies: merges incoming rows into the rows of a table, in the caller's transaction.
 
-Keys and partitions compare null-safely. A key has one newest row: by timestamp, null being the oldest, then by place
+Keys and partitions compare null-safely. A key has one newest row: by timestamp, null being the oldest, then by position
 in the input.
 """
 
@@ -41,7 +41,7 @@ class WriteRequest:
         target: Quoted name of the table, which exists with all the columns below.
         incoming: Quoted name of a temporary table or view with the rows to write, in order.
         columns: Names of the columns of `incoming`.
-        strategy: What to do; its type is one of `STRATEGIES`.
+        strategy: The write strategy; its type is one of `STRATEGIES`.
         partition: `sink.partition`.
         start: Name of the SCD2 start column.
         end: Name of the SCD2 end column.
@@ -64,12 +64,12 @@ class WriteRequest:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The key as the table spells it."""
+        """Key columns, as spelled in the table."""
         return tuple(match_column_name(name, self.columns) for name in self.strategy.key)
 
     @property
     def timestamp(self) -> str | None:
-        """The ordering column as the table spells it."""
+        """Timestamp column, as spelled in the table."""
         name = self.strategy.timestamp
         return match_column_name(name, self.columns) if name else None
 
@@ -77,7 +77,7 @@ class WriteRequest:
 def validate_strategy(
     strategy: WriteStrategy, partition: Sequence[str], columns: Sequence[str] | None, custom: Sequence[str]
 ) -> None:
-    """Refuses what cannot be written, before anything is touched.
+    """Raises an error for a strategy that cannot be used, before anything is touched.
 
     Args:
         strategy: The strategy that the project configures.
@@ -111,7 +111,7 @@ def validate_strategy(
 
 
 def scd2_columns(strategy: WriteStrategy, application: Application) -> tuple[str, str]:
-    """Names of the start and end columns of SCD2: the strategy's, else the application's."""
+    """Returns the names of the start and end columns of SCD2: those of the strategy, else those of the application."""
     return (
         strategy.start_ts or application.scd2_start_timestamp,
         strategy.end_ts or application.scd2_end_timestamp,
@@ -124,7 +124,7 @@ def reads_once(strategy: WriteStrategy) -> bool:
 
 
 def write(job: WriteRequest) -> int:
-    """Writes the incoming rows; the first run of a table goes the same way as the others.
+    """Writes the incoming rows by the write strategy, also in the first run of a table.
 
     Returns:
         The number of rows inserted.
@@ -159,7 +159,7 @@ def _upsert_by_key(job: WriteRequest) -> int:
 
 
 def _upsert_by_key_and_timestamp(job: WriteRequest) -> int:
-    """Keeps the incoming rows that are newer than every row of their key, and replaces those rows by them."""
+    """Replaces the rows of a key with the incoming rows that are newer than all of these, if there are any."""
     source = _newest(job, "sl_upsert") if job.strategy.on == "SOURCE_AND_TARGET" else job.incoming
     time = identifier(str(job.timestamp))
     known = f"SELECT {_list(job.key)}, max({time}) AS sl_newest FROM {job.target} GROUP BY ALL"
@@ -177,7 +177,7 @@ def _upsert_by_key_and_timestamp(job: WriteRequest) -> int:
 
 
 def _scd2(job: WriteRequest) -> int:
-    """Closes the current row of each changed key and opens a new one; the newest row per key counts."""
+    """Closes the current row of each changed key and opens a new one; only the newest incoming row per key is used."""
     source = _newest(job, "sl_scd2")
     match = _match(job, source, job.key)
     start, end, now = identifier(job.start), identifier(job.end), f"TIMESTAMP {literal(job.now.isoformat(sep=' '))}"
@@ -253,7 +253,7 @@ def _drop(job: WriteRequest, source: str) -> None:
 def _match(job: WriteRequest, source: str, columns: Sequence[str]) -> str:
     """Returns the condition that a row `i` of the source and a row `t` have the same key.
 
-    Where the source has no null `=` means the same, and DuckDB then reads of the table only what may match.
+    If the source has no NULL, `=` means the same, and DuckDB then only reads rows of the table that may match.
     """
     counts = ", ".join(f"count(*) = count({identifier(name)})" for name in columns)
     filled = job.con.execute(f"SELECT {counts} FROM {source}").fetchall()[0]

@@ -1,4 +1,4 @@
-"""Names of tables in a task's SQL, as the engine rewrites them before it runs it."""
+"""Resolves the names of tables in a task's SQL, before the embedded engine runs the SQL."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def resolve_names(sql: str, project: Project, dialect: str) -> str:
 
     Args:
         sql: One query, rendered.
-        project: For refs, load tables and tasks.
+        project: The project, for refs, load tables and tasks.
         dialect: sqlglot dialect of the query.
 
     Returns:
-        The query with those names replaced and everything else as it was written. A query that cannot be parsed, or
-        with a name that several tables have, stays as it is: DuckDB then raises the error.
+        The query with those names replaced and everything else unchanged. A query that cannot be parsed, or
+        with a name that several tables have, is returned unchanged: DuckDB then raises the error.
     """
     written = [item for item in _tables(sql, dialect) if project.application.refs or len(item[0]) == 1]
     reads = {name.lower() for name in find_references(sql, dialect)} if written else set[str]()

@@ -58,7 +58,7 @@ class TaskJob:
         auditor: Writes the audit rows.
         journal: Receives the messages.
         truncate: `--truncate true`.
-        replaced: The partition that is replaced instead of what the write strategy does.
+        replaced: The partition to replace, instead of a write by the write strategy.
     """
 
     session: Session
@@ -94,12 +94,12 @@ def render_compiled_sql(job: TaskJob) -> str:
 
 
 def run_task(job: TaskJob, outcome: AuditRecord) -> None:
-    """Runs a task in one transaction: presql, write, postsql, expectations that block, audit; then the others.
+    """Runs a task in one transaction: presql, write, postsql, blocking expectations, audit; then runs the others.
 
     Raises:
         ExpectationError: An expectation that blocks does not hold.
         EngineError: The task cannot be written.
-        duckdb.Error: DuckDB refuses a statement.
+        duckdb.Error: DuckDB rejects a statement.
     """
     in_transaction(job.session, lambda: _body(job, outcome))
     job.auditor.committed()
@@ -110,7 +110,7 @@ def run_task(job: TaskJob, outcome: AuditRecord) -> None:
 
 
 def record_expectations(job: TaskJob, checked: Sequence[ExpectationCheck]) -> None:
-    """Records what became of expectations."""
+    """Records the results of expectations."""
     job.auditor.expect(job.task.domain, job.task.table, [item.row for item in checked])
 
 
@@ -135,7 +135,7 @@ def _body(job: TaskJob, outcome: AuditRecord) -> None:
 
 
 def _first_run(job: TaskJob) -> bool:
-    """Creates the table before presql and the query where these may name it; False where its columns are not known."""
+    """Creates the table if presql or the query may read it; returns False if its columns are not known."""
     task, reads_itself = job.task, _reads_itself(job)
     if not task.parse_sql or task.sink.materialized_view == "VIEW" or not (task.presql or reads_itself):
         return True
@@ -189,7 +189,7 @@ def _table(job: TaskJob) -> None:
 
 
 def _lazy(job: TaskJob, *, exists: bool) -> bool:
-    """Whether the rows may be read as they are written: nothing is removed before, and nothing is read twice."""
+    """Whether the rows may be read while they are written: nothing is deleted before, and nothing is read twice."""
     kind = job.task.write_strategy.type.upper()
     if _PIVOT.search(job.task.sql or "") or job.replaced is not None:  # a view cannot hold a pivot
         return False
@@ -257,7 +257,7 @@ def _declared(job: TaskJob) -> tuple[Column, ...]:
 
 
 def _sync(job: TaskJob) -> None:
-    """Brings the table to the task's `attributes` (`syncStrategy`, `application.syncYamlWithDb`)."""
+    """Adapts the columns of the table to the task's `attributes` (`syncStrategy`, `application.syncYamlWithDb`)."""
     declared = _declared(job)
     if not declared or job.task.sync_strategy == "NONE" or not job.project.application.sync_yaml_with_db:
         return

@@ -1,4 +1,4 @@
-"""The project's own write strategies: `metadata/write-strategies/duckdb/<name>.j2`."""
+"""Write strategies that the project defines: `metadata/write-strategies/duckdb/<name>.j2`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDER = STRATEGY_FOLDER / "duckdb"
 
 
 def write_by_template(project: Project, target: Target, order: WriteRequest, *, exists: bool) -> None:
-    """Writes by a template of the project; the first run of a table appends, as in the engine.
+    """Writes by a template of the project; the first run of a table appends, as in the starlake program.
 
     Args:
         project: The project, for the template and the variables in force.
@@ -27,7 +27,7 @@ def write_by_template(project: Project, target: Target, order: WriteRequest, *, 
 
     Raises:
         EngineError: The template cannot be rendered, or gives no SQL.
-        duckdb.Error: DuckDB refuses a statement of it.
+        duckdb.Error: DuckDB rejects a statement of the template.
     """
     if not exists:
         _first(order)
@@ -49,7 +49,7 @@ def write_by_template(project: Project, target: Target, order: WriteRequest, *, 
 
 
 def template_variables(target: Target, order: WriteRequest) -> dict[str, object]:
-    """Variables that a template may use."""
+    """Returns the variables that a template may use."""
     columns = ", ".join(identifier(name) for name in order.columns)
     keys = list(order.strategy.key)
     match = " AND ".join(f"SL_INCOMING.{identifier(k)} = SL_EXISTING.{identifier(k)}" for k in keys)

@@ -45,7 +45,7 @@ def usable(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def roll_back(session: Session) -> None:
-    """Gives the current transaction up, and goes back to the default schema that the session began with."""
+    """Rolls back the current transaction, and restores the default schema of the session."""
     run_uninterrupted(session.con.rollback)
     run_uninterrupted(lambda: session.con.execute(f"USE {qualified(*session.home)}"))
 

@@ -29,8 +29,8 @@ def to_duckdb(sql: str, dialect: str, types: ColumnTypes | None = None) -> str:
 
     Args:
         sql: One or more statements.
-        dialect: sqlglot dialect the SQL is written in; `duckdb` gives it back as it is.
-        types: The types of the columns that the SQL may read: what a division means depends on them.
+        dialect: sqlglot dialect the SQL is written in; `duckdb` returns it unchanged.
+        types: The types of the columns that the SQL may read: the meaning of a division depends on them.
 
     Returns:
         The statements, separated by `;` and a line break.
@@ -79,7 +79,7 @@ def _shown(node: Any, dialect: str) -> str:
 
 
 def _divided(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
-    """Gives each division the meaning that it has in its dialect: of integers, by zero."""
+    """Rewrites each division so that it means the same as in the dialect, for integers and for a division by zero."""
     for node in reversed(list(tree.find_all(exp.Div))):
         left, right = kinds.of(node)
         whole = left == right == "integer"
@@ -105,7 +105,7 @@ def _divided(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
 
 
 def _remainders(tree: Any, dialect: str) -> Any:
-    """Raises an error for whole divisions and remainders by zero if the dialect does; DuckDB returns NULL."""
+    """Rewrites integer divisions and remainders to fail for zero if they do in the dialect; DuckDB returns NULL."""
     if Dialect.get_or_raise(dialect).SAFE_DIVISION:
         return tree
     for node in reversed(list(tree.find_all(exp.IntDiv, exp.Mod))):
@@ -133,7 +133,7 @@ def _or_error(divided: Any, node: Any) -> Any:
 
 
 def _dated(tree: Any, dialect: str, kinds: OperandTypes) -> Any:
-    """Dates moved by whole days stay dates, as in the warehouses: DuckDB converts them to timestamps."""
+    """Casts dates that are moved by whole days to dates, as in the warehouses: DuckDB converts them to timestamps."""
     for node in reversed(list(tree.find_all(*_DATED))):
         unit = node.args.get("unit")
         name = str(unit.name if unit is not None and unit.name else unit or "DAY").upper().strip("'\"")

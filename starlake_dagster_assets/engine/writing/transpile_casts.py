@@ -22,7 +22,7 @@ _KNOWN = {"integer", "text", "null"}
 
 
 class InexactTranslationError(Exception):
-    """An expression has no translation with the same meaning; the text names it.
+    """Error of an expression that has no translation with the same meaning; the text names it.
 
     Args:
         text: The form, and what to write instead.
@@ -106,7 +106,7 @@ def _to_integer(node: Any, dialect: str, kind: str) -> Any:
 
 
 def _loud(node: Any, value: Any) -> Any:
-    """Returns a cast that fails where the value is too large; the warehouse stores another number then."""
+    """Returns a cast that fails if the value is too large; the warehouse would store another number."""
     return exp.Cast(this=value.copy(), to=node.args["to"].copy())
 
 
@@ -115,7 +115,7 @@ _ROUNDING: Mapping[frozenset[str], Mapping[str, str]] = {
     frozenset({"postgres"}): {"float": "cast", "decimal": "cast"},
     frozenset({"bigquery", "snowflake"}) | _TRINO: {"float": "round", "decimal": "cast"},
 }
-"""A cast of a fraction to an integer: DuckDB's own cast rounds floats half to even, and decimals half up."""
+"""Rewrites of casts from fractions to integers: DuckDB's `cast` rounds floats half to even, and decimals half up."""
 
 
 def _text_to_integer(node: Any, dialect: str) -> Any:
@@ -144,7 +144,7 @@ def _to_text(node: Any, dialect: str, kind: str) -> None:
 
 
 def _check_printed(dialect: str, kind: str, form: str) -> None:
-    """Refuses a value that DuckDB prints in another way than the warehouse."""
+    """Raises an error for a value that DuckDB may print in another way than the warehouse."""
     if kind in _KNOWN or (kind in _PRINTED and dialect in _PRINTED[kind]):
         return
     what = f"a {kind}" if kind else "a value whose type is not known"
@@ -238,7 +238,7 @@ def _comparison(node: Any, dialect: str, kinds: tuple[str, ...]) -> None:
 
 
 def _parsed(node: Any, dialect: str, kinds: tuple[str, ...]) -> Any:
-    """Raises an error for a text that DuckDB parses although it does not match the format exactly."""
+    """Rewrites the parsing of a date to fail for a text that DuckDB parses without an exact match of the format."""
     pattern = node.args.get("format")
     if pattern is None:
         return None

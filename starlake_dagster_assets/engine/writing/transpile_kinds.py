@@ -37,7 +37,7 @@ _TYPED = (
 class OperandTypes:
     """Kinds of the operands of a statement.
 
-    A kind is `integer`, `float`, `decimal`, `text`, `boolean`, `date`, `timestamp`, `timestamptz` or `null`; "" where
+    A kind is `integer`, `float`, `decimal`, `text`, `boolean`, `date`, `timestamp`, `timestamptz` or `null`; "" if
     the type is not known.
 
     Args:
@@ -103,7 +103,7 @@ def _built(kind: str) -> Any:
 
 
 def _with_typed_literals(tree: Any) -> Any:
-    """Gives numbers with a fraction the type that DuckDB gives them; sqlglot takes them for doubles."""
+    """Casts numbers with a fraction to the type that they have in DuckDB; sqlglot treats them as doubles."""
     for node in list(tree.find_all(exp.Literal)):
         text = str(node.this)
         if (

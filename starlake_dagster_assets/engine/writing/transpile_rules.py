@@ -95,7 +95,7 @@ _LETTER = re.compile(r"[A-Za-z%]")
 
 
 def untranslatable(node: Any, dialect: str) -> str:
-    """Returns what has no proved translation, in words; "" for what means the same in DuckDB.
+    """Returns the description of a node that has no proven translation; "" if the node means the same in DuckDB.
 
     Args:
         node: A node of the tree that sqlglot parsed.

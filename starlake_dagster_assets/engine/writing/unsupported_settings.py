@@ -19,9 +19,9 @@ def is_export(sink: Sink) -> bool:
 
 
 def check_load_sink(table: Table, connection: Connection) -> None:
-    """Refuses the sinks of a load that are no DuckDB table.
+    """Raises an error if the sink of a load is not a DuckDB table.
 
-    A format of files is fine where another warehouse is played on DuckDB: its tables are then DuckDB's.
+    A file format is allowed if DuckDB replaces another warehouse: its tables are then DuckDB's.
 
     Raises:
         EngineError: `sink.materializedView`, `sink.format` or `sink.sharding` declares something else.
@@ -55,7 +55,7 @@ def check_task_sink(task: Task, connection: Connection) -> None:
 
 
 def check_schema(con: duckdb.DuckDBPyConnection, schema: str, location: Location) -> None:
-    """Refuses a schema named like a database: `name.table` would be ambiguous in DuckDB.
+    """Raises an error for a schema with the name of a database: `name.table` would be ambiguous in DuckDB.
 
     Raises:
         EngineError: It is `temp`, `system`, or the name of a file that `preActions` attach.

@@ -1,4 +1,4 @@
-"""Statements of the user, run as they are written."""
+"""Runs statements of the user, translated to DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_script(session: Session, sql: str) -> None:
 
     Raises:
         EngineError: They begin or end a transaction, which belongs to the engine.
-        duckdb.Error: DuckDB refuses one.
+        duckdb.Error: DuckDB rejects a statement.
     """
     text = translated(session, sql)
     session.lease.discard = True  # what it attaches or sets is not there for the next command
@@ -32,7 +32,7 @@ def run_script(session: Session, sql: str) -> None:
 
 
 def translated(session: Session, sql: str) -> str:
-    """Returns SQL of the session's dialect as DuckDB's, with the types of the columns that are there.
+    """Returns SQL of the session's dialect as DuckDB's, translated with the types of existing columns.
 
     Raises:
         EngineError: A part of it cannot be translated exactly.
@@ -49,9 +49,9 @@ def translated(session: Session, sql: str) -> str:
 
 @contextmanager
 def default_schema(session: Session, target: Target) -> Generator[None]:
-    """Resolves unqualified names in the target's schema within the block, as after the engine's `USE`.
+    """Resolves unqualified names in the target's schema within the block, as after `USE` in the starlake program.
 
-    When the block fails, the end of its transaction goes back.
+    If the block fails, the rollback of its transaction restores the default schema.
     """
     session.con.execute(f"USE {qualified(target.database or session.home[0], target.schema)}")
     yield

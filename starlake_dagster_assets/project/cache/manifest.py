@@ -30,7 +30,7 @@ __all__ = ["Manifest", "Snapshot", "likely_secrets", "may_be_secret"]
 _FORMAT = "2"
 _DEPENDENCIES = ("starlake-dagster-assets", "sqlglot", "pydantic", "jinja2", "pyyaml")
 _MAY_BE_SECRET = re.compile(r"keyfile|(?:^|_)auth(?:_|$)|aes_?key", re.IGNORECASE)
-"""Also not kept: most of these name files and methods of authentication, not secrets."""
+"""Further names whose values are not cached; most of them name files and methods of authentication, not secrets."""
 
 
 class Snapshot(BaseModel):
@@ -70,7 +70,7 @@ class Manifest:
 
     @property
     def names(self) -> Collection[str] | None:
-        """The variables that the files mention; None if that is not known."""
+        """Names of the variables that the files mention; None if they are not known."""
         return None if self._known is None else self._known[1]
 
     def project(self, key: str, context: Mapping[str, str]) -> Snapshot | None:
@@ -98,7 +98,7 @@ class Manifest:
             return None
 
     def keep_project(self, key: str, names: Iterable[str], context: Mapping[str, str], snapshot: Snapshot) -> None:
-        """Keeps a resolved project for the next load."""
+        """Stores a resolved project for the next load."""
         try:
             body = snapshot.model_dump_json(exclude_defaults=True).encode()
         except ValueError:  # a file's name that is not UTF-8
@@ -116,7 +116,7 @@ class Manifest:
         _write(self._project_path, json.dumps(header).encode() + b"\n" + body)
 
     def forget_project(self) -> None:
-        """Removes the resolved project: it holds something that is not to be kept."""
+        """Removes the stored resolved project, if the current one must not be stored."""
         with contextlib.suppress(OSError):
             self._project_path.unlink(missing_ok=True)
 
@@ -130,7 +130,7 @@ class Manifest:
         return found
 
     def put(self, key: str, value: Any) -> None:
-        """Adds an entry."""
+        """Adds an entry, which `save` writes."""
         self._used[key] = value
         self._changed = True
 
@@ -171,7 +171,7 @@ def _context(names: Iterable[str], values: Mapping[str, str]) -> str:
 
 @cache
 def _stamp() -> str:
-    """Changes with anything that changes the result of a load of the same files; the same for the life of a process."""
+    """Returns a hash of everything but the files that determines the result of a load; constant within a process."""
     parts = [_FORMAT]
     for package in _DEPENDENCIES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -185,7 +185,7 @@ def _stamp() -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replaces a file at once, so that two processes never see half of one; a cache that cannot be written is none."""
+    """Replaces a file atomically, so that no process reads a partial file; ignores errors of the file system."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with replaced_file(path) as part:

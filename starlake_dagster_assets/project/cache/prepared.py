@@ -1,4 +1,4 @@
-"""A project as it was found at one moment, in one file: a code location loads from it without parsing anything.
+"""A loaded project in one file, from which a code location loads without parsing the project's files.
 
 Two lines of JSON: what the project was prepared with, and the resolved project. It holds no secret and no path of the
 machine that wrote it, so that it may be part of an image or in the file store of another machine.
@@ -31,7 +31,7 @@ from starlake_dagster_assets.project.model.project import Project
 __all__ = ["read_prepared", "write_prepared"]
 
 _ROOT = "\ue000"
-"""Stands for the project's root, wherever it is when the file is read; no text has it."""
+"""Placeholder of the project's root, which is replaced when the file is read; no text contains it."""
 _HIDDEN = "***"
 _PROBLEMS = TypeAdapter(tuple[Problem, ...])
 
@@ -45,12 +45,12 @@ def write_prepared(
     options: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a loaded project into a file, replacing it at once.
+    """Writes a loaded project to a file, which is replaced atomically.
 
     Args:
         path: The file; its directory is created.
         project: The project, just loaded from its files.
-        problems: What is wrong with it.
+        problems: The problems of the project.
         env: The requested environment; None if `SL_ENV` and the files decide.
         options: The variables that it was loaded with.
         environ: The process environment (`SL_*`); by default `os.environ`.
@@ -79,11 +79,11 @@ def read_prepared(
     options: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[Project, tuple[Problem, ...]]:
-    """Reads a prepared project; the project's own directory is not looked at.
+    """Reads a prepared project, without reading the files of the project.
 
     Args:
         path: The file.
-        root: Where the project is on this machine.
+        root: Directory of the project on this machine.
         env: The requested environment; it must be the one that the file was written for.
         options: Variables; they must be those that the file was written with.
         environ: The process environment (`SL_*`); by default `os.environ`.
@@ -127,14 +127,14 @@ def _same_inputs(path: Path, header: Mapping[str, Any], env: str | None, inputs:
 
 
 def _inputs(names: Iterable[str], options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Hashes of the options, and of the variables of the process that the project or its settings read."""
+    """Returns hashes of the options and of the process variables that the project or its settings read."""
     read = {name for name in {*names, *SETTINGS, "SL_ENV"} if _counts(name)}
     found = {name: environ[name] for name in read if name in environ and name not in options}
     return {name: _hash(value) for name, value in sorted({**found, **options}.items()) if not may_be_secret(name)}
 
 
 def _counts(name: str) -> bool:
-    """Whether a variable of the process can change what a project is."""
+    """Whether a variable of the process environment can change the loaded project."""
     return name.startswith("SL_") and name != "SL_ROOT" and name not in RUN and not may_be_secret(name)
 
 
@@ -186,12 +186,12 @@ _AFTER = ("", "/", "'", '"', " ", ";", ",", ")", "?", "\n")
 
 @cache
 def _format() -> str:
-    """Changes with the shape of the models."""
+    """Returns a hash of the schema of the models."""
     return _hash(json.dumps(Project.model_json_schema(), sort_keys=True))
 
 
 def _describe_origin(path: Path, version: str) -> str:
-    """Describes the version of this package that prepared a project with other models than those of this version."""
+    """Returns the message for a project that a version of this package with other models has prepared."""
     if version == _version():
         return f"{path} was written by a build of starlake-dagster-assets {version} with other models than this one."
     return f"{path} was written by starlake-dagster-assets {version}, this is {_version()}."

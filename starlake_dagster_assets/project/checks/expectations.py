@@ -31,7 +31,7 @@ def macro_call(expect: str) -> str:
 
 
 def called_macro(expect: str) -> str | None:
-    """Returns the name of the macro that an expectation calls; None if it is SQL of its own."""
+    """Returns the name of the macro that an expectation calls; None if the expectation calls none."""
     call = _CALLED.match(macro_call(expect))
     return call[1] if call else None
 
@@ -47,7 +47,7 @@ def render_expectation(template: str, expect: str, variables: Mapping[str, str])
 
     Args:
         template: `expectation_template` of the project.
-        expect: The expectation as it is written.
+        expect: The expectation as written.
         variables: The variables in force.
 
     Raises:
@@ -64,9 +64,9 @@ def expectation_sql(template: str, expect: str, variables: Mapping[str, str], ta
 
     Args:
         template: `expectation_template` of the project.
-        expect: The expectation as it is written.
+        expect: The expectation as written.
         variables: The variables in force.
-        table: The table in SQL. It replaces `sl_this`, in any case where it occurs in lower case, as in the engine.
+        table: The table in SQL. It replaces `sl_this`, in upper case too if the text has it in lower case.
 
     Raises:
         RenderError: When the call cannot be rendered, or gives no SQL.
@@ -79,13 +79,13 @@ def expectation_sql(template: str, expect: str, variables: Mapping[str, str], ta
 
 
 def check_expectations(data: Mapping[str, Any], file: str, path: tuple[str | int, ...], context: ParsedProject) -> None:
-    """Reports the calls of unknown macros: such an expectation fails at each run, with no row looked at.
+    """Reports calls of unknown macros: such an expectation fails in each run, without checking a row.
 
     Args:
         data: Values that the file itself sets, by Python names.
-        file: Where it is written.
+        file: The file that contains them.
         path: The keys above `expectations`.
-        context: The macros that there are, and where problems go.
+        context: The macros of the project, and the collector of problems.
     """
     for index, item in enumerate(data.get("expectations") or ()):
         macro = called_macro(item["expect"])

@@ -12,12 +12,12 @@ __all__ = ["check_refs"]
 
 
 def check_refs(rules: Sequence[RefRule], file: str, report: ProblemReport) -> None:
-    """Reports patterns that are no regular expressions.
+    """Reports patterns that are not regular expressions.
 
     Args:
         rules: The rules, in order.
         file: The file that contains them.
-        report: Where problems go.
+        report: Collector of the problems.
     """
     prefix = ("refs",) if file.endswith("refs.sl.yml") else ("application", "refs")
     for index, rule in enumerate(rules):

@@ -23,7 +23,7 @@ __all__ = ["PRIVACY", "check_domain", "check_domains", "check_freshness", "check
 KeyPath = tuple[str | int, ...]
 
 PRIVACY = ("none", "hide", "hide10X", "approxLong20", "md5", "sha1", "sha256", "sha512", "initials")
-"""The engine's own privacy keys."""
+"""Starlake's built-in privacy keys."""
 
 _DOMAIN_NAME = re.compile(r"[_a-zA-Z][$£a-zA-Z0-9_]{1,100}", re.ASCII)
 _TABLE_NAME = re.compile(r"[_a-zA-Z][$£a-zA-Z0-9_]{1,256}", re.ASCII)
@@ -33,7 +33,7 @@ _ALMOST = {"OVERWRITE_BY_KEY": "UPSERT_BY_KEY", "OVERWRITE_BY_KEY_AND_TIMESTAMP"
 
 
 def check_domains(domains: Sequence[Domain], context: ParsedProject) -> None:
-    """Checks for two domains of one name, or of one directory with tables of the same pattern."""
+    """Reports domains with the same name, and domains with the same directory and tables with the same pattern."""
     by_name: dict[str, Domain] = {}
     patterns: dict[tuple[str, str], Table] = {}
     for domain in domains:
@@ -64,13 +64,13 @@ def check_domain(domain: Domain, metadata: dict[str, Any], context: ParsedProjec
 
 
 def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: ParsedProject) -> None:
-    """Checks everything about one table.
+    """Checks the names, pattern, columns, settings and expectations of one table.
 
     Args:
         table: The resolved table.
-        data: What its file sets, by Python names: only what is written there is reported there.
-        path: Where the table is in its file.
-        context: What it is checked against, and where problems go.
+        data: Values that its file sets, by Python names; inherited values are not checked again.
+        path: Key path of the table in its file.
+        context: The project to check against, and the collector of problems.
     """
     file, report = table.location.file, context.report
     if table.stem != table.name:
@@ -101,7 +101,7 @@ def check_table(table: Table, data: dict[str, Any], path: KeyPath, context: Pars
 
 
 def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: KeyPath, context: ParsedProject) -> None:
-    """Reports keys that a write strategy lacks, and names that no strategy has."""
+    """Reports missing keys of a write strategy, and unknown strategies."""
     report = context.report
     kinds = [*strategy.types] if strategy.types else [strategy.type]
     for kind in kinds:
@@ -124,7 +124,7 @@ def check_strategy(strategy: WriteStrategy, connection: str, file: str, path: Ke
 
 
 def _check_template(kind: str, connection: str, file: str, path: KeyPath, context: ParsedProject) -> None:
-    """Reports an unknown write strategy: neither built into Starlake nor a template of the project."""
+    """Reports a write strategy that is neither built into Starlake nor a template of the project."""
     used = context.application.connections.get(connection)
     engine = used.engine if used else "*"
     own = template_names(context.root, engine)
@@ -191,7 +191,7 @@ def _attribute(attribute: Attribute, file: str, path: KeyPath, context: ParsedPr
 
 
 def _columns(table: Table, path: KeyPath, context: ParsedProject) -> None:
-    """Keys, partitions and primary keys must be final names of stored columns."""
+    """Reports keys, partitions and primary keys that are not final names of stored columns."""
     known = {attribute.final_name.lower() for attribute in table.attributes if not attribute.ignore}
     strategy, at = table.metadata.write_strategy, (*path, "metadata")
     uses: list[tuple[KeyPath, Sequence[str]]] = [

@@ -33,13 +33,13 @@ def check_config(file: str, default: dict[str, Any], context: ParsedProject) -> 
 
 
 def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: ParsedProject) -> None:
-    """Checks everything about one task.
+    """Checks the names, settings, expectations, write strategy and types of one task.
 
     Args:
         task: The resolved task.
-        data: What its YAML sets, by Python names: only what is written there is reported there.
-        path: Where the task is in its file, () when it has no YAML.
-        context: What it is checked against, and where problems go.
+        data: Values that its YAML sets, by Python names; inherited values are not checked again.
+        path: Key path of the task in its file; () if it has no YAML.
+        context: The project to check against, and the collector of problems.
     """
     file, report = task.location.file, context.report
     for pattern, name, kind in ((_TASK_NAME, task.stem, "task"), (_DOMAIN_NAME, task.transform_domain, "domain")):
@@ -69,15 +69,15 @@ def check_task(task: Task, data: dict[str, Any], path: KeyPath, context: ParsedP
 def check_sql(sql: str, error: str, dialect: str, file: str, path: KeyPath, context: ParsedProject) -> None:
     """Reports SQL that the parser rejects.
 
-    What no dialect reads is an error; else the references are those of the engine's own expressions, with a warning.
+    SQL that no dialect accepts is an error. Other SQL is a warning, and its references are found by pattern matching.
 
     Args:
         sql: The SQL, without comments.
         error: The message of the parser.
-        dialect: The dialect it was read with.
-        file: Where the SQL is.
+        dialect: The dialect with which the SQL was parsed.
+        file: The file that contains the SQL.
         path: The key that holds it, () for a SQL file.
-        context: Where problems go.
+        context: The collector of problems.
     """
     broken = find_unclosed_delimiter(sql, dialect)
     if broken:

@@ -1,4 +1,4 @@
-"""`application.sl.yml` with the `SL_*` settings and the defaults under it."""
+"""Resolves `application.sl.yml`, with `SL_*` variables and defaults for options that it does not set."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def resolve_application(
         root: The project's root.
         data: Values that the file sets, by Python names.
         environ: The process environment.
-        location: Where the file is.
+        location: Location of the file.
     """
     found: dict[str, Any] = {}
     for name, variable in _TEXTS.items():
@@ -105,12 +105,12 @@ def resolve_refs(entries: list[dict[str, Any]]) -> tuple[RefRule, ...]:
 
 
 def build_path_variables(root: Path, application: Application, data: Mapping[str, Any]) -> dict[str, str]:
-    """Returns step 6 of the variables: paths and area names by the settings.
+    """Returns the variables that the settings determine: paths and area names.
 
     Args:
         root: The project's root.
         application: The resolved settings.
-        data: Values that the file sets, with the paths that only this step needs.
+        data: Values that the file sets, including paths that `application` does not contain.
     """
     metadata = _base(root, data.get("metadata") or "metadata")
     areas = application.areas
@@ -167,7 +167,7 @@ def _expectations(data: Mapping[str, Any], environ: Mapping[str, str]) -> Expect
 
 
 def _base(root: Path, path: str) -> str:
-    """Returns an absolute path or a URL; a bare path starts at the root."""
+    """Returns a path or URL; a relative path starts at the root."""
     return path if "://" in path else (root / path).as_posix()
 
 

@@ -1,4 +1,4 @@
-"""The keys of `application.sl.yml`, those that only the starlake program reads included."""
+"""Keys of `application.sl.yml`, including those that only the starlake program reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ApplicationFile"]
 
 
 class ConnectionFile(FileModel):
-    """`connections.<name>`."""
+    """Keys of `connections.<name>`."""
 
     type: Text
     loader: Loader | None = None
@@ -25,7 +25,7 @@ class ConnectionFile(FileModel):
 
 
 class AreaFile(FileModel):
-    """`area`."""
+    """Keys of `area`."""
 
     incoming: Text | None = None
     stage: Text | None = None
@@ -37,7 +37,7 @@ class AreaFile(FileModel):
 
 
 class AuditFile(FileModel):
-    """`audit`."""
+    """Keys of `audit`."""
 
     active: Bool | None = None
     domain: Text | None = None
@@ -52,7 +52,7 @@ class AuditFile(FileModel):
 
 
 class ExpectationsFile(FileModel):
-    """`expectations`."""
+    """Keys of `expectations`."""
 
     active: Bool | None = None
     fail_on_error: Bool | None = None
@@ -60,14 +60,14 @@ class ExpectationsFile(FileModel):
 
 
 class DagRefFile(FileModel):
-    """`dagRef`."""
+    """Keys of `dagRef`."""
 
     load: Text | None = None
     transform: Text | None = None
 
 
 class LockFile(FileModel):
-    """`lock`."""
+    """Keys of `lock`."""
 
     path: Text | None = None
     timeout: Int | None = None
@@ -76,7 +76,7 @@ class LockFile(FileModel):
 
 
 class SparkSchedulingFile(FileModel):
-    """`sparkScheduling`."""
+    """Keys of `sparkScheduling`."""
 
     max_jobs: Int | None = None
     pool_name: Text | None = None
@@ -85,7 +85,7 @@ class SparkSchedulingFile(FileModel):
 
 
 class AccessPoliciesFile(FileModel):
-    """`accessPolicies`."""
+    """Keys of `accessPolicies`."""
 
     apply: Bool | None = None
     location: Text | None = None
@@ -94,7 +94,7 @@ class AccessPoliciesFile(FileModel):
 
 
 class MetricsFile(FileModel):
-    """`metrics`."""
+    """Keys of `metrics`."""
 
     path: Text | None = None
     discrete_max_cardinality: Int | None = None
@@ -102,7 +102,7 @@ class MetricsFile(FileModel):
 
 
 class InternalFile(FileModel):
-    """Keys of the section `internal`."""
+    """Keys of `internal`."""
 
     cache_storage_level: Text | None = None
     intermediate_bigquery_format: Text | None = None
@@ -112,13 +112,13 @@ class InternalFile(FileModel):
 
 
 class PrivacyFile(FileModel):
-    """`privacy`."""
+    """Keys of `privacy`."""
 
     options: TextMap | None = None
 
 
 class HttpFile(FileModel):
-    """`http`."""
+    """Keys of `http`."""
 
     interface: Text | None = None
     port: Int | None = None
@@ -140,7 +140,7 @@ class _Paths(FileModel):
 
 
 class _Unused(FileModel):
-    """Keys that neither the graph nor an embedded run needs."""
+    """Keys that neither the graph nor the embedded engine needs."""
 
     metrics: MetricsFile | None = None
     lock: LockFile | None = None
@@ -196,7 +196,7 @@ class _Unused(FileModel):
 
 
 class ApplicationFile(_Paths, _Unused):
-    """`application`."""
+    """Keys of `application`."""
 
     env: Text | None = None
     connections: dict[str, ConnectionFile] | None = None

@@ -28,7 +28,7 @@ class SourceFile:
 
     Attributes:
         path: Posix path relative to the root.
-        kind: What it describes: `table`, `load`, `task`, `transform`, `sql`, `python`, `macro`, …
+        kind: Kind of object that it describes: `table`, `load`, `task`, `transform`, `sql`, `python`, `macro`, …
         domain: The directory below `load`, `external` or `transform`; "" elsewhere.
         stem: Its name without the suffix.
         content: Its bytes.
@@ -48,7 +48,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Sources:
-    """All files, by path in sorted order, and what was found and left aside."""
+    """Files of a project by path, sorted, and the problems of files that were left out."""
 
     files: dict[str, SourceFile]
     problems: tuple[Problem, ...]
@@ -107,7 +107,7 @@ def _not_a_project(root: Path) -> str:
 
 
 def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], problems: list[Problem]) -> Iterator[str]:
-    """Yields the files below a directory; `above` are the directories around it, at which a link ends."""
+    """Yields the files below a directory; a link to one of its parent directories (`above`) is not followed."""
     try:
         status = os.stat(directory)
         with os.scandir(directory) as entries:

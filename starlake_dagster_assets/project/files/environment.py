@@ -24,17 +24,17 @@ __all__ = [
 ]
 
 MISSING_ENV = "missing-env"
-"""Code of the problem of an environment that has no file: the project is not loaded with other settings instead."""
+"""Code of the problem of an environment that has no file; no other settings are used instead."""
 
 _DEPTH = 10
 _LARGEST = 65_536
-"""Values of an env file that mention each other stop growing here: they go in circles."""
+"""Total number of characters at which values of an env file that refer to each other in a circle stop growing."""
 
 CLOCK = frozenset(
     {"sl_date", "sl_datetime", "sl_year", "sl_month", "sl_day", "sl_hour", "sl_minute", "sl_second", "sl_milli"}
     | {"sl_epoch_second", "sl_epoch_milli"}
 )
-"""Variables that the clock sets."""
+"""Variables that are set from the current time."""
 
 RUN = frozenset({"sl_start_date", "sl_end_date", "sl_data_interval_start", "sl_data_interval_end", "SL_JOB_ID"})
 """Variables that each run sets."""
@@ -44,12 +44,12 @@ PATHS = frozenset(
     | {"SL_AREA_INCOMING", "SL_AREA_STAGE", "SL_AREA_UNRESOLVED", "SL_AREA_ARCHIVE", "SL_AREA_INGESTING"}
     | {"SL_AREA_REPLAY"}
 )
-"""Variables that the settings force."""
+"""Variables that the settings always determine."""
 
 
 @dataclass(frozen=True)
 class EnvFiles:
-    """The env files of a project, parsed: name to its map. The name of `env.sl.yml` is ""."""
+    """Parsed env files of a project, by the name of the environment; the name of `env.sl.yml` is ""."""
 
     maps: Mapping[str, Mapping[str, str]]
 
@@ -64,8 +64,8 @@ class Variables:
     """Variables of a project, merged by precedence.
 
     Attributes:
-        values: What templates are rendered with.
-        stable: The same with the clock, the root and what a run sets left as symbols: the input of a digest.
+        values: Values for rendering templates.
+        stable: The same with placeholders for the time, the root and the variables of a run: the input of digests.
     """
 
     values: Mapping[str, str]
@@ -78,8 +78,8 @@ def choose_env(requested: str | None, environ: Mapping[str, str], files: EnvFile
     Args:
         requested: The environment that the caller requested.
         environ: The process environment; `SL_ENV` is read.
-        files: The env files; an `SL_ENV` key of `env.sl.yml` is the last resort.
-        application: `application.env`, which takes over from `SL_ENV`.
+        files: The env files; an `SL_ENV` key of `env.sl.yml` is used last.
+        application: `application.env`, which takes precedence over `SL_ENV`.
 
     Returns:
         The name, or None for none.
@@ -143,7 +143,7 @@ def resolve_variables(
     options: Mapping[str, str],
     now: datetime,
 ) -> Variables:
-    """Merges the variables of all sources except `force` (step 6), which needs the application.
+    """Merges the variables of all sources except those of `build_path_variables`, which need the application.
 
     Args:
         root: The project's root: `SL_ROOT`, regardless of the process environment.

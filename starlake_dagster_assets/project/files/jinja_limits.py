@@ -20,14 +20,14 @@ __all__ = ["MOST_CHARACTERS", "LimitError", "LimitedEnvironment", "template_limi
 MOST_CHARACTERS = 10_000_000
 """Maximum number of characters of a rendered text, and of each value in a template."""
 _STEPS_PER_CALL = 10
-"""A call counts as this many iterations."""
+"""Number of iterations that a call counts as."""
 _CHARACTERS_PER_ITEM = 10
-"""An item of a collection counts as this many characters."""
+"""Number of characters that an item of a collection counts as."""
 _MOST_STEPS = 500_000
-"""Iterations."""
+"""Maximum number of iterations of a rendering."""
 _MOST_SECONDS = 30.0
 _MOST_BITS = 4096
-"""Size of an integer that an operator returns."""
+"""Maximum size, in bits, of an integer that an operator returns."""
 _MOST_WORK = 100_000_000
 """Maximum number of characters that a filter or a method writes, as estimated before the call."""
 _VARIABLE_WIDTH = re.compile(r"%[^%A-Za-z]*\*|\{[^{}]*:[^{}]*\{")
@@ -47,7 +47,7 @@ _EXPANDING_METHODS = frozenset({"center", "expandtabs", "join", "ljust", "replac
 
 
 class LimitError(Exception):
-    """A template exceeds a limit."""
+    """Error of a template that exceeds a limit."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ _BUDGET: ContextVar[_Budget | None] = ContextVar("starlake_jinja_budget", defaul
 
 @contextmanager
 def template_limits() -> Generator[None]:
-    """Limits the templates that are rendered within the block, in total."""
+    """Applies one limit of iterations and time to all templates that are rendered within the block."""
     if _BUDGET.get() is not None:
         yield
         return
@@ -82,7 +82,7 @@ def template_limits() -> Generator[None]:
 
 
 class LimitedEnvironment(SandboxedEnvironment):
-    """A Jinja sandbox that limits the size of values and, within `limited`, loops, calls and time."""
+    """A Jinja sandbox that limits the size of values and, within `template_limits`, loops, calls and time."""
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
@@ -98,7 +98,7 @@ class LimitedEnvironment(SandboxedEnvironment):
         return super()._generate(source, *args, **kwargs)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Calls a function or macro of a template."""
+        """Calls a function or macro of a template, within the limits."""
         _spend(_STEPS_PER_CALL)
         method: object = getattr(obj, "__wrapped__", obj)  # the sandbox wraps `format`
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
@@ -109,7 +109,7 @@ class LimitedEnvironment(SandboxedEnvironment):
         return _sized(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Computes an operator of a template."""
+        """Evaluates a binary operator of a template, within the limits."""
         if operator == "%" and isinstance(left, str):
             _format(left)
         _check_operands(operator, left, right)
@@ -154,7 +154,7 @@ def _counted(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _sized(value: Any) -> Any:
-    """Returns the value; raises an error where it is too large."""
+    """Returns the value, or raises an error if it is too large."""
     if _size(value) > MOST_CHARACTERS:
         raise LimitError(f"a value has more than {MOST_CHARACTERS:,} characters or items")
     return value
@@ -176,7 +176,7 @@ def _size(value: Any) -> int:
 
 
 def _format(text: Any) -> Any:
-    """Returns the format; raises an error where its widths are too large, or not numbers."""
+    """Returns a format text, or raises an error if its widths are too large or are not numbers."""
     if isinstance(text, str):
         if _VARIABLE_WIDTH.search(text):
             raise LimitError("a format takes a width from a value: write the width as a number")
@@ -185,7 +185,7 @@ def _format(text: Any) -> Any:
 
 
 def _expanding(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a filter so that it raises an error where its result would be too large."""
+    """Wraps a filter so that it raises an error if its result would be too large."""
     implicit = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""The value of one YAML file against the keys of its kind: migrated, checked, every problem with its line."""
+"""Migrates and validates the value of one YAML file against the keys of its kind; every problem has its line."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class ParsedFile:
     """Content of one file, validated.
 
     Attributes:
-        data: What it sets, by Python names; None if it is broken. For SQL: its three sections and its source.
+        data: Values that it sets, by Python names; None if it is invalid. For SQL: its three sections and its source.
         line: 1-based line of its root key.
         items: Objects inside it (tables or tasks of a `_config`), each with its own line.
-        problems: What is wrong with it.
+        problems: The problems of the file.
         names: The variables it may read.
         digest: A hash of its contents that does not depend on the day or the machine.
         text: The rendered text, for the line of a key; "" when it was read from a cache.
@@ -74,18 +74,18 @@ class ParsedFile:
 
     @staticmethod
     def from_json(found: Mapping[str, Any]) -> ParsedFile:
-        """Reads what `to_json` wrote."""
+        """Returns the content from the output of `to_json`."""
         problems = tuple(Problem.model_validate(item) for item in found["problems"])
         items, names = tuple(found["items"]), tuple(found["names"])
         return ParsedFile(found["data"], found["line"], items, problems, names, found["digest"])
 
 
 class FileValidator:
-    """Check of the parsed value of one YAML file.
+    """Validator of the parsed value of one YAML file.
 
     Args:
         file: The file.
-        source: Its text as it is written.
+        source: Its text as written.
         text: Its rendered text.
         document: The parsed text.
     """
@@ -97,7 +97,7 @@ class FileValidator:
         self._document = document
 
     def parse(self) -> ParsedFile:
-        """Parses the file; returns its content with all of its problems."""
+        """Returns the validated content of the file, with all of its problems."""
         value = self._document.value
         if isinstance(value, list) and self._file.kind in _LISTS:  # files of older versions
             value = {self._file.kind: cast("list[object]", value)}
@@ -232,7 +232,7 @@ class FileValidator:
 
 
 def _pruned(model: type[BaseModel], content: object, key: str, issues: list[Issue]) -> dict[str, Any] | None:
-    """Removes wrong keys from values that others inherit, so that one mistake is one problem."""
+    """Returns values that other objects inherit, without invalid keys, so that one mistake is one problem."""
     data, found = check_shape(model, content, (key,))
     issues += found
     value = content

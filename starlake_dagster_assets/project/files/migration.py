@@ -1,4 +1,4 @@
-"""Files of older versions, brought to version 1 in memory."""
+"""Migrates files of older versions to version 1, in memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _LISTS = {"refs", "types"}
 
 
 def migrate(kind: str, document: Raw) -> Raw:
-    """Brings a file without `version` to version 1.
+    """Migrates a file without `version` to version 1.
 
     Args:
         kind: Its root key.
         document: The parsed mapping; it is not changed.
 
     Returns:
-        A mapping with `version: 1` and the root key. What is no mapping is left for validation to report.
+        A mapping with `version: 1` and the root key. Other values are left unchanged: validation
+        reports them.
     """
     found = dict(document)
     if kind == "table":
@@ -41,7 +42,7 @@ def migrate(kind: str, document: Raw) -> Raw:
 
 
 def unwrap_tables(document: Raw) -> Raw:
-    """Keeps the first table of a `tables:` list, as the engine does for a `<table>.sl.yml`.
+    """Keeps the first table of a `tables:` list, as the starlake program does for a `<table>.sl.yml`.
 
     Args:
         document: The mapping of a table file.
@@ -76,7 +77,7 @@ def _content(kind: str, content: Raw) -> Raw:
 
 
 def _inline_tables(found: Raw) -> None:
-    """Moves tables inside `load` next to it; the caller takes them as tables of the domain."""
+    """Moves tables inside `load` to a key next to it; the caller adds them to the domain."""
     content = cast("Raw", found["load"]) if isinstance(found["load"], dict) else {}
     for key in ("tables", "schemas"):
         if key in content:
@@ -125,7 +126,7 @@ def _task(content: Raw) -> Raw:
 
 
 def _merge(owner: Raw, merge: Raw) -> Raw:
-    """Moves `merge: {key, timestamp}` into the write strategy; what that sets itself takes precedence."""
+    """Moves `merge: {key, timestamp}` into the write strategy; keys of the write strategy take precedence."""
     found = dict(owner)
     strategy = {key: merge[key] for key in ("key", "timestamp", "queryFilter") if merge.get(key)}
     written = owner.get("writeStrategy")
@@ -148,7 +149,7 @@ def _write(value: object) -> str:
 
 
 def _metadata(content: Raw, *, keep_upsert: bool = False) -> Raw:
-    """Migrates write modes, sinks and strategies of `metadata`, and of tasks, whose upserts keep their name."""
+    """Migrates write modes, sinks and strategies of `metadata` and of tasks; the upserts of tasks keep their name."""
     found = dict(content)
     found.pop("mode", None)
     write = found.pop("write", None)

@@ -79,7 +79,7 @@ class FileParser:
         return _hash([self.macro_hash, *used])
 
     def rendered(self, file: SourceFile) -> str:
-        """Returns the rendered text of a file that parsed before; "" if it does not render."""
+        """Returns the rendered text of a file that parsed before; "" if it cannot be rendered."""
         source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         if file.kind in _UNRENDERED:
             return source
@@ -89,13 +89,13 @@ class FileParser:
             return ""
 
     def line(self, file: SourceFile, path: tuple[str | int, ...]) -> int | None:
-        """Returns the line of a key in the file as it is written."""
+        """Returns the line of a key in the unrendered file."""
         text = self.rendered(file)
         source = _normal(file.content.decode("utf-8-sig", errors="replace"))
         return source_line(source, text, key_line(text, path)) if text else None
 
     def _with_cause(self, source: str, problem: Problem) -> Problem:
-        """Returns the problem, with the unset variable if a value is missing or of another type because of it."""
+        """Returns the problem; if an unset variable is its cause, with this variable in the message and the hint."""
         if problem.code in {"bare-macro", "unknown-function"}:
             return problem
         key = problem.key.rpartition(".")[2]
@@ -114,7 +114,7 @@ class FileParser:
         return problem
 
     def _probe(self, source: str) -> str:
-        """Returns SQL with NULL for each variable that only a run sets, such as `sl_start_date`; "" without any."""
+        """Returns the rendered SQL with NULL for each unset variable, such as `sl_start_date`; "" if all are set."""
         values = self._variables.values
         unset = {name: "NULL" for name in find_printed_names(source) if not values.get(name)}
         try:

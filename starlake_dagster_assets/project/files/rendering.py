@@ -44,12 +44,12 @@ _IMPORT = re.compile(r"\{%[-+]?\s*(?:import|from|include|extends)\b")
 
 
 class RenderError(Exception):
-    """A template that Jinja rejects.
+    """Error of a template that Jinja rejects.
 
     Args:
         message: What is wrong.
         line: 1-based line of the template, None if it is not known.
-        hint: Next step; "" where there is none.
+        hint: Next step; "" if there is none.
         code: Code of the `Problem`.
     """
 
@@ -62,7 +62,7 @@ class RenderError(Exception):
 
 
 class _UnknownFunctionError(Exception):
-    """A template calls a function that does not exist, which is also an error in Starlake's Jinjava."""
+    """Call of a function that does not exist, which is also an error in Starlake's Jinjava."""
 
 
 class _Nothing(ChainableUndefined):
@@ -103,7 +103,7 @@ def render(text: str, variables: Mapping[str, str]) -> str:
     """Renders Jinja, then `${name}` and `{{ name }}` as plain text.
 
     Args:
-        text: A template. An unknown `{{ x }}` becomes "", an unknown `${x}` stays as it is.
+        text: A template. An unknown `{{ x }}` becomes "", an unknown `${x}` is left unchanged.
         variables: The variables in force.
 
     Returns:
@@ -127,7 +127,7 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
         variables: The variables in force.
 
     Returns:
-        The text; unknown names stay as they are.
+        The text; unknown names are left unchanged.
     """
     if "${" not in text and "{{" not in text:
         return text
@@ -181,7 +181,7 @@ def source_line(source: str, rendered: str, line: int | None) -> int | None:
     """Returns the line of the source for a line of its rendered text.
 
     Args:
-        source: The file as it is.
+        source: The text of the file.
         rendered: Its rendered text.
         line: 1-based line of `rendered`.
 
@@ -226,7 +226,7 @@ class Renderer:
 
     @cached_property
     def macro_names(self) -> frozenset[str]:
-        """The macros that the files define."""
+        """Names of the macros that the files define."""
         return _macro_names(self._macros.values())
 
     def check(self, text: str) -> None:
@@ -264,7 +264,7 @@ class Renderer:
         return (names & free) - tested - self.macro_names
 
     def render(self, text: str, variables: Mapping[str, str]) -> str:
-        """Renders one text; see `render`."""
+        """Renders one text, like the function `render`, with the macros of the project."""
         if _JINJA.search(text):
             text = self._jinja(text, variables)
         return substitute(text, variables)

@@ -1,4 +1,4 @@
-"""The keys that files of tables, tasks, types, refs and DAGs may have, all optional but a few."""
+"""Keys that files of tables, tasks, types, refs and DAGs may have; most are optional."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ PRIMITIVES = (
 
 
 def _strategy(value: object) -> object:
-    """Returns the engine's own strategies in upper case, and any other name, that of a template, unchanged."""
+    """Returns a built-in strategy in upper case, and any other name, that of a template, unchanged."""
     if isinstance(value, str) and value.strip().upper() in STRATEGIES:
         return value.strip().upper()
     return value
@@ -83,14 +83,14 @@ Sync = Annotated[str, BeforeValidator(choice(("NONE", "ADD", "ALL")))]
 
 
 class PositionFile(FileModel):
-    """`attributes[].position`."""
+    """Keys of `attributes[].position`."""
 
     first: Int
     last: Int
 
 
 class WriteStrategyFile(FileModel):
-    """`writeStrategy`."""
+    """Keys of `writeStrategy`."""
 
     type: WriteStrategyText | None = None
     types: TextMap | None = None
@@ -103,7 +103,7 @@ class WriteStrategyFile(FileModel):
 
 
 class SinkFile(FileModel):
-    """`sink`."""
+    """Keys of `sink`."""
 
     connection_ref: Text | None = None
     partition: TextList | None = None
@@ -123,14 +123,14 @@ class SinkFile(FileModel):
 
 
 class ExpectationFile(FileModel):
-    """`expectations[]`."""
+    """Keys of `expectations[]`."""
 
     expect: Text
     fail_on_error: Bool | None = None
 
 
 class AclFile(FileModel):
-    """`acl[]`."""
+    """Keys of `acl[]`."""
 
     role: Text
     grants: TextList
@@ -138,7 +138,7 @@ class AclFile(FileModel):
 
 
 class RlsFile(FileModel):
-    """`rls[]`."""
+    """Keys of `rls[]`."""
 
     name: Text
     predicate: Text | None = None
@@ -147,14 +147,14 @@ class RlsFile(FileModel):
 
 
 class FreshnessFile(FileModel):
-    """`freshness`."""
+    """Keys of `freshness`."""
 
     warn: Text | None = None
     error: Text | None = None
 
 
 class AttributeFile(FileModel):
-    """`attributes[]`."""
+    """Keys of `attributes[]`."""
 
     name: Name
     type: Text | None = None
@@ -177,7 +177,7 @@ class AttributeFile(FileModel):
 
 
 class MetadataFile(FileModel):
-    """`metadata` of a domain or of a table."""
+    """Keys of `metadata` of a domain or of a table."""
 
     format: FormatText | None = None
     encoding: Text | None = None
@@ -202,7 +202,7 @@ class MetadataFile(FileModel):
 
 
 class TableFile(FileModel):
-    """`table` of a file below `load/` or `external/`."""
+    """Keys of `table` in a file below `load/` or `external/`."""
 
     name: Name
     pattern: Text
@@ -224,14 +224,14 @@ class TableFile(FileModel):
 
 
 class ExternalTableFile(TableFile):
-    """A table below `external/`: the project does not load it, so it needs no pattern."""
+    """Keys of a table below `external/`, which needs no pattern because the project does not load it."""
 
     pattern: Text = ""  # pyright: ignore[reportIncompatibleVariableOverride]
     attributes: tuple[AttributeFile, ...] = ()
 
 
 class LoadFile(FileModel):
-    """`load` of `_config.sl.yml`."""
+    """Keys of `load` in `_config.sl.yml`."""
 
     name: Text | None = None
     rename: Text | None = None
@@ -242,7 +242,7 @@ class LoadFile(FileModel):
 
 
 class TaskFile(FileModel):
-    """`task`, `transform.default` or one of `transform.tasks`."""
+    """Keys of `task`, `transform.default` or one of `transform.tasks`."""
 
     name: Text | None = None
     domain: Text | None = None
@@ -274,7 +274,7 @@ class TaskFile(FileModel):
 
 
 class TransformFile(FileModel):
-    """`transform` of `_config.sl.yml`; its inline tasks are checked one by one."""
+    """Keys of `transform` in `_config.sl.yml`; its inline tasks are checked one by one."""
 
     name: Text | None = None
     comment: Text | None = None
@@ -283,7 +283,7 @@ class TransformFile(FileModel):
 
 
 class TypeFile(FileModel):
-    """`types[]`."""
+    """Keys of `types[]`."""
 
     name: Text
     pattern: Text
@@ -295,13 +295,13 @@ class TypeFile(FileModel):
 
 
 class TypesFile(FileModel):
-    """`types`, as the mapping {types: [...]}, so that one wrong entry has its own path."""
+    """Keys of a types file, as the mapping {types: [...]}, so that each invalid entry has its own path."""
 
     types: tuple[TypeFile, ...]
 
 
 class RefInputFile(FileModel):
-    """`refs[].input`."""
+    """Keys of `refs[].input`."""
 
     database: Text | None = None
     domain: Text | None = None
@@ -309,7 +309,7 @@ class RefInputFile(FileModel):
 
 
 class RefOutputFile(FileModel):
-    """`refs[].output`."""
+    """Keys of `refs[].output`."""
 
     database: Text | None = None
     domain: Text | None = None
@@ -317,20 +317,20 @@ class RefOutputFile(FileModel):
 
 
 class RefFile(FileModel):
-    """`refs[]`."""
+    """Keys of `refs[]`."""
 
     input: RefInputFile
     output: RefOutputFile
 
 
 class RefsFile(FileModel):
-    """`refs`, as the mapping {refs: [...]}."""
+    """Keys of a refs file, as the mapping {refs: [...]}."""
 
     refs: tuple[RefFile, ...]
 
 
 def _written_out(options: Any) -> Any:
-    """Returns the options of one task (`"<domain.task>": {"options": "k=v"}`) as the JSON that they stand for."""
+    """Returns the options, with those of one task (`"<domain.task>": {"options": "k=v"}`) as JSON text."""
     if not isinstance(options, dict):
         return options
     found = cast("dict[str, Any]", options)
@@ -338,7 +338,7 @@ def _written_out(options: Any) -> Any:
 
 
 class DagFile(FileModel):
-    """`dag`."""
+    """Keys of `dag`."""
 
     template: Text
     filename: Text

@@ -91,11 +91,11 @@ def choice(values: Iterable[str], synonyms: dict[str, str] | None = None) -> Cal
     """Returns a validator for one of several words, regardless of case.
 
     Args:
-        values: The words, as they are kept.
+        values: The words, as spelled in the result.
         synonyms: Other spellings (upper case) and the word each means.
 
     Returns:
-        A function for `BeforeValidator`; its message lists the words and the nearest.
+        A function for `BeforeValidator`; its message lists the words and suggests the closest one.
     """
     words = list(values)
     by_upper = {**{word.upper(): word for word in words}, **(synonyms or {})}

@@ -22,8 +22,8 @@ class Issue:
     Attributes:
         path: Keys and indices from the top of the document.
         message: What was found and what was expected.
-        hint: What to do.
-        code: A stable word.
+        hint: The next step.
+        code: Code of the `Problem`.
     """
 
     path: Path
@@ -94,7 +94,7 @@ def _unknown(path: Path, name: str, known: Sequence[str], prefix: Path) -> Issue
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """Returns the kind of mapping at a path."""
+    """Returns the model of the mapping at a path; None if the path is unknown."""
     current: type[BaseModel] | None = model
     inner: Any = None
     for part in path:

@@ -1,4 +1,4 @@
-"""YAML as Starlake means it: every scalar stays the text that was written, and a problem can name its line.
+"""Parses YAML as Starlake does: every scalar stays the text in the file, and a problem can name its line.
 
 The implicit types are those of YAML 1.2 (`on`, `yes`, `012`, dates stay text). Numbers and booleans are kept as
 text as well and read by the schema where one is expected, so that `007` is still `007` where a text is expected.
@@ -27,7 +27,7 @@ class _TextLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
 
 
 class YamlError(Exception):
-    """Text that is not YAML.
+    """Error of a text that is not valid YAML.
 
     Args:
         message: What is wrong.
@@ -56,7 +56,7 @@ class Document:
 
 
 def is_text(text: str) -> bool:
-    """Whether a text can be written as UTF-8: it holds no half of a character."""
+    """Whether a text can be encoded as UTF-8: it contains no lone surrogate."""
     try:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
@@ -64,7 +64,7 @@ def is_text(text: str) -> bool:
 
 
 def parse_yaml(text: str) -> Document:
-    """Reads one YAML document.
+    """Parses one YAML document.
 
     Args:
         text: The rendered text of a file.
@@ -87,7 +87,7 @@ def parse_yaml(text: str) -> Document:
 
 
 def key_line(text: str, path: Sequence[str | int]) -> int | None:
-    """Finds where a key is written, by composing the text again: only called when there is a problem.
+    """Returns the line of a key, by composing the text again; only called for a problem.
 
     Args:
         text: The rendered text of a file.

@@ -1,4 +1,4 @@
-"""Problems found while files are put together, each with the line of its key."""
+"""Problems found while files are resolved, each with the line of its key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ProblemReport:
     """Collector of problems.
 
     Args:
-        line: Gives the 1-based line of a key path of a file, None if it is not known.
+        line: Returns the 1-based line of a key path of a file, None if it is not known.
     """
 
     def __init__(self, line: Callable[[str, KeyPath], int | None]) -> None:
@@ -28,7 +28,7 @@ class ProblemReport:
         self._add(file, path, message, code, hint, "error")
 
     def warning(self, file: str, path: KeyPath, message: str, code: str, hint: str = "") -> None:
-        """Adds a problem that stops nothing."""
+        """Adds a problem that does not stop the object that the file describes."""
         self._add(file, path, message, code, hint, "warning")
 
     def _add(

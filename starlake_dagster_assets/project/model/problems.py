@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 __all__ = ["INVALID_SCHEDULE", "UNKNOWN_STRATEGY", "Problem"]
 
 INVALID_SCHEDULE = "invalid-schedule"
-"""Code of a schedule that cannot be read: the object is loaded without it, and only schedules are refused."""
+"""Code of a schedule that cannot be read: the object is loaded without it, and only schedules fail."""
 
 UNKNOWN_STRATEGY = "unknown-strategy"
-"""Code of a write strategy that nothing has: the object is loaded, and each write of it fails."""
+"""Code of an unknown write strategy: the object is loaded, and each write to it fails."""
 
 
 class Problem(BaseModel):
@@ -22,7 +22,7 @@ class Problem(BaseModel):
         file: Posix path relative to the project root.
         line: 1-based line, None if it is not known.
         column: 1-based column of the line, for SQL; None if it is not known.
-        key: Dotted path of the YAML key (`table.attributes.0.type`), "" where there is none.
+        key: Dotted path of the YAML key (`table.attributes.0.type`); "" if there is none.
         message: What was found and what was expected.
         hint: The next step; "" if the message is enough.
         severity: `error` stops the object that the file describes; `warning` does not.

@@ -1,6 +1,6 @@
 """The resolved project: frozen models with every default, inheritance, rename and variable applied.
 
-Nothing here knows how a file is spelled; `project.files.schema` does. All paths of locations are posix paths
+The keys of files are declared in `project.files.schema`, not here. All paths of locations are posix paths
 relative to the project's root, so that a manifest written on one machine is valid on another.
 """
 
@@ -86,8 +86,8 @@ class WriteTarget(Frozen):
     acl: tuple[Acl, ...] = ()
     streams: tuple[str, ...] = ()
     connection: str = ""
-    """Name of the connection it is written to: `sink.connectionRef`, else the default for loads, the one that runs the
-    SQL for transforms."""
+    """Name of the connection to which it is written: `sink.connectionRef`; by default the default connection of loads,
+    or the connection that runs the SQL of a task."""
     cron: str | None = None
     """The schedule as a cron expression, presets resolved; None if unscheduled."""
     location: Location
@@ -100,11 +100,11 @@ class Table(WriteTarget):
     """Target table of a load, with raw names for commands and final names for the warehouse."""
 
     domain: str
-    """Directory name: what `--domains` takes."""
+    """Directory name: a value of `--domains`."""
     domain_name: str
     """`load.name`: the name of the data areas (`stage/<domain_name>`)."""
     stem: str
-    """File stem: what `--tables` takes."""
+    """File stem: a value of `--tables`."""
     name: str
     """`table.name`."""
     final_domain: str
@@ -115,7 +115,7 @@ class Table(WriteTarget):
 
     @property
     def raw(self) -> str:
-        """`<directory>.<file stem>`: the name the command line knows."""
+        """`<directory>.<file stem>`: the name on the command line."""
         return f"{self.domain}.{self.stem}"
 
     @property
@@ -134,7 +134,7 @@ class Domain(Frozen):
     comment: str | None = None
     tags: tuple[str, ...] = ()
     incoming: str | None = None
-    """`metadata.directory` of the domain: where `stage` takes files from."""
+    """`metadata.directory` of the domain: the directory from which `stage` takes files."""
     ack: str | None = None
     tables: tuple[Table, ...]
     location: Location
@@ -153,7 +153,7 @@ class Task(WriteTarget):
     sql: str | None = None
     """The main SQL, rendered, without comments; None for Python tasks."""
     source_sql: str | None = None
-    """The main SQL as the user wrote it (unrendered), for people to read."""
+    """The main SQL as written by the user (unrendered), for display."""
     python: str | None = None
     """Path of the Python script, relative to the project root."""
     parse_sql: bool = True
@@ -166,14 +166,14 @@ class Task(WriteTarget):
     freshness: Freshness | None = None
     sync_strategy: Literal["NONE", "ADD", "ALL"] = "ADD"
     references: tuple[str, ...] = ()
-    """Dotted names the SQL reads, by the parser, as spelled, CTEs left out, in order of appearance."""
+    """Dotted names of the tables that the parser finds in the SQL: as spelled, without CTEs, in order of appearance."""
     starlake_references: tuple[str, ...] = ()
-    """References that the regular expressions of the Starlake program find."""
+    """References that the regular expressions of the starlake program find."""
     sql_location: Location | None = None
 
     @property
     def raw(self) -> str:
-        """`<task.domain>.<file stem>`: the name the command line knows (`transform --name`)."""
+        """`<task.domain>.<file stem>`: the name on the command line (`transform --name`)."""
         return f"{self.domain}.{self.stem}"
 
     @property
@@ -235,7 +235,7 @@ class Project(Frozen):
     env: str | None
     """`SL_ENV`."""
     variables: Mapping[str, str] = Field(repr=False)
-    """All variables in force, for what is rendered at run time; may hold secrets, never logged or cached."""
+    """All variables in force, for texts that are rendered at run time; may hold secrets, never logged or cached."""
     application: Application
     types: Mapping[str, TypeDef]
     domains: tuple[Domain, ...] = ()
@@ -259,6 +259,6 @@ class Project(Frozen):
         return self.application.connections.get(name)
 
     def dialect(self, connection: str) -> str:
-        """Returns the SQL dialect of a connection; "" where there is no connection of that name."""
+        """Returns the SQL dialect of a connection; "" if there is no connection of that name."""
         found = self.connection(connection)
         return found.dialect if found else ""

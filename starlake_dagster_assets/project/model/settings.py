@@ -36,7 +36,7 @@ class Connection(Frozen):
 
     @property
     def engine(self) -> str:
-        """Engine that stores the tables: `duckdb`, `bigquery`, `snowflake`, `postgresql`, …, or `spark`."""
+        """Database engine that stores the tables: `duckdb`, `bigquery`, `snowflake`, `postgresql`, …, or `spark`."""
         kind = self.type.lower()
         if kind in {"bigquery", "bq"}:
             return "bigquery"

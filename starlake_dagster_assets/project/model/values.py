@@ -35,7 +35,7 @@ STRATEGIES = (
     "DELETE_THEN_INSERT",
     "SCD2",
 )
-"""The engine's own write strategies; anything else is the name of a template."""
+"""Starlake's built-in write strategies; anything else is the name of a template."""
 
 Format = Literal[
     "DSV", "POSITION", "JSON", "JSON_FLAT", "XML", "TEXT_XML", "PARQUET", "GENERIC", "KAFKA", "KAFKASTREAM", "DATAFRAME"
@@ -43,7 +43,7 @@ Format = Literal[
 _NAMED = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 View = Literal["TABLE", "VIEW", "MATERIALIZED_VIEW", "HYBRID"]
 StrategyType = str
-"""Upper case for the engine's own strategies, as written for a custom template."""
+"""Name of a write strategy: in upper case if it is built in, as written if it is a custom template."""
 
 
 class Frozen(BaseModel):
@@ -53,7 +53,7 @@ class Frozen(BaseModel):
 
 
 def shared(value: Frozen) -> Any:
-    """Returns a default that all objects share: pydantic copies a default that holds a mapping for each of them."""
+    """Returns a default that all objects share; otherwise pydantic copies a default with a mapping for each object."""
     return Field(default_factory=lambda: value)
 
 
@@ -114,10 +114,10 @@ class Expectation(Frozen):
     fail_on_error: bool | None = None
 
     def blocks(self, default: bool) -> bool:
-        """Whether a failure blocks the table: its rows are rolled back, and what reads it does not run.
+        """Whether a failure blocks the table: its rows are rolled back, and its downstreams do not run.
 
         Args:
-            default: `application.expectations.failOnError`: applies where the item sets no `failOnError`.
+            default: `application.expectations.failOnError`: applies if the item sets no `failOnError`.
         """
         return default if self.fail_on_error is None else self.fail_on_error
 
@@ -150,7 +150,7 @@ class Freshness(Frozen):
 class Attribute:
     """Column of a table or of a task's documentation.
 
-    With slots, because it is what a project holds most of: half the memory of a model, and quicker to read.
+    A dataclass with slots, because a project has many: half the memory of a model, and quicker to read.
     """
 
     name: str

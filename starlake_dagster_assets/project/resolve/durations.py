@@ -14,11 +14,11 @@ _TEXT = re.compile(
 
 
 def duration(text: str) -> timedelta | None:
-    """Returns the duration that a text means.
+    """Returns the duration that a text describes.
 
     Args:
-        text: A number, then days, hours or minutes, also as `d`, `h`, `min` or `m`. Seconds are refused, by Starlake's
-            own `validate` as well.
+        text: A number, then days, hours or minutes, also as `d`, `h`, `min` or `m`. Seconds are rejected, by Starlake's
+            `validate` as well.
 
     Returns:
         The duration, at least a minute; None if the text is not a duration.

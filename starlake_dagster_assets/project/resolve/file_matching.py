@@ -13,16 +13,16 @@ from starlake_dagster_assets.project.resolve.java_regex import compile_java
 __all__ = ["FileMatching", "PatternMatch", "filter_acknowledged"]
 
 _REMEMBERED = 20_000
-"""Names whose tables are cached: a sensor lists the same ones repeatedly."""
+"""Maximum number of names whose tables are cached: a sensor lists the same names repeatedly."""
 
 
 class PatternMatch(NamedTuple):
     """A file whose whole name matches the pattern of a table.
 
     Attributes:
-        name: Of the file.
-        table: Whose pattern it is.
-        ack: Name of the file that must be next to it before `stage` takes it; None = none is needed.
+        name: Name of the file.
+        table: Table whose pattern matches.
+        ack: Name of the ack file that must exist next to it before `stage` takes it; None if none is needed.
     """
 
     name: str
@@ -31,7 +31,7 @@ class PatternMatch(NamedTuple):
 
 
 class FileMatching:
-    """Files that `stage` takes from the landing directory of a domain.
+    """Matcher of the files that `stage` takes from the landing directory of a domain.
 
     Args:
         tables: Tables of one domain.
@@ -47,10 +47,10 @@ class FileMatching:
         """Returns the files that match tables, with or without their ack file.
 
         Args:
-            names: File names, without directories. Hidden ones are passed over, as Starlake does.
+            names: File names, without directories. Hidden files are skipped, as in Starlake.
 
         Returns:
-            In the order of the names; a file that two tables want is there twice.
+            The matches, in the order of the names: one per table if several tables match a file.
         """
         return [claim for name in names for claim in self._of(name)]
 
@@ -63,17 +63,17 @@ class FileMatching:
 
 
 def filter_acknowledged(claims: Iterable[PatternMatch], is_there: Callable[[str], bool]) -> list[PatternMatch]:
-    """Returns those of the claims that `stage` takes now.
+    """Returns the matches that `stage` takes now: those whose ack file exists, or that need none.
 
     Args:
-        claims: Files that tables want.
+        claims: Files that match tables.
         is_there: Whether a file of that name is in the same directory.
     """
     return [claim for claim in claims if claim.ack is None or (claim.ack != claim.name and is_there(claim.ack))]
 
 
 def _extension(table: Table) -> str:
-    """Returns `metadata.ack` of the table, merged over its domain's, without a leading dot; "" if it has none."""
+    """Returns the ack extension of a table or of its domain, without a leading dot; "" if there is none."""
     return (table.metadata.ack or "").strip().lstrip(".")
 
 

@@ -19,11 +19,11 @@ _EMPTY_FORMATS = {"JSON_ARRAY": "JSON"}
 
 
 def merge_metadata(domain: Raw, table: Raw) -> dict[str, Any]:
-    """Returns `metadata` of a table over that of its domain: whole values, key by key.
+    """Merges `metadata` of a table over that of its domain, key by key; values are replaced, not merged.
 
     Args:
-        domain: What `load.metadata` sets.
-        table: What `table.metadata` sets.
+        domain: Keys of `load.metadata`.
+        table: Keys of `table.metadata`.
     """
     return {**domain, **table}
 
@@ -58,7 +58,7 @@ def resolve_metadata(found: Raw, application: Application) -> Metadata:
 
 
 def strategy(found: Raw, application: Application) -> WriteStrategy:
-    """Returns a write strategy; SCD2 without columns gets the project's."""
+    """Returns a write strategy; SCD2 without column names gets those of the project."""
     values = dict(found)
     if values.get("type") == "SCD2":
         values["start_ts"] = values.get("start_ts") or application.scd2_start_timestamp
@@ -72,13 +72,13 @@ def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
     """Returns a task merged over `transform.default`.
 
     Args:
-        default: What `transform.default` sets.
-        task: Values that the task sets.
+        default: Keys of `transform.default`.
+        task: Keys of the task.
 
     Returns:
         The merged keys: lists of SQL, grants and expectations joined (default first), tags united, `sink` merged
-        key by key, the rest task over default but `freshness`, which is default over task. Unlike the engine, nothing
-        is lost or applied twice.
+        key by key, the rest task over default but `freshness`, which is default over task. Unlike in the starlake
+        program, nothing is lost or applied twice.
     """
     merged = dict(task)
     for key in _JOINED:
@@ -98,7 +98,7 @@ def merge_task(default: Raw, task: Raw) -> dict[str, Any]:
 
 
 def acls(found: Any) -> tuple[Acl, ...]:
-    """Grants; one that is written as `a,b` is two."""
+    """Returns the entries of `acl`; a grant that is written as `a,b` becomes two grants."""
     return tuple(
         Acl.model_validate({**item, "grants": [part.strip() for text in item["grants"] for part in text.split(",")]})
         for item in found or ()

@@ -1,4 +1,4 @@
-"""Java regular expressions, as `pattern` and `refs` use them, in Python."""
+"""Translates Java regular expressions, as in `pattern` and `refs`, to Python."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def compile_java(pattern: str) -> re.Pattern[str]:
 
 
 def java_to_python(pattern: str) -> str:
-    r"""Spells a Java pattern in Python's way.
+    r"""Translates a Java pattern to Python's syntax.
 
     Args:
         pattern: A Java pattern.

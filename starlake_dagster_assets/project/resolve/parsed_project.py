@@ -20,9 +20,9 @@ class Analysis:
     """Result of parsing a SQL text.
 
     Attributes:
-        references: The names it reads.
-        parity: Names that the engine's expressions find.
-        error: Why it cannot be parsed, None if it can.
+        references: Names of the tables that it reads.
+        parity: Names that the starlake program's regular expressions find.
+        error: Reason why it cannot be parsed; None if it can.
     """
 
     references: tuple[str, ...]
@@ -35,16 +35,16 @@ Analyze = Callable[[str, str], Analysis]
 
 @dataclass(frozen=True)
 class ParsedProject:
-    """All files parsed, and what they are resolved with.
+    """Parsed files of a project, and the settings with which they are resolved.
 
     Attributes:
         sources: The files.
-        parsed: The contents of each, by path.
+        parsed: The content of each file, by path.
         application: The settings, refs included.
         types: The types by name.
         macros: The names of the macros of `expectations/` and `macros/`.
-        report: Where problems go.
-        analyze: SQL and dialect to what they read.
+        report: Collector of problems.
+        analyze: Returns the references of SQL in a dialect.
         root: The absolute path of the project.
     """
 
@@ -78,13 +78,13 @@ class ParsedProject:
             return None
 
     def check_dag(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
-        """Reports a `dagRef` that no file of `dags/` has."""
+        """Reports a `dagRef` that names no file of `dags/`."""
         if name and name.removesuffix(".sl.yml") not in {dag.stem for dag in self.sources.of("dag")}:
             hint = f"Add metadata/dags/{name.removesuffix('.sl.yml')}.sl.yml, or remove the key."
             self.report.warning(file, path, f"`{name}` is not a file of metadata/dags.", "unknown-dag", hint)
 
     def check_connection(self, name: str | None, file: str, path: tuple[str | int, ...]) -> None:
-        """Reports a connection that the application does not have."""
+        """Reports a connection that the application does not declare."""
         from starlake_dagster_assets.errors import closest_match
 
         known = self.application.connections

@@ -16,7 +16,7 @@ PRESETS = {
     "monthly": "0 0 1 * *",
     "yearly": "0 0 1 1 *",
 }
-"""The engine's own presets."""
+"""Starlake's built-in presets."""
 
 _MONTHS = {name: index for index, name in enumerate(re.findall("...", "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"), 1)}
 _DAYS = {name: index for index, name in enumerate(re.findall("...", "SUNMONTUEWEDTHUFRISAT"))}
@@ -37,11 +37,11 @@ def cron_of(schedule: str | None, presets: Mapping[str, str]) -> str | None:
 
     Args:
         schedule: `schedule` of a table, domain or task: cron text with spaces, or a preset's name. A cron of Quartz
-            (seconds first, optionally a year last) is translated where its seconds are 0 and its year is `*` or `?`.
-        presets: `application.schedulePresets` over the engine's own.
+            (seconds first, optionally a year last) is translated if its seconds are 0 and its year is `*` or `?`.
+        presets: `application.schedulePresets`, merged over the built-in presets.
 
     Returns:
-        A cron expression of five fields; None for none ("" and `None` included).
+        A cron expression of five fields; None if there is no schedule ("" and `None` included).
 
     Raises:
         ValueError: When the preset is unknown or the expression is not a cron expression; the message names it.

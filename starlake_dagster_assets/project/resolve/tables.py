@@ -1,4 +1,4 @@
-"""Load domains, their tables, and the tables that are only described."""
+"""Resolves load domains with their tables, and external tables."""
 
 from __future__ import annotations
 

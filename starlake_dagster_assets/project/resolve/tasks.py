@@ -1,4 +1,4 @@
-"""Transform domains and their tasks: YAML, SQL and Python files put together."""
+"""Resolves transform domains and their tasks from YAML, SQL and Python files."""
 
 from __future__ import annotations
 
@@ -242,5 +242,5 @@ class _Code:
 
 
 def _relative(path: str, root: str) -> str:
-    """Returns a Python file as the YAML names it, relative to the root if it is below it."""
+    """Returns the path of a Python file as named in the YAML, relative to the root if the file is below the root."""
     return path.removeprefix("file://").removeprefix(f"{root}/").removeprefix("./")

@@ -1,4 +1,4 @@
-"""The types that attributes may have: the packaged ones, with the project's over them."""
+"""Types of attributes: the types of the project, merged over the packaged types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOT_REGEX = frozenset({"date", "timestamp", "struct", "variant"})
 
 
 def packaged_types() -> dict[str, TypeDef]:
-    """Returns the types that need no file in a project, by name."""
+    """Returns the types that this package provides, by name."""
     text = files("starlake_dagster_assets.project.resolve").joinpath(_RESOURCE).read_text("utf-8")
     value = cast("dict[str, object]", parse_yaml(text).value)
     data, issues = check_shape(TypesFile, {"types": value["types"]}, ())
@@ -45,11 +45,11 @@ def packaged_types() -> dict[str, TypeDef]:
 
 
 def resolve_types(own: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], report: ProblemReport) -> dict[str, TypeDef]:
-    """Puts the project's types over the packaged ones.
+    """Merges the types of the project over the packaged types.
 
     Args:
         own: File and entries of `types/default.sl.yml`, then of `types/types.sl.yml`.
-        report: Where wrong patterns go.
+        report: Collector of problems, such as invalid patterns.
 
     Returns:
         All types by name. A type without a `duckdb` mapping has that of the packaged type of its name, else that

@@ -1,4 +1,4 @@
-"""Tables and columns that the SQL of a task reads, parsed once and then kept in the manifest."""
+"""Tables that the SQL of a task reads, parsed once and then stored in the manifest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Analyzer"]
 
 
 class Analyzer:
-    """Reader of SQL with a real parser, or from the manifest.
+    """Analyzer of SQL texts, which stores its results in the manifest.
 
     Args:
-        manifest: Where results are kept.
-        secrets: Texts that are not to be kept.
+        manifest: Cache of the results.
+        secrets: Texts that must not be stored.
     """
 
     def __init__(self, manifest: Manifest, secrets: frozenset[str]) -> None:
@@ -24,7 +24,7 @@ class Analyzer:
         self._secrets = secrets
 
     def __call__(self, sql: str, dialect: str) -> Analysis:
-        """Returns the references of a SQL text; raises nothing."""
+        """Returns the references of a SQL text; an error of the parser is part of the result."""
         key = f"sql\0{dialect}\0{blake2b(sql.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
         kept = self._manifest.get(key)
         if isinstance(kept, list):

@@ -40,7 +40,7 @@ class OutputColumn:
 
 
 Fields = Callable[[str, str], Sequence[str]]
-"""For a table's dotted name as spelled and one of its columns: the fields of the column, where it is a structure."""
+"""Returns the fields of a column if it is a structure; arguments: dotted name of its table as spelled, column."""
 
 
 def column_lineage(
@@ -49,13 +49,13 @@ def column_lineage(
     """Traces each output column of a query back to the tables it reads, through CTEs, subqueries, unions and `*`.
 
     Args:
-        sql: Rendered SQL; of several statements the last query counts, also within `INSERT` or `CREATE TABLE AS`.
+        sql: Rendered SQL; of several statements the last query is used, also within `INSERT` or `CREATE TABLE AS`.
         dialect: The dialect of its connection; "" when unknown.
         columns: For a table's dotted name as spelled, its columns with their types; empty when they are not known.
 
     Returns:
         The output columns in order. Those that cannot be traced have no sources; `*` of a table whose columns are not
-        known and expressions without an alias are left out; () when the SQL cannot be understood. Nothing is raised.
+        known and expressions without an alias are left out; () if the SQL cannot be analyzed. Nothing is raised.
     """
     query = qualified_query(sql, dialect, columns)
     return output_columns(query) if query is not None else ()
@@ -183,7 +183,7 @@ def _outputs(
 
 
 def _isolate(query: Tree, dialect: str) -> dict[str, str]:
-    """Gives each table that is read a name of one part; returns these with the names as spelled."""
+    """Replaces each name of a table that is read with a name of one part; returns the spelled names by the new ones."""
     from sqlglot import exp
 
     from starlake_dagster_assets.project.sql.tables import real_tables, spelled_name
@@ -210,9 +210,9 @@ def _isolate(query: Tree, dialect: str) -> dict[str, str]:
 
 
 def _bind_to_only_source(query: Tree, known: Mapping[str, Sequence[str]]) -> None:
-    """Binds the columns of a query that reads one table, whose columns are not known, to this table.
+    """Binds the columns of a query to the only table that it reads, if the columns of this table are not known.
 
-    sqlglot refuses the whole text instead where such a query is nested in another one.
+    Otherwise, sqlglot rejects the whole text if such a query is nested in another one.
     """
     from sqlglot import exp
 

@@ -1,4 +1,4 @@
-"""SQL text to sqlglot trees, guarded: what it raises is one error type, and hostile text takes no unbounded time."""
+"""Parses SQL text to sqlglot trees: all errors have one type, and hostile text does not take unbounded time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 __all__ = ["SqlError", "Tree", "child_with", "parse_statements", "sql_dialects"]
 
 Tree: TypeAlias = Any
-"""A sqlglot expression; its types are not the same from release to release."""
+"""A sqlglot expression; its types change between releases."""
 
 _GUESSES = ("duckdb", "spark", "bigquery")
 _MAX_CHARS = 2_000_000
@@ -23,12 +23,12 @@ _EXPLAINED = re.compile(r"\(?\s*\b(?:with|select|from|insert|create|merge|update
 
 
 class SqlError(Exception):
-    """SQL that cannot be parsed; the message has the position and the reason in one line.
+    """Error of SQL that cannot be parsed; the message has the position and the reason in one line.
 
     Args:
         message: Position and reason.
         reason: The reason alone; the message by default.
-        word: The word at which the parser stopped, "" where it is not known.
+        word: The word at which the parser stopped; "" if it is not known.
         line: 1-based line of the SQL, None if it is not known.
         column: 1-based column of the last character of the word.
     """
@@ -59,17 +59,17 @@ def sql_dialects(dialect: str) -> tuple[str, ...]:
 
 
 def parse_statements(sql: str, dialect: str) -> list[Tree]:
-    """Parses all statements of a text; what an `EXPLAIN` explains takes its place.
+    """Parses all statements of a text, and replaces an `EXPLAIN` with the statement that it explains.
 
     Args:
         sql: Rendered SQL.
         dialect: The connection's dialect; "" or an unknown name tries the likely ones in turn.
 
     Returns:
-        One tree a statement, empty statements left out.
+        One tree per statement, without empty statements.
 
     Raises:
-        SqlError: When no dialect reads it, or when it is too large or too deeply nested to be read safely.
+        SqlError: When no dialect accepts it, or when it is too large or too deeply nested to be read safely.
     """
     wanted, *others = sql_dialects(dialect)
     try:
@@ -148,7 +148,7 @@ def _reject_open_joins(tokens: list[Any]) -> None:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Drops what sqlglot logs in this thread, such as that it met a command it does not know."""
+    """Suppresses the log messages of sqlglot in this thread, such as those about unknown commands."""
     logger, me = logging.getLogger("sqlglot"), threading.get_ident()
 
     def not_mine(record: logging.LogRecord) -> bool:

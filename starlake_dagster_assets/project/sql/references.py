@@ -1,4 +1,4 @@
-"""Tables that a SQL text reads: by a parser, and by the regular expressions of the Starlake program."""
+"""Tables that a SQL text reads: by a parser, and by the regular expressions of the starlake program."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def find_references(sql: str, dialect: str) -> tuple[str, ...]:
     """Returns the tables and views that a SQL text reads.
 
     CTEs (within their scope), table functions, files, correlated arrays and the targets of `INSERT`, `MERGE` and
-    `CREATE` are no references. SQL that cannot be parsed is read by
-    `find_starlake_references`, less what looks like a CTE.
+    `CREATE` are not references. SQL that cannot be parsed is read by
+    `find_starlake_references`, without names that look like CTEs.
 
     Args:
         sql: Rendered SQL, any number of statements.
         dialect: The dialect of its connection; "" when unknown.
 
     Returns:
-        Dotted names as spelled, without their quotes, unique, in order of appearance. A part that holds a dot itself
+        Dotted names as spelled, without their quotes, unique, in order of appearance. A part that contains a dot
         keeps double quotes, see `split_name`. Nothing is raised.
 
     Examples:
@@ -52,7 +52,7 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
         dialect: The dialect of its connection; "" when unknown.
 
     Returns:
-        The names, and why the text cannot be parsed, None if it can. Nothing is raised.
+        The names, and the reason why the text cannot be parsed; None if it can. Nothing is raised.
     """
     from starlake_dagster_assets.project.sql.tables import tables_read
 
@@ -64,14 +64,14 @@ def read_references(sql: str, dialect: str) -> tuple[tuple[str, ...], str | None
 
 
 def parse_error(sql: str, dialect: str) -> str | None:
-    """Returns the reason for which a SQL text cannot be parsed.
+    """Returns the reason why a SQL text cannot be parsed; None if it can.
 
     Args:
         sql: Rendered SQL.
         dialect: The dialect of its connection; "" when unknown.
 
     Returns:
-        One line with the place and the reason, None if it parses. Nothing is raised.
+        One line with the position and the reason; None if the text can be parsed. Nothing is raised.
     """
     try:
         parse_statements(sql, dialect)
@@ -81,7 +81,7 @@ def parse_error(sql: str, dialect: str) -> str | None:
 
 
 def find_starlake_references(sql: str) -> tuple[str, ...]:
-    """Returns the names that the engine's two regular expressions find, with everything that they miss and invent.
+    """Returns the names that the starlake program's two regular expressions find, including wrong ones.
 
     Args:
         sql: The task's main SQL, rendered, without comments.
@@ -109,7 +109,7 @@ def split_name(name: str) -> tuple[str, ...]:
     """Returns the parts of a dotted name; dots within double quotes belong to the part.
 
     Args:
-        name: Such as `a.b` or `a."b.c"`.
+        name: A name, such as `a.b` or `a."b.c"`.
 
     Returns:
         The parts without quotes: `("a", "b.c")`.

@@ -28,12 +28,12 @@ def name_tables_of_functions(tree: Tree) -> None:
 
 
 def expand_stars(query: Tree, known: _Known, fields: Callable[[str, str], Sequence[str]]) -> None:
-    """Writes the columns of `* RENAME (a AS b)` and of `structure.*` out, where they are known.
+    """Replaces `* RENAME (a AS b)` and `structure.*` with their columns, if these are known.
 
     Args:
         query: A query, its names in lower case.
         known: The columns of its tables.
-        fields: The fields of a column of a table; none where it is no structure.
+        fields: Returns the fields of a column of a table; none if it is not a structure.
     """
     from sqlglot import exp
 

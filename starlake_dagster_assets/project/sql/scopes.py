@@ -13,7 +13,7 @@ __all__ = ["UNKNOWN_COLUMN", "Output", "ScopeReader", "find_scope_nodes"]
 _Key = tuple[str, str]
 
 UNKNOWN_COLUMN: _Key = ("", "")
-"""A source of a value that cannot be traced to a column."""
+"""Source of a value that cannot be traced to a column."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Output:
 
     Attributes:
         name: Its name in the qualified tree, lower case.
-        spelled: As the user spelled it, None if it only stands behind a `*`.
+        spelled: Its name as spelled by the user; None if it only comes from a `*`.
         sources: (table, column) by the names of the qualified tree; `UNKNOWN_COLUMN` if one cannot be traced.
         type: The type of a cast, in the SQL's dialect, lower case; None if there is none.
         is_copy: Whether the value is that of its one source, unchanged.
@@ -39,8 +39,8 @@ class ScopeReader:
     """Traces columns through query scopes, visiting each scope once.
 
     Args:
-        dialect: For the spelling of types.
-        known: The columns, in lower case, of the tables whose columns are known; others have what no known one has.
+        dialect: Dialect in which types are spelled.
+        known: The columns, in lower case, of the tables whose columns are known; others may have any other column.
     """
 
     def __init__(self, dialect: str, known: Mapping[str, Sequence[str]]) -> None:
@@ -50,7 +50,7 @@ class ScopeReader:
         self._open: set[int] = set()
 
     def outputs(self, scope: Any) -> tuple[Output, ...]:
-        """Returns the output columns of a scope of `sqlglot.optimizer.scope`; a recursive CTE sees none of itself."""
+        """Returns the output columns of a scope of `sqlglot.optimizer.scope`; none for a CTE within itself."""
         key = id(scope.expression)  # a recursive CTE sees its first part through a scope of its own
         if key in self._open:
             return ()
@@ -102,7 +102,7 @@ class ScopeReader:
             yield from by_name.values()
 
     def _star(self, scope: Any, select: Tree) -> Iterator[Output]:
-        """Returns the known columns of a `*` over a table with unknown columns, then the `*` itself."""
+        """Yields the known columns of a `*` over a table with unknown columns, then the `*` itself."""
         from sqlglot import exp
 
         star = select.this if isinstance(select, exp.Column) else select
@@ -143,7 +143,7 @@ class ScopeReader:
         return Output(name, spelled or behind.spelled, sources, behind.type, behind.is_copy)
 
     def _sources(self, scope: Any, value: Tree) -> Iterator[_Key]:
-        """Yields the base columns in an expression; those of a subquery are the ones that it returns."""
+        """Yields the base columns of an expression; for a subquery, those of the columns that it returns."""
         from sqlglot import exp
 
         inner = {id(sub.expression): sub for sub in scope.subquery_scopes}
@@ -180,7 +180,7 @@ class ScopeReader:
                 yield UNKNOWN_COLUMN
 
     def _has(self, table: Tree, column: str) -> bool:
-        """Whether a table has a column, or may have it; a name that is that of the table means the whole row."""
+        """Whether a table has, or may have, a column; the name of the table itself means the whole row."""
         from sqlglot import exp
 
         if not isinstance(table.this, exp.Identifier):  # a function
@@ -255,7 +255,7 @@ def find_scope_nodes(roots: Iterable[Tree], kind: type[Any]) -> Iterator[Any]:
 
 
 def _is_untraceable(node: Tree) -> bool:
-    """Whether a part of an expression means columns that cannot be determined: a whole row, `#1`, a method."""
+    """Whether a part of an expression refers to columns that cannot be determined: a whole row, `#1`, a method."""
     from sqlglot import exp
 
     whole = tuple(getattr(exp, name) for name in ("TableColumn", "PositionalColumn") if hasattr(exp, name))

@@ -36,7 +36,7 @@ _BACKSLASH = frozenset({"bigquery", "databricks", "hive", "mysql", "snowflake", 
 
 @dataclass(frozen=True)
 class Sections:
-    """The three parts of a SQL file; "" for a part that is not there."""
+    """The three parts of a SQL file; "" for a missing part."""
 
     presql: str
     sql: str
@@ -77,7 +77,7 @@ def main_section(text: str) -> tuple[int, int]:
 
 
 def blank_comments(sql: str, dialect: str = "") -> str:
-    """Replaces comments that are not inside quotes by spaces: all other characters keep their positions."""
+    """Replaces comments that are not inside quotes with spaces: all other characters keep their positions."""
 
     def blank(match: re.Match[str]) -> str:
         is_comment = match["line"] is not None or match["block"] is not None
@@ -147,7 +147,7 @@ def find_unclosed_delimiter(sql: str, dialect: str = "") -> str | None:
         dialect: The sqlglot dialect.
 
     Returns:
-        What it is and its line, None if all are closed.
+        A text with the delimiter and its line; None if all are closed.
     """
     plain = _tokens(dialect).sub(lambda match: "\n" * match[0].count("\n"), sql)
     opened: list[int] = []

@@ -12,7 +12,7 @@ _LONGEST = 60
 
 
 def find_second_statement(project: Project, task: Task) -> str | None:
-    """Returns the second statement of a task's main SQL; None if it has one, or sets `parseSQL: false`."""
+    """Returns the second statement of a task's main SQL; None if it has only one, or sets `parseSQL: false`."""
     if task.sql is None or not task.parse_sql or ";" not in task.sql:
         return None
     connection = project.connection(task.run_connection)

@@ -1,6 +1,6 @@
 """The tables that parsed statements read, with the scopes of CTEs and correlated names respected.
 
-It imports sqlglot: import it where there is SQL to read.
+The module imports sqlglot: import it only to read SQL.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _FILE = re.compile(
 )
 _ALIASES_FIRST = frozenset({"bigquery", "redshift"})
 _LEAVES = frozenset({exp.Boolean, exp.Identifier, exp.Literal, exp.Null, exp.Placeholder, exp.Var})
-"""Most of a tree, and nothing below that could be a table: they are not looked into."""
+"""Types of most nodes of a tree, which contain no tables: the walk skips them."""
 _SILENT = (exp.Lock, exp.Hint, exp.Into, exp.Reference, exp.Use)
-"""Expressions whose tables are no reads: locks, hints, foreign keys, `select … into`."""
+"""Expressions whose tables are not read: locks, hints, foreign keys, `select … into`."""
 _WRITERS = (exp.Insert, exp.Merge, exp.Update, exp.Delete, exp.Create, exp.Drop, exp.Alter, exp.Describe, exp.Use)
 
 
@@ -84,7 +84,7 @@ def spelled_name(table: Tree) -> str:
 
 
 def _children(node: Tree, scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> tuple[list[Tree], _Scope]:
-    """Returns the children that may read tables, and their scope; CTEs, each with its own, go straight to the list."""
+    """Returns the children that may read tables, and their scope; adds CTEs, each with its own scope, to `todo`."""
     clause = child_with(node)
     inner = scope
     if clause is not None:
@@ -136,7 +136,7 @@ def _is_reference(table: Any, scope: _Scope) -> bool:
 
 
 def _correlate(children: list[Tree], scope: _Scope, todo: list[tuple[Tree, _Scope]]) -> _Scope:
-    """Gives each relation of a FROM the scope of those before it; returns the scope of the rest of the query."""
+    """Adds each relation of a FROM clause to `todo` with the scope of those before it; returns the scope after all."""
     for child in list(children):
         if isinstance(child, (exp.From, exp.Join)):
             children.remove(child)

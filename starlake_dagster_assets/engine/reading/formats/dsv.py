@@ -68,7 +68,7 @@ class DsvFile:
         path: The file.
         table: Its table.
         dialect: See `dsv_dialect`.
-        shown: How messages name the file.
+        shown: Name of the file in messages.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class DsvFile:
     shown: str
 
     def duckdb_source(self) -> Source | None:
-        """Returns the file as DuckDB parses it; None if DuckDB could misread it."""
+        """Returns the source that DuckDB parses itself; None if DuckDB could misread the file."""
         quote = self.dialect.quote.encode()
         wanted = {byte for byte in (quote, self.dialect.escape.encode(), b"\r") if len(byte) == 1}
         scan = scan_text(self.path, frozenset({*wanted, *_suspects(self.dialect)}))
@@ -111,10 +111,10 @@ class DsvFile:
         )
 
     def python_source(self, target: Path) -> Source:
-        """Returns the file parsed record by record into a plain CSV that DuckDB cannot misread.
+        """Returns the source of a plain CSV, parsed record by record, that DuckDB cannot misread.
 
         Args:
-            target: Where the plain CSV goes; `sl_reason` is its first column.
+            target: File for the plain CSV; `sl_reason` is its first column.
         """
         columns = self._columns()
         width = max(len(columns), 1)
@@ -165,9 +165,9 @@ class DsvFile:
         return cells
 
     def _reject_repeated(self, read: list[str]) -> None:
-        """Refuses a header in which two columns have the name of an attribute: one of them would be lost.
+        """Raises an error for a header in which two columns have the name of one attribute: one would be lost.
 
-        A column whose name differs in case is one of them only where no column has the exact name.
+        A column whose name differs in case counts only if no column has the exact name.
         """
         names = self._names()
         exact, folded = Counter(names), Counter(name.lower() for name in names)
@@ -195,7 +195,7 @@ class DsvFile:
         return scan.found.isdisjoint(_suspects(self.dialect)) or not any(_misread(self.path, self.dialect))
 
     def _ends_with_escape(self) -> bool:
-        """Whether the file ends with an escape in an open quote, which DuckDB takes for closed."""
+        """Whether the file ends with an escape in an open quote, which DuckDB treats as closed."""
         with self.path.open("rb") as file:
             file.seek(max(self.path.stat().st_size - 8, 0))
             return file.read().rstrip(b"\r\n \t").endswith(self.dialect.escape.encode())
@@ -213,7 +213,7 @@ def _plain_row(record: Record) -> str | tuple[str | None, ...]:
 
 
 def _suspects(dialect: DsvDialect) -> frozenset[bytes]:
-    """Returns the bytes without which nothing can be misread; they are found faster than a pattern."""
+    """Returns the byte sequences without which DuckDB misreads nothing; a search for them is faster than a pattern."""
     quote, escape = dialect.quote.encode(), dialect.escape.encode()
     if not quote:
         return frozenset()
@@ -221,7 +221,7 @@ def _suspects(dialect: DsvDialect) -> frozenset[bytes]:
 
 
 def _misread(path: Path, dialect: DsvDialect) -> Iterator[bool]:
-    """Yields, per piece of the file, whether DuckDB drops data in it: spaces at a quote, an escape of nothing."""
+    """Yields, per piece of the file, whether DuckDB drops data in it: spaces at a quote, a needless escape."""
     quote, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
     pattern = rb"(?:" + separator + rb"|[\r\n]|" + quote + rb")[ \t]+" + quote
     if dialect.escape and dialect.escape != dialect.quote:

@@ -16,7 +16,7 @@ from starlake_dagster_assets.errors import EngineError
 __all__ = ["DsvDialect", "Record", "header_of", "plain_line", "records"]
 
 _LONGEST = 64 << 20
-"""Characters that a record may have; more of them are a quote that was never meant to be open."""
+"""Maximum number of characters of a record; a longer record means that a quote is not closed by mistake."""
 _SPACES = " \t\r\n\x0b\x0c"
 _SEAM = '","'
 
@@ -34,7 +34,7 @@ class DsvDialect:
 
 @dataclass(frozen=True)
 class Record:
-    """Fields, or the reason why there are none, with the text of the record; or the text of a `plain_line` alone."""
+    """Fields of a record; or its text and the reason why it is rejected; or only the text of a `plain_line`."""
 
     fields: tuple[str | None, ...]
     reason: str | None = None
@@ -42,7 +42,7 @@ class Record:
 
 
 class _Lines:
-    """Lines with their numbers, some of which may be given back."""
+    """Reader of lines that counts them and can take lines back."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._source = iter(lines)
@@ -56,7 +56,7 @@ class _Lines:
         return line
 
     def give_back(self, lines: Sequence[str]) -> None:
-        """Lines that were taken last, in their order."""
+        """Puts back the lines that were taken last, in their order."""
         self._waiting.extendleft(reversed(lines))
         self.number -= len(lines)
 
@@ -68,12 +68,12 @@ def records(
 
     Args:
         lines: Lines with their ends.
-        dialect: How to split.
+        dialect: Delimiters of the fields.
         width: Fields per record; shorter ones are filled with None, longer ones rejected. None: any number.
-        plain: Tried first on each line that begins a record; what it gives is taken for the record.
+        plain: Called first for each line that begins a record; a record that it returns is used.
 
     Yields:
-        One record a line that is not blank, or a group of lines that a quoted field joins.
+        One record per line that is not blank, or per group of lines that a quoted field joins.
 
     Raises:
         EngineError: A quote is open to the end of the file, or for longer than any value may be, so that it is unknown
@@ -94,11 +94,11 @@ def header_of(found: Iterator[Record]) -> tuple[str, ...]:
 
 
 def plain_line(dialect: DsvDialect, width: int) -> Callable[[str], Record | None] | None:
-    """Recognizes lines that hold nothing but fields, and quotes them without taking them apart.
+    """Returns a function that quotes the fields of a simple line without splitting the line.
 
     Args:
-        dialect: How to split.
-        width: Fields a record has.
+        dialect: Delimiters of the fields.
+        width: Number of fields of a record.
 
     Returns:
         A function of a line: a record whose `text` has the fields in double quotes with commas between, or None if
@@ -190,7 +190,7 @@ def _fit(splitter: _Splitter, width: int | None, text: str) -> Record:
 
 
 class _Splitter:
-    """The fields of one record, whose lines arrive one by one.
+    """Splitter of one record into fields, line by line.
 
     Attributes:
         fields: The fields that are complete.
@@ -207,7 +207,7 @@ class _Splitter:
         """The pieces of a quoted field whose end has not been read yet."""
 
     def feed(self, line: str) -> bool:
-        """Takes a line; whether the record ends with it."""
+        """Reads a line; returns whether the record ends with this line."""
         text = _body(line)
         if self._open is None and (not self._quote or self._quote not in text):
             self.fields += text.split(self._separator)
@@ -222,7 +222,7 @@ class _Splitter:
         return self._open is None
 
     def _plain_fields(self, text: str, position: int) -> int | None:
-        """Reads the fields before the next quote at once; returns where the field of the quote begins, if any."""
+        """Reads the fields before the next quote at once; returns the start of the field with the quote, if any."""
         quote = text.find(self._quote, position)
         if quote < 0:
             self.fields += text[position:].split(self._separator)
@@ -234,7 +234,7 @@ class _Splitter:
         return end + 1
 
     def _field(self, text: str, end: str, position: int) -> int | None:
-        """Reads a field, or what is left of one; returns where the next one begins, if there is one in the line."""
+        """Reads a field, or the rest of one; returns the start of the next field in the line, if any."""
         if self._open is not None or text.startswith(self._quote, position):
             start = position if self._open is not None else position + len(self._quote)
             after = self._quoted(text, end, start)
@@ -247,7 +247,7 @@ class _Splitter:
         return after + len(self._separator) if after < len(text) else None
 
     def _quoted(self, text: str, end: str, position: int) -> int | None:
-        """Reads a quoted field from behind its opening quote; returns where its separator or the end of the line is."""
+        """Reads a quoted field after its opening quote; returns the position of its separator or line end, if any."""
         quote, escape = self._quote, self._escape
         parts = self._open if self._open is not None else []
         self._open = None

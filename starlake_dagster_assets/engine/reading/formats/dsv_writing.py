@@ -1,4 +1,4 @@
-"""Fields written as a record of delimited text again, in the table's own dialect."""
+"""Writes fields as a record of delimited text again, in the dialect of the table."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def record_sql(columns: Sequence[str], dialect: DsvDialect) -> str:
     """Returns SQL of the text of a record.
 
     Args:
-        columns: SQL of its fields, which are texts; NULL is written as nothing.
-        dialect: How fields are separated.
+        columns: SQL of its fields, which are texts; NULL is written as an empty field.
+        dialect: Delimiters of the fields.
     """
     if not columns:
         return "NULL"

@@ -12,7 +12,7 @@ from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE
 __all__ = ["REASON", "csv_table", "replace_undecodable", "write_plain"]
 
 REASON = "sl_reason"
-"""First column: why the record could not be read, null for the others."""
+"""Name of the first column: the reason why a record could not be read, NULL for the others."""
 
 _MIB = 1 << 20
 _UNPRINTABLE = re.compile(f"[\0{UNREADABLE}\ud800-\udfff]")
@@ -25,13 +25,13 @@ def csv_table(path: Path, columns: Sequence[str], options: Sequence[str]) -> str
 
 
 def write_plain(target: Path, columns: Sequence[str], rows: Iterable[str | Sequence[str | None]]) -> tuple[str, int]:
-    """Writes rows, and returns how DuckDB reads them.
+    """Writes rows to a file, and returns the table expression with which DuckDB reads them.
 
     Args:
         target: The file to write.
-        columns: Names of the columns behind `REASON`.
-        rows: Reason and fields; None is null, an empty text is one, and fields that are missing at the end are null.
-            A text is a row as it is to stand in the file.
+        columns: Names of the columns after `REASON`.
+        rows: Reason and fields; None and fields that are missing at the end are NULL, an empty text is a text.
+            A row that is a text is written unchanged.
 
     Returns:
         The table expression, and the number of rows.

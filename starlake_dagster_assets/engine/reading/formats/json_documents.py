@@ -25,7 +25,7 @@ class _Window:
         self.ended = False
 
     def more(self) -> bool:
-        """Reads more text, as much as is unread or more; returns False at the end of the stream."""
+        """Reads at least as much text as is still unread; returns False at the end of the stream."""
         parts, size = [self.text[self.at :]], 0
         wanted = max(1 << 20, len(parts[0]))
         while size < wanted and not self.ended:
@@ -37,7 +37,7 @@ class _Window:
         return size > 0
 
     def skip(self, characters: str) -> str:
-        """Moves over characters; returns the next one, or "" at the end of the stream."""
+        """Skips the given characters; returns the next other one, or "" at the end of the stream."""
         while True:
             while self.at < len(self.text) and self.text[self.at] in characters:
                 self.at += 1
@@ -47,7 +47,7 @@ class _Window:
                 return ""
 
     def value(self) -> tuple[str, object] | None:
-        """Returns the JSON value that starts here: its text and its kind; None if there is none."""
+        """Returns the text and the parsed value of the JSON that starts here; None if there is none."""
         while True:
             try:
                 found, end = _DECODER.raw_decode(self.text, self.at)

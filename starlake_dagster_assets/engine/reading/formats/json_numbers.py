@@ -31,14 +31,14 @@ class JsonNumbers:
 
     Attributes:
         path: The file, or a copy of it with protected numbers.
-        mark: Exponent of protected numbers, different for each file; "" where the file has none.
+        mark: Exponent of protected numbers, different for each file; "" if the file has none.
     """
 
     path: Path
     mark: str = ""
 
     def restored(self, text: str) -> str:
-        """Returns SQL of a text, or of JSON as a text, with the numbers as they stand in the file."""
+        """Returns SQL of a text, or of JSON as a text, with the numbers as written in the file."""
         if not self.mark:
             return text
         restored = text
@@ -48,7 +48,7 @@ class JsonNumbers:
 
 
 def protect_numbers(path: Path, work: Path) -> JsonNumbers:
-    """Protects the numbers of a file of JSON documents, in bounded memory.
+    """Protects the long numbers of a file of JSON documents, in bounded memory.
 
     Args:
         path: A file in UTF-8.

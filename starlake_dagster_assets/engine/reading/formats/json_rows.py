@@ -26,7 +26,7 @@ _OPTIONS: Mapping[str, str] = {"multiline": "multiline", "format": "format", "ma
 
 
 def json_options(table: Table) -> dict[str, str]:
-    """Returns the options of a JSON table; none changes how it is read."""
+    """Returns the options of a JSON table, none of which changes how its files are read."""
     return check_options(table, _OPTIONS)
 
 
@@ -50,7 +50,7 @@ def json_table(rows: str, document: str, reason: str, table: Table) -> str:
     Args:
         rows: A table expression.
         document: SQL of a row's JSON document; NULL gives nulls.
-        reason: SQL of the reason why the row has none.
+        reason: SQL of the reason why the row has no document.
         table: The table.
     """
     read = _read(table)
@@ -79,13 +79,13 @@ def _is_scalar(attribute: Attribute) -> bool:
 
 
 def json_columns(path: Path, lines: int, table: Table, *, as_text: bool) -> Source:
-    """Returns a file of one object per line as DuckDB's own reader parses it; that reader fails at any other line.
+    """Returns the source that DuckDB's JSON reader parses: one object per line; the reader fails at any other line.
 
-    It gives the values as they stand in the documents, but does not keep the documents.
+    The source has the values as written in the documents, but not the documents.
 
     Args:
         path: The file.
-        lines: How many lines it has.
+        lines: Number of its lines.
         table: Its table.
         as_text: Reads scalars as texts, which takes half as long. A text does not tell an object from a string that
             looks like one, so a value that begins with a bracket is an error.

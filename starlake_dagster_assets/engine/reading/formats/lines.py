@@ -53,7 +53,7 @@ def python_lines(path: Path, target: Path, keep_blank: bool, *, headed: bool = F
 
     Args:
         path: The file.
-        target: Where the plain CSV goes.
+        target: File for the plain CSV.
         keep_blank: See `duckdb_lines`.
         headed: See `duckdb_lines`.
 

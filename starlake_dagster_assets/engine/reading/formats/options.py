@@ -1,4 +1,4 @@
-"""`metadata.options`: what a reader takes from them, what it may ignore and what it rejects."""
+"""Options of readers (`metadata.options`): used, ignored or rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet (`format: PARQUET`): the file types its values itself."""
+"""Parquet (`format: PARQUET`): the file declares the types of its values."""
 
 from __future__ import annotations
 

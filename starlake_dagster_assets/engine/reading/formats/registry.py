@@ -28,8 +28,8 @@ class InputFile:
     """A plain file to read.
 
     Attributes:
-        path: Where its bytes are.
-        shown: How messages name it: the file that was staged.
+        path: Path of its content.
+        shown: Its name in messages: that of the staged file.
         work: A directory for temporary files.
         replay: Whether the source must have its records as texts (`Source.line`).
     """
@@ -60,7 +60,7 @@ def check_format(table: Table) -> None:
 
 
 def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
-    """Yields the ways to read a file, the fastest first; the next one follows if one is None, fails or miscounts.
+    """Yields the ways to read a file, the fastest first; if one returns None, fails or miscounts, the next is tried.
 
     Args:
         con: The connection that will run the SQL.

@@ -19,8 +19,8 @@ class Source:
         cells: Raw values by attribute name, as SQL over `sql`.
         reason: SQL of the reason why a record could not be read at all, NULL for the others.
         line: SQL of the record as a text, in the form of the file; for replay files.
-        header: The header line that belongs to it, if there is one.
-        expected_rows: Rows that `sql` must give; another number means that it cannot be trusted.
+        header: The header line of the file, if there is one.
+        expected_rows: Number of rows that `sql` must return; another number means that DuckDB misreads the file.
         restored: SQL of a text of a JSON value → SQL of it with all digits of its numbers (see `json_numbers`).
     """
 

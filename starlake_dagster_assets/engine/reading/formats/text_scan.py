@@ -13,7 +13,7 @@ from typing import BinaryIO
 __all__ = ["UNREADABLE", "TextScan", "byte_order_mark", "open_text", "scan_text", "to_utf8"]
 
 UNREADABLE = "\ufdd0"
-"""Stands for bytes that are not of the encoding: a code point that Unicode keeps out of texts."""
+"""Placeholder of bytes that are invalid in the encoding: a code point that Unicode does not use in texts."""
 
 _CHUNK = 256 << 10  # stays in the processor's cache
 _AFTER_LF = re.compile(rb"\n[ \t\r\n\x0b\x0c]")
@@ -30,7 +30,7 @@ class TextScan:
         lines: Lines that are not empty.
         blank: Lines of white space only.
         empty: Lines without any character.
-        found: Which of the requested bytes and pairs of bytes occur.
+        found: The requested bytes and pairs of bytes that occur.
         uniform: Whether all line ends, those inside of quotes as well, are of one kind.
     """
 
@@ -43,14 +43,14 @@ class TextScan:
 
 
 def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
-    """Reads a file once, in bounded memory, and returns what was found in it.
+    """Reads a file once, in bounded memory, and returns the features of its text.
 
     Args:
         path: The file.
         wanted: Bytes, or pairs of bytes, to look for, such as the quote.
 
     Returns:
-        What was found. Of a file that is not clean only `clean` is meant to be used.
+        The features; of a file that is not clean, only `clean` is valid.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     found: set[bytes] = set()
@@ -80,7 +80,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _holds(chunk: bytes, sign: bytes) -> bool:
-    """Whether a byte or a pair of bytes occurs: looking for one byte, and then at the one before, is the fastest."""
+    """Whether a byte or a pair of bytes occurs in a chunk, by the fastest search."""
     if sign[:1] not in chunk:
         return False
     return len(sign) == 1 or _behind(sign).search(chunk) is not None
@@ -98,7 +98,7 @@ def _starts_blank(chunk: bytes) -> bool:
 
 @dataclass
 class _Ends:
-    """Line ends, by their kind; a pair across two chunks is one."""
+    """Numbers of line ends by kind; a CR LF across two chunks is one line end."""
 
     feeds: int = 0
     returns: int = 0
@@ -141,7 +141,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-"""Those of four bytes stand before those that begin like them."""
+"""Byte order marks; those of four bytes come before shorter ones with the same first bytes."""
 
 
 def byte_order_mark(path: Path) -> str:
@@ -172,7 +172,7 @@ def to_utf8(path: Path, encoding: str, target: Path) -> None:
     Args:
         path: The file.
         encoding: A Python codec's name.
-        target: Where the copy goes. What is not of the encoding becomes `UNREADABLE` there.
+        target: Path of the copy. Bytes that are invalid in the encoding become `UNREADABLE`.
     """
     codecs.register_error("starlake-mark", _mark)
     with (
