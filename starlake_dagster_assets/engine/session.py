@@ -54,7 +54,7 @@ class EngineOptions:
         lock_timeout: Seconds to wait for another command on the same file; negative = forever.
         variables: Variables of the project; those of `--options` take precedence.
         read_only: Whether files are only read.
-        cancelled: Set to stop the command at the next safe point.
+        cancelled: Event that stops the command at the next safe point.
         may_reject_all: Whether a file with only rejected rows is a warning (`SL_ALL_REJECTED=warn`), not a failure.
         quarantine_after: Failures after which a file is moved to `quarantine` (`SL_QUARANTINE_AFTER`); 0 = never.
         report: Called with each event of a command, for a caller that does not read its lines.
@@ -83,7 +83,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Session:
-    """An open connection.
+    """An open DuckDB connection for a Starlake connection.
 
     Attributes:
         con: The DuckDB connection, in UTC, with the Starlake connection's preActions run.

@@ -17,7 +17,7 @@ from starlake_dagster_assets.project.sql.column_lineage import (
 __all__ = ["ColumnLineage", "NodeColumn"]
 
 NodeColumn = tuple[str, str]
-"""(node id, column by its final name)."""
+"""Node id, and final name of a column."""
 
 _Columns = tuple[tuple[str, str | None], ...]
 

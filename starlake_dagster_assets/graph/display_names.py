@@ -14,7 +14,7 @@ _Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class AssetOverrides:
-    """Names and groups of the nodes; missing ones default to the project's own.
+    """Asset keys, groups and dependencies of the nodes that override those of the project.
 
     Attributes:
         keys: Asset key by node id.

@@ -47,7 +47,7 @@ def ambiguous_name_problem(
 
 
 def renamed_table_problem(node: Node, task: Task, name: str, meant: Node) -> Problem:
-    """Returns the warning for SQL that reads a renamed load table by the name of its files.
+    """Returns the warning for SQL that reads a renamed load table by its raw name.
 
     Args:
         node: The task's node.

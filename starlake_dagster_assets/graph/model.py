@@ -87,7 +87,7 @@ class Node:
 
     @property
     def domain(self) -> str:
-        """The final schema name, the first part of a group."""
+        """Final schema name of the node; part of the names of groups and jobs."""
         return self.key[:-1][-1] if len(self.key) > 1 else self.id
 
     @property

@@ -72,7 +72,7 @@ def quote_selection(select: str | Sequence[str] | None, exclude: str | Sequence[
 
     Args:
         select: Tables and tasks; None for all.
-        exclude: Those that are left out.
+        exclude: Tables and tasks that are left out.
     """
     text = repr("*" if select is None else select)
     return f"{text} (without {exclude!r})" if exclude else text

@@ -29,9 +29,9 @@ def console(
 
     Args:
         commands: Lines.
-        environ: As for `execute`.
+        environ: As for `execute_command`.
         emit: Receives the lines; log lines go to stderr as they arrive.
-        options: As for `execute`.
+        options: As for `execute_command`.
 
     Returns:
         0 in every case, as in the starlake program.

@@ -93,7 +93,7 @@ def run_load_command(
 
     Args:
         project: The project.
-        request: What to load.
+        request: The domains, tables and files to load.
         journal: Receives the markers and the summary.
         options: Settings of the engine.
         environ: Environment variables of the command, for the JOBID.

@@ -30,7 +30,7 @@ class LoadResults:
 
     Args:
         journal: Receives their messages.
-        options: Where they are reported, and whether the command was cancelled.
+        options: Receives the events; also states whether the command was cancelled.
         errors: Errors that were found before.
     """
 

@@ -1,4 +1,4 @@
-"""The `preload` command: whether each table has files to load."""
+"""The `preload` command: checks whether each table has files to load."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _SOURCE = "IngestionWorkflow"
 
 @dataclass(frozen=True)
 class _Failure:
-    """Reason for which files stay in incoming, and the tables that do not get them."""
+    """Reason why files stay in incoming, and the tables that do not get them."""
 
     message: str
     tables: tuple[Table, ...]

@@ -1,4 +1,4 @@
-"""From files to accepted and rejected rows.
+"""Reads files into accepted and rejected rows.
 
 - `read`: from files to accepted and rejected rows
 - `single_pass`: rows that are written while they are read

@@ -91,7 +91,7 @@ _LENIENT = f"Z|{_between(':?')}|{_WHOLE}"
 
 @dataclass(frozen=True)
 class DatePattern:
-    r"""A form that a date may have.
+    r"""Form of a date: a variant of a pattern without optional sections.
 
     Attributes:
         regex: RE2 syntax, matches the whole text.
@@ -240,7 +240,7 @@ def date_patterns(pattern: str, type_name: str, *, any_case: bool = False) -> tu
 
 
 def _expand(pattern: str, type_name: str) -> list[str]:
-    """Returns the pattern with each optional section included and left out; brackets inside quotes are text."""
+    """Returns the variants of a pattern, with and without each optional section; brackets inside quotes are text."""
     depth, start, quoted = 0, -1, False
     if pattern.count("[") > _MAX_OPTIONAL:
         raise EngineError(f"type '{type_name}': more than {_MAX_OPTIONAL} optional sections in pattern '{pattern}'")

@@ -32,7 +32,7 @@ __all__ = ["check_readable", "read_incoming"]
 def check_readable(
     con: duckdb.DuckDBPyConnection, project: Project, table: Table, patterns: Patterns | None = None
 ) -> None:
-    """Raises an error for a table that the engine cannot read, before any file is moved.
+    """Raises an error for a table that the embedded engine cannot read, before any file is moved.
 
     Args:
         con: Any connection: patterns are tried on it.

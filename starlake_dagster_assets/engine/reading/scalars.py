@@ -1,4 +1,4 @@
-"""Scalar values: from text to a typed value, or to the reason of its rejection.
+"""Scalar values: converts a text to a typed value, or to the reason of its rejection.
 
 The error texts are those of the starlake program: ``(int) doesn't match pattern `…` `` and
 ``cannot be converted to `long` with sl type `int` ``.

@@ -21,7 +21,7 @@ _NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\\[hHvVRXGZ1-9kpP]|\[[^\
 
 
 class Patterns:
-    """Full matches of texts, compiled for one connection.
+    """Compiler of patterns to SQL conditions for one connection; the whole text must match.
 
     Args:
         con: The connection; Python functions are registered on it if a pattern needs one.

@@ -22,7 +22,7 @@ _PREFIX = "starlake-"
 _LOCK = ".lock"
 _VARIABLE = "sl_workspaces"
 _YOUNG_SECONDS = 600
-"""A directory that was just created may not be locked yet."""
+"""Age at which a directory may be removed: a new directory may not be locked yet."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""From rows to tables: strategies, transactions, audit, expectations.
+"""Writes rows to tables: strategies, transactions, audit, expectations.
 
 - `ingest`: loads the rows of a file in one transaction
 - `load_settings`: the settings of a load

@@ -49,7 +49,7 @@ class ExpectationCheck:
 
     @property
     def row(self) -> tuple[str, str, str, int, str, bool]:
-        """NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS."""
+        """Values of the audit row: NAME, PARAMS, SQL, COUNT, EXCEPTION, SUCCESS."""
         return (self.name, self.params, self.sql, self.count, self.exception, self.success)
 
 

@@ -178,7 +178,7 @@ def _log_audit_limit(job: LoadJob, incoming: AcceptedRows) -> None:
 
 
 def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
-    """Returns the reason of the first rejected row, or only its table if `rejectWithValue` adds private values."""
+    """Returns the reason of the first rejected row, or refers to `audit.rejected` if `rejectWithValue` adds values."""
     if job.project.application.reject_with_value:
         return "; the reasons are in audit.rejected"
     found = job.session.con.execute(f"SELECT ERROR FROM {incoming.rejects} LIMIT 1").fetchall()

@@ -1,4 +1,4 @@
-"""Settings of a load job, and the check that the engine supports them."""
+"""Settings of a load job, and the check that the embedded engine supports them."""
 
 from __future__ import annotations
 

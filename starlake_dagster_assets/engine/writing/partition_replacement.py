@@ -87,6 +87,6 @@ def _inside(job: WriteRequest, wanted: Replacement) -> str:
 
 
 def _between(column: str, kind: str, start: str, end: str) -> str:
-    """Returns the SQL condition for values from one to another, compared as a type; other values are outside."""
+    """Returns the SQL condition for values of a range, compared as a type; values of other types are outside."""
     value = f"TRY_CAST({column} AS {kind})"
     return f"{value} >= {kind} {literal(start)} AND {value} < {kind} {literal(end)}"

@@ -25,7 +25,7 @@ _DATED = (exp.DateAdd, exp.DateSub, exp.TsOrDsAdd, exp.DateTrunc, exp.TimestampT
 
 
 def to_duckdb(sql: str, dialect: str, types: ColumnTypes | None = None) -> str:
-    """Translates SQL to DuckDB's.
+    """Translates SQL of a dialect to DuckDB's.
 
     Args:
         sql: One or more statements.

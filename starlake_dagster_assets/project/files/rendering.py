@@ -47,7 +47,7 @@ class RenderError(Exception):
     """Error of a template that Jinja rejects.
 
     Args:
-        message: What is wrong.
+        message: The reason.
         line: 1-based line of the template, None if it is not known.
         hint: Next step; "" if there is none.
         code: Code of the `Problem`.

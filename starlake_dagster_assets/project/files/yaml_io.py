@@ -30,7 +30,7 @@ class YamlError(Exception):
     """Error of a text that is not valid YAML.
 
     Args:
-        message: What is wrong.
+        message: The reason.
         line: 1-based line, None if it is not known.
     """
 

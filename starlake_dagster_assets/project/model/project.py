@@ -106,7 +106,7 @@ class Table(WriteTarget):
     stem: str
     """File stem: a value of `--tables`."""
     name: str
-    """`table.name`."""
+    """Name of the table in its file (`table.name`)."""
     final_domain: str
     final_name: str
     pattern: str
@@ -233,7 +233,7 @@ class Project(Frozen):
     root: str
     """Absolute path of the project."""
     env: str | None
-    """`SL_ENV`."""
+    """Name of the environment (`SL_ENV`); None for none."""
     variables: Mapping[str, str] = Field(repr=False)
     """All variables in force, for texts that are rendered at run time; may hold secrets, never logged or cached."""
     application: Application

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Connection(Frozen):
-    """`application.connections.<name>`."""
+    """Connection of `application.connections.<name>`."""
 
     name: str
     type: str
@@ -74,7 +74,7 @@ class Areas(Frozen):
 
 
 class Audit(Frozen):
-    """`application.audit`."""
+    """Settings of `application.audit`."""
 
     active: bool = True
     domain: str = "audit"
@@ -85,7 +85,7 @@ class Audit(Frozen):
 
 
 class ExpectationSettings(Frozen):
-    """`application.expectations`."""
+    """Settings of `application.expectations`."""
 
     active: bool = True
     fail_on_error: bool = False

@@ -75,7 +75,7 @@ class Position(Frozen):
 
 
 class WriteStrategy(Frozen):
-    """`writeStrategy`."""
+    """Write strategy of a table or task (`writeStrategy`)."""
 
     type: StrategyType = "APPEND"
     types: Mapping[str, str] = Field(default_factory=dict)
@@ -88,7 +88,7 @@ class WriteStrategy(Frozen):
 
 
 class Sink(Frozen):
-    """`sink`. `connection_ref` is "" if the default connection applies."""
+    """Sink of a table or task (`sink`); `connection_ref` is "" if the default connection applies."""
 
     connection_ref: str = ""
     partition: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Sink(Frozen):
 
 
 class Expectation(Frozen):
-    """`expectations[]`. `fail_on_error` is None if the item does not set it: the application decides."""
+    """Item of `expectations[]`; `fail_on_error` is None if the item does not set it: the application decides."""
 
     expect: str
     fail_on_error: bool | None = None

@@ -27,7 +27,7 @@ class OutputColumn:
     """A column that a query returns.
 
     Attributes:
-        name: As spelled by its alias or by its table.
+        name: Its name, as spelled in its alias or in its table.
         sources: The columns that its value is computed from; filters and join conditions do not count.
         type: The type written in a cast, or that of the one source it is a copy of; None if not known.
         is_traced: Whether `sources` are all columns that its value is computed from; a constant has none.

@@ -16,7 +16,7 @@ from starlake_dagster_assets.errors import EngineError
 __all__ = ["DsvDialect", "Record", "header_of", "plain_line", "records"]
 
 _LONGEST = 64 << 20
-"""Maximum number of characters of a record; a longer record means that a quote is not closed by mistake."""
+"""Maximum number of characters of a record; in a longer record, a closing quote is missing."""
 _SPACES = " \t\r\n\x0b\x0c"
 _SEAM = '","'
 

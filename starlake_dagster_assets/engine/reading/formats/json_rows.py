@@ -87,8 +87,8 @@ def json_columns(path: Path, lines: int, table: Table, *, as_text: bool) -> Sour
         path: The file.
         lines: Number of its lines.
         table: Its table.
-        as_text: Reads scalars as texts, which takes half as long. A text does not tell an object from a string that
-            looks like one, so a value that begins with a bracket is an error.
+        as_text: Whether scalars are read as texts, which takes half as long. A text does not tell an object from a
+            string that looks like one, so a value that begins with a bracket is an error.
     """
     read = _read(table)
     column = _text_column if as_text else _column
