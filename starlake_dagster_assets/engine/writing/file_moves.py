@@ -224,7 +224,7 @@ class DomainAreas:
         Args:
             entry: The files; their failures are counted in the audit, since the last change of the files.
             auditor: Reads the audit.
-            most: Number of failures; 0 = no limit.
+            most: Number of failures after which files are moved; 0 = never.
 
         Returns:
             The message about them; "" if they stay.

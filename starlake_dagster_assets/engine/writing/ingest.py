@@ -160,7 +160,7 @@ def _counts(incoming: AcceptedRows) -> RowCounts:
 
 
 def _rejects_file(job: LoadJob, incoming: AcceptedRows) -> bool:
-    """Whether a file is rejected because of its rows: no row is accepted, or `application.rejectAllOnError` is set."""
+    """Whether rejected rows reject the whole file; `may_reject_all` allows a file without accepted rows."""
     if not incoming.rejected:
         return False
     everything = not incoming.accepted and not job.may_reject_all
@@ -187,7 +187,7 @@ def _first_reason(job: LoadJob, incoming: AcceptedRows) -> str:
 
 
 def _reject_file(job: LoadJob, incoming: AcceptedRows) -> RejectedError:
-    """Records the rows of a rejected file, and returns the error."""
+    """Records the rejected rows of a file that is rejected as a whole, and returns the error."""
     counts = _counts(incoming)
     job.entry.check_unchanged()
     _log_audit_limit(job, incoming)
