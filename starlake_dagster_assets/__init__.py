@@ -2,20 +2,20 @@
 
 - `starlake_project`: `StarlakeProject`, the object that users create
 - `definitions`: `build_definitions`, a whole project in one call
-- `environments`: the registry of execution environments, and the protocol of your own
+- `environments`: the registry of execution environments, and the protocol that your own environment implements
 - `_environment_validation`, `_guarded_import`: rules for the fields of a registered environment, and imports of other
   packages
-- `errors`: the errors that a user can meet
+- `errors`: the exceptions of this package
 - `definitions_asset_graph`: the asset graph of Dagster definitions, for the Airflow export
 - `airlift`: runs of exported Airflow DAGs as materializations
 - `conformance`: tests that an execution environment must pass
-- `testing`, `pytest_plugin`: a scripted runner and fixtures for tests of users
+- `testing`, `pytest_plugin`: a scripted runner and pytest fixtures for the tests of your own project
 - `problem_summary`: logging of the problems of a project
 - `atomic_file`, `plural`: atomic writes of files, and plural forms in messages
-- `_arguments`, `_compat`, `_deprecated`, `_lazy`: arguments of users, capabilities of Dagster, former names, lazy
-  imports
+- `_arguments`, `_compat`, `_deprecated`, `_lazy`: validation of arguments, capabilities of Dagster, deprecated names,
+  lazy imports
 
-Names are imported when they are first used, so that importing the package costs nothing.
+Names are imported when they are first used, so that the import of the package is fast.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -112,7 +112,7 @@ _HOMES = {
     "export_airflow": "airflow.export",
     "starlake_assets": "dagster_assets.decorator",
 }
-"""Submodules of the public names; names of `__all__` that are not here are those of `resources`."""
+"""Submodule of each public name; a name of `__all__` without an entry is in `resources`."""
 
 _MOVED = {
     "DataprocCluster": "resources",
@@ -127,7 +127,7 @@ _MOVED = {
     "build_triggers": "automation",
     "definitions_graph": "airflow",
 }
-"""Names that the package no longer exports, and the documented submodule of each."""
+"""Names that the package no longer exports, and the submodule that exports each of them."""
 
 
 def __getattr__(name: str) -> Any:

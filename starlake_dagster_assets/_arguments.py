@@ -1,4 +1,4 @@
-"""Validates the arguments that users pass; messages have what was found, what was expected, and the next step."""
+"""Validates the arguments that users pass; messages state what was found, what was expected, and the next step."""
 
 import inspect
 import os
@@ -28,14 +28,14 @@ _PROJECT = ("env", "graph", "model", "options", "problems", "root")
 
 
 def project_of(value: object, function: str) -> ProjectSource:
-    """Returns the project that an argument names.
+    """Returns the project of an argument: the argument itself, or the project in the directory at a path.
 
     Args:
         value: A `StarlakeProject`, another `ProjectSource`, or the path of a project's directory.
         function: The function that was called, for the message.
 
     Raises:
-        TypeError: For anything else.
+        TypeError: If the value is anything else.
     """
     if isinstance(value, str | os.PathLike):
         from starlake_dagster_assets.starlake_project import StarlakeProject
@@ -50,13 +50,13 @@ def project_of(value: object, function: str) -> ProjectSource:
 
 
 def directory_of(value: object) -> Path:
-    """Returns the path of a project's directory.
+    """Returns the directory of a project as a `Path`.
 
     Args:
-        value: A path, as text or as an object.
+        value: A string or a path object.
 
     Raises:
-        TypeError: For anything else.
+        TypeError: If the value is anything else.
     """
     if isinstance(value, str | os.PathLike):
         return Path(cast("str", value))
@@ -64,7 +64,7 @@ def directory_of(value: object) -> Path:
 
 
 def instance_of(value: object, kind: type[_T], function: str, argument: str, example: str) -> _T:
-    """Returns an argument that must be an instance of a class.
+    """Returns an argument after checking that it is an instance of a class.
 
     Args:
         value: What was passed.
@@ -74,7 +74,7 @@ def instance_of(value: object, kind: type[_T], function: str, argument: str, exa
         example: What to pass, such as `StarlakeDuckDB()`.
 
     Raises:
-        TypeError: When it is something else; the message distinguishes a class from an instance.
+        TypeError: If it is not an instance; the message says so if the class itself was passed.
     """
     if isinstance(value, kind):
         return value
@@ -85,7 +85,7 @@ def instance_of(value: object, kind: type[_T], function: str, argument: str, exa
 
 
 def items_of(value: object, function: str, argument: str, example: str) -> list[Any]:
-    """Returns an argument that must be an iterable, as a list.
+    """Returns an iterable argument as a list.
 
     Args:
         value: What was passed.
@@ -94,7 +94,7 @@ def items_of(value: object, function: str, argument: str, example: str) -> list[
         example: What to pass, such as `[weekly_report]`.
 
     Raises:
-        TypeError: When it is a single object, or a text.
+        TypeError: If it is a single object, a text or a mapping.
     """
     is_one = isinstance(value, str | bytes | Mapping | type) or hasattr(value, "_fields")  # such as an AssetSpec
     if isinstance(value, Iterable) and not is_one:
@@ -104,15 +104,15 @@ def items_of(value: object, function: str, argument: str, example: str) -> list[
 
 
 def variables_of(value: object, function: str, argument: str = "options") -> Mapping[str, str]:
-    """Returns an argument that must be variables: texts by name.
+    """Returns variables after checking that they map names to texts.
 
     Args:
-        value: What was passed; None for none.
+        value: What was passed; None for no variables.
         function: The function that was called, for the message.
         argument: The name of the argument.
 
     Raises:
-        TypeError: When it is no mapping, or a name or a value is not a text; the message has no value.
+        TypeError: If it is not a mapping, or a name or a value is not a text; the message contains no values.
     """
     example = 'pass texts by name, such as {"country": "FR"}'
     if value is None:
@@ -132,12 +132,12 @@ def command_options(value: object, function: str) -> dict[str, str]:
     """Returns variables for `--options`, after validating that the option can represent them.
 
     Args:
-        value: What was passed; None for none.
+        value: What was passed; None for no variables.
         function: The function that was called, for the message.
 
     Raises:
-        TypeError: As `variables_of`.
-        CommandError: When a name or a value cannot be an option; the message has no value.
+        TypeError: As for `variables_of`.
+        CommandError: If the option cannot represent a name or a value; the message contains no values.
     """
     from starlake_dagster_assets.commands.build import options_argument
     from starlake_dagster_assets.errors import CommandError

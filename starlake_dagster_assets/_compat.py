@@ -1,4 +1,4 @@
-"""Capabilities of the installed Dagster, determined by its features and never by its version."""
+"""Capabilities of the installed Dagster, determined by its features, not by its version."""
 
 import inspect
 import warnings
@@ -34,9 +34,9 @@ _QUIET: ContextVar[bool] = ContextVar("starlake_dagster_assets_quiet", default=F
 
 @contextmanager
 def suppress_dagster_warnings() -> Generator[None, None, None]:
-    """Mutes the life-cycle warnings of Dagster names that this package uses on purpose.
+    """Suppresses the life-cycle warnings (beta, experimental, preview, superseded) of Dagster names within the block.
 
-    Code references and column lineage work alike in every supported version; owners were marked experimental in 1.9.
+    Code references and column lineage work the same in every supported version; owners were marked experimental in 1.9.
     """
     if _QUIET.get():  # muting costs: once for all assets of a project, not once for each
         yield
@@ -55,7 +55,7 @@ def suppress_dagster_warnings() -> Generator[None, None, None]:
 
 @cache
 def max_kinds() -> int:
-    """Returns the largest number of kinds of an asset: 3 in Dagster 1.9, more later."""
+    """Returns the maximum number of kinds of an asset: 3 in Dagster 1.9, 10 in later versions."""
     try:
         dg.AssetSpec("probe", kinds={"a", "b", "c", "d"})
     except dg.DagsterInvalidDefinitionError:
@@ -71,13 +71,13 @@ def continues_after_failed_steps() -> bool:
 
 
 def has_components() -> bool:
-    """Whether there are components that keep a state."""
+    """Whether the installed Dagster has components with a state (`StateBackedComponent`)."""
     return hasattr(dg, "StateBackedComponent")
 
 
 @cache  # Dagster merges definitions whose executors are one object
 def in_process_executor() -> dg.ExecutorDefinition:
-    """Returns an executor with one process for all steps; if Dagster can, steps run after an unrelated failure."""
+    """Returns the in-process executor; if Dagster supports it, a failed step does not stop steps whose inputs exist."""
     if not continues_after_failed_steps():
         return dg.in_process_executor
     return dg.in_process_executor.configured(
@@ -90,8 +90,8 @@ class TimeWindow:
     """Arguments of `FreshnessPolicy.time_window`, for versions of Dagster that do not have it.
 
     Attributes:
-        fail_window: How old an asset may become.
-        warn_window: How old before it is warned about.
+        fail_window: Age of an asset from which the policy fails.
+        warn_window: Age of an asset from which the policy warns; None for no warning.
     """
 
     fail_window: timedelta
@@ -109,14 +109,14 @@ def has_freshness_policies() -> bool:
 
 
 def time_window_policy(fail_window: timedelta, warn_window: timedelta | None = None) -> Any:
-    """Returns a `FreshnessPolicy.time_window`, or a `TimeWindow` where Dagster has none."""
+    """Returns a `FreshnessPolicy.time_window`, or a `TimeWindow` if Dagster has none."""
     if not has_freshness_policies():
         return TimeWindow(fail_window, warn_window)
     return cast("Any", dg).FreshnessPolicy.time_window(fail_window=fail_window, warn_window=warn_window)
 
 
 def register_library(name: str, version: str) -> None:
-    """Registers this package with Dagster as loaded, so that its version is shown with the code location."""
+    """Registers a package as a Dagster library, so that its version is shown with the code location."""
     registry = getattr(dg, "DagsterLibraryRegistry", None)
     if registry is None:  # Dagster 1.9 has it in a private module only
         registry = import_module("dagster._core.libraries").DagsterLibraryRegistry
@@ -135,11 +135,11 @@ def unrecorded_output(asset_key: dg.AssetKey, check_results: Sequence[dg.AssetCh
 
 
 def is_blocking(evaluation: Any, specs: Iterable[dg.AssetCheckSpec]) -> bool:
-    """Whether an evaluated check blocks what reads the asset; if the evaluation does not record it, its spec does.
+    """Whether a check is blocking: as its evaluation records it, or as its spec declares it in Dagster 1.9.
 
     Args:
-        evaluation: The data of the event.
-        specs: The checks of the step.
+        evaluation: The data of the evaluation event.
+        specs: The check specs of the step.
     """
     known = getattr(evaluation, "blocking", None)  # Dagster 1.9 has no such field
     if known is not None:
@@ -149,9 +149,10 @@ def is_blocking(evaluation: Any, specs: Iterable[dg.AssetCheckSpec]) -> bool:
 
 @cache
 def retry_tags() -> dict[str, str]:
-    """Returns the tags of a job whose retries by the daemon repeat only the assets that its run did not materialize.
+    """Returns the job tags with which retries by the daemon repeat only the assets that were not materialized.
 
-    Empty where Dagster cannot: its retries then repeat the steps that failed, and each step leaves out what is there.
+    Empty if Dagster does not support this: retries then repeat the failed steps, and each step skips the assets that
+    are already materialized.
     """
     strategies = import_module("dagster._core.execution.plan.resume_retry").ReexecutionStrategy
     known = "FROM_ASSET_FAILURE" in strategies.__members__

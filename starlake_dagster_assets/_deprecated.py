@@ -21,7 +21,7 @@ def warn_deprecated(what: str, instead: str, *, stacklevel: int = 3) -> None:
 
 
 def moved_name(package: str, module: str, name: str) -> Any:
-    """Returns a name that a package no longer exports, with a warning; for `__getattr__` of the package.
+    """Warns about a name that a package no longer exports and returns its object, for `__getattr__` of the package.
 
     Args:
         package: `__name__` of the package.
@@ -41,7 +41,7 @@ def renamed_arguments(
     parameters: Iterable[str] = (),
     stacklevel: int = 4,
 ) -> dict[str, Any]:
-    """Returns the deprecated keyword arguments of a call, with a warning for each.
+    """Warns about each deprecated keyword argument of a call and returns all of them.
 
     Args:
         function: The name of the function, for messages.
@@ -51,10 +51,10 @@ def renamed_arguments(
         stacklevel: Frames from `warn_deprecated` to the code of the user.
 
     Returns:
-        The arguments as they were given.
+        The arguments as they were passed, by their deprecated names.
 
     Raises:
-        TypeError: An argument was never one of the function.
+        TypeError: If an argument is unknown; the message suggests the closest name.
     """
     for name in given:
         if name not in instead:

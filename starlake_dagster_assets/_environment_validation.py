@@ -1,4 +1,4 @@
-"""Validates the fields of a registration of an execution environment."""
+"""Validates the fields with which an execution environment is registered."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
         "version": ("a whole number", lambda value: type(value) is int),
     }
 )
-"""The expected value of each field of a registration."""
+"""Expected value of each field of a registration, in words and as a check."""
 
 
 def invalid_field(registration: object) -> str:
-    """Returns the first invalid field, with what was found and what was expected; "" if all are valid."""
+    """Describes the first invalid field: what was found and what was expected; "" if all fields are valid."""
     for name, (expected, is_valid) in _RULES.items():
         if not is_valid(value := getattr(registration, name)):
             return f"its {name} is {value!r:.60} ({type(value).__name__}); expected {expected}."

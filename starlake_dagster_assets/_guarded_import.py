@@ -1,4 +1,4 @@
-"""Imports of other packages, whose errors do not end the process."""
+"""Imports of other packages, with their errors converted to errors of this package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["importing"]
 
 @contextmanager
 def importing(kind: type[StarlakeError], before: str, after: str) -> Generator[None]:
-    """Imports another package, which may print and raise anything.
+    """Converts any error of an import in the block to a `StarlakeError`, and redirects its output to stderr.
 
-    Its output goes to stderr, because the output of a command may be a document.
+    Stdout is left to the command, whose output may be a document.
 
     Args:
-        kind: Class of the error that is raised instead of any error but an interruption.
+        kind: Class of the error that replaces any error except an interruption by the user.
         before: Text of the message before the error.
         after: Text after it.
     """
@@ -37,7 +37,7 @@ def importing(kind: type[StarlakeError], before: str, after: str) -> Generator[N
 
 @contextmanager
 def _recorded_interrupts() -> Generator[list[int]]:
-    """Yields a list of the interrupts by the user: a package may raise `KeyboardInterrupt` itself."""
+    """Yields a list to which each SIGINT is appended, since a package may raise `KeyboardInterrupt` itself."""
     interrupts: list[int] = []
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used."""
+"""Lazy imports of the names of a package."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ __all__ = ["lazy"]
 
 
 def lazy(package: str, homes: Mapping[str, str], name: str) -> Any:
-    """Returns the value of a name, for `__getattr__` of a package.
+    """Imports and returns the object of a name, for `__getattr__` of a package.
 
     Args:
         package: `__name__` of the package.

@@ -1,4 +1,4 @@
-"""Runs of exported Airflow DAGs in Dagster, by dagster-airlift: which task materializes which asset, and its window."""
+"""Shows runs of exported Airflow DAGs in Dagster with dagster-airlift: maps tasks to assets and adds data intervals."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,9 +25,9 @@ from starlake_dagster_assets.plural import first_of
 __all__ = ["AirflowTask", "AirflowTasks"]
 
 _DATASET = "starlake/airflow_dataset"
-"""Metadata of an asset: URI of its dataset in Airflow."""
+"""Metadata key of an asset: URI of its dataset in Airflow."""
 _BY_ROWS = "starlake/airflow_partitions_of_rows"
-"""Metadata of an asset: its rows decide about its partitions, so that no window of a run in Airflow names them."""
+"""Metadata key of an asset whose rows determine its partitions, instead of the windows of Airflow runs."""
 _RUN_ID = "dagster-airlift/airflow-run-id"
 _TASKS = "dagster-airlift/task-mapping"
 _PAGE = 100
@@ -40,7 +40,7 @@ class AirflowTask:
 
     Attributes:
         dag_id: Id of the DAG.
-        task_id: Id of the task that has the event of the asset.
+        task_id: Id of the task that has the dataset of the asset as an outlet.
         dataset: URI of the asset in Airflow.
     """
 
@@ -68,13 +68,13 @@ class AirflowTasks:
 
     @classmethod
     def from_export(cls, path: str | Path) -> "AirflowTasks":
-        """Reads the tasks from a file of an export.
+        """Reads the tasks from the asset map or the manifest of an export.
 
         Args:
-            path: `asset_map.json`; or the manifest of one export, where several projects share the folder.
+            path: `asset_map.json`; or the manifest of one export, if several projects share the folder.
 
         Raises:
-            StarlakeError: The file is not one of an export, or the tasks belong to DAGs of yours (`--task-groups`).
+            StarlakeError: The file is not of an export, or its tasks belong to your own DAGs (`--task-groups`).
         """
         try:
             content: Any = json.loads(Path(path).read_bytes())
@@ -97,8 +97,8 @@ class AirflowTasks:
             automation: Settings of the triggers, as for `build_definitions`.
 
         Returns:
-            The argument `automation` of `build_definitions`. Airflow starts its tables and tasks, whether they run in
-            Airflow or in Dagster; Dagster starts the others.
+            Triggers for the argument `automation` of `build_definitions`. Airflow starts its tables and tasks, whether
+            they run in Airflow or in Dagster; Dagster starts the others.
         """
         source = project_of(project, "remaining_triggers")
         triggers = build_triggers(source, automation)
@@ -115,7 +115,7 @@ class AirflowTasks:
         """Returns definitions that show runs of the tasks in Airflow as materializations of their assets.
 
         Args:
-            defs: With assets of `build_definitions` or `starlake_assets`.
+            defs: Definitions with assets of `build_definitions` or `starlake_assets`.
             airflow_instance: An `AirflowInstance` of dagster-airlift: an Airflow 2.
             options: Other arguments of its `build_defs_from_airflow_instance`, such as `default_sensor_status`.
 
@@ -174,13 +174,13 @@ class AirflowTasks:
 def _with_windows(
     context: dg.SensorEvaluationContext, airflow_data: Any, events: Sequence[dg.AssetMaterialization]
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-    """Adds the windows of runs in Airflow to materializations, as `event_transformer_fn` of dagster-airlift.
+    """Adds the data intervals of Airflow runs to materializations, as `event_transformer_fn` of dagster-airlift.
 
-    The window is read from the event of the dataset in Airflow, which its task has written. A materialization of time
-    partitions whose window is not known, or is not that of partitions, becomes an observation.
+    The window is read from the dataset event that the task has written in Airflow. A materialization of a partitioned
+    asset becomes an observation if its window is unknown or does not match partitions.
 
     Args:
-        context: Of the sensor.
+        context: Context of the sensor.
         airflow_data: The mapped assets.
         events: Materializations of tasks that succeeded in Airflow.
     """
@@ -233,7 +233,7 @@ def _partition_keys(partitions: Any, window: Interval | None) -> list[str]:
 
 
 def _windows(instance: Any, dag: str, run: str) -> Mapping[str, Interval | None]:
-    """Reads the windows of the datasets that a run in Airflow updated, by URI."""
+    """Reads the window of each dataset that an Airflow run updated, by URI; None for a dataset event without one."""
     found: dict[str, Interval | None] = {}
     for event in _dataset_events(instance, dag, run):
         extra: Mapping[str, str] = event.get("extra") or {}
@@ -244,10 +244,10 @@ def _windows(instance: Any, dag: str, run: str) -> Mapping[str, Interval | None]
 
 
 def _dataset_events(instance: Any, dag: str, run: str) -> Iterable[Mapping[str, Any]]:
-    """Yields the dataset events of a run, oldest first.
+    """Yields the dataset events of an Airflow run, oldest first.
 
     Raises:
-        StarlakeError: Airflow does not answer.
+        StarlakeError: Airflow answers with an error.
     """
     session, offset = instance.auth_backend.get_session(), 0
     while True:

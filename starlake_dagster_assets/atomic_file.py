@@ -19,7 +19,7 @@ PARTIAL_FILES = ".sl-*.part"
 
 @contextmanager
 def replaced_file(path: Path) -> Generator[Path]:
-    """Replaces a file with the output of the block; if the block fails, the file stays as it is.
+    """Replaces a file with the output of the block; if the block fails, the file is unchanged.
 
     Args:
         path: The file; its directory exists.

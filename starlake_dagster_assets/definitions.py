@@ -1,4 +1,4 @@
-"""A whole project as Dagster definitions, in one call."""
+"""Builds the Dagster definitions of a whole project in one call."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -75,7 +75,7 @@ def build_definitions(
         The definitions, for a `definitions.py`.
 
     Raises:
-        TypeError: When an argument is of another kind, such as a class instead of an instance.
+        TypeError: When an argument has the wrong type, such as a class instead of an instance.
         ProjectError: When the project has errors, or two nodes would become one asset.
         SelectionError: When the selection matches nothing, or tasks read each other in a cycle.
 
@@ -164,7 +164,7 @@ def build_definitions(
 
 
 def _triggers(project: ProjectSource, automation: StarlakeAutomation | Triggers | None, former: Any) -> Triggers:
-    """Returns the triggers: those that were passed, or those that `build_triggers` returns for the settings."""
+    """Returns the triggers that were passed, or those that `build_triggers` returns for the settings."""
     if isinstance(automation, Triggers):
         return automation
     if former is None:
@@ -174,7 +174,7 @@ def _triggers(project: ProjectSource, automation: StarlakeAutomation | Triggers 
 
 
 def _validated(external: str) -> External:
-    """Validates the argument `external`.
+    """Returns the argument `external` after validating it.
 
     Raises:
         ValueError: When the value is unknown.

@@ -20,14 +20,15 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
     """Returns the asset graph of a project in definitions: keys, groups, dependencies, triggers, and your own assets.
 
     Args:
-        defs: With assets of `build_definitions`, `build_starlake_assets` or `starlake_assets`, and others.
+        defs: Definitions with assets of `build_definitions`, `build_starlake_assets` or `starlake_assets`, and others.
         project: The project, or the path of its directory; required if the definitions contain several.
 
     Returns:
         An argument of `export_airflow`, instead of a project.
 
     Raises:
-        StarlakeError: When the definitions have no project, several and none is named, or not the named one.
+        StarlakeError: When the definitions have no project, several projects although `project` is not passed, or not
+            the project that is passed.
 
     Examples:
         ::
@@ -67,7 +68,7 @@ def definitions_graph(defs: dg.Definitions, project: ProjectLike | None = None) 
 
 
 def _environments(defs: dg.Definitions, mine: Iterable[tuple[dg.AssetsDefinition, StepBinding]]) -> dict[str, str]:
-    """Returns the environment of each node whose step uses a resource of this package."""
+    """Returns the execution environment of each node whose step uses exactly one, by node id."""
     given = defs.resources or {}
     words = {key: word for key, one in given.items() if (word := environment_of(one))}
     found: dict[str, str] = {}
@@ -101,6 +102,6 @@ def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> 
 
 
 def _node(spec: dg.AssetSpec, binding: StepBinding) -> str | None:
-    """Returns the node of a spec."""
+    """Returns the id of the node that a spec is of; None if the asset is not of a node."""
     known = binding.nodes.get(spec.key)
     return known.id if known is not None else None

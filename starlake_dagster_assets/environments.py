@@ -66,7 +66,7 @@ _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "imperso
 
 @dataclass(frozen=True)
 class ExecutionEnvironment:
-    """Description of an environment. Its classes and functions are `package.module:name`, imported on first use.
+    """Registration of an execution environment; names such as `package.module:name` are imported on first use.
 
     Attributes:
         name: Name in YAML, on the command line and in DAG configurations, such as `cloud_run`.
@@ -77,7 +77,7 @@ class ExecutionEnvironment:
         runs_program: Whether commands are run by the Starlake program, instead of an engine in this process.
         options: Options of DAG configurations for this environment.
         store: Protocol of the object store in which its Airflow tasks can wait for files, such as `gs`.
-        airflow: `OperatorRenderer` class that writes its tasks for Airflow; empty if it has none.
+        airflow: `OperatorRenderer` class that renders its tasks for Airflow; empty if it has none.
         doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
         version: `API_VERSION` that it was written for.
         origin: Package and entry point that registered it, set by the registry; empty for those of this package.
@@ -105,22 +105,22 @@ class ExecutionEnvironment:
         return cast("type[StarlakeResource]", self._subclass("StarlakeResource", "resource", self.resource))
 
     def operator_renderer(self) -> type[OperatorRenderer]:
-        """Returns the class that writes tasks for Airflow.
+        """Returns the class that renders the Airflow tasks of this environment.
 
         Raises:
-            StarlakeError: There is none, or it cannot be imported.
+            StarlakeError: The environment has no such class, or it cannot be imported.
         """
         return cast("type[OperatorRenderer]", self._subclass("OperatorRenderer", "airflow", self.airflow))
 
     def examine(self, resource: StarlakeResource, project: ProjectSource) -> Iterator[Finding]:
-        """Yields the findings of `doctor` about the service, without the warehouse.
+        """Yields the findings of the function `doctor` about the service; the warehouse is not examined.
 
         Args:
             resource: The resource that would run commands.
             project: The project whose commands would run.
 
         Raises:
-            StarlakeError: The function cannot be imported, or does something else than to yield findings.
+            StarlakeError: The function cannot be imported, or does not yield findings.
         """
         if not self.doctor:
             return
@@ -137,7 +137,7 @@ class ExecutionEnvironment:
 
     @contextmanager
     def calling(self, call: str) -> Generator[None]:
-        """Turns an unexpected error of a call into another package into a message that names the package.
+        """Converts an unexpected error of a call into another package to an error that names the package.
 
         Args:
             call: What is called, such as `StarlakeBatch.environment()`.
@@ -278,10 +278,10 @@ def execution_environments() -> Mapping[str, ExecutionEnvironment]:
 
 
 def get_environment(name: str) -> ExecutionEnvironment:
-    """Returns the environment with a name.
+    """Returns the environment that is registered under a name.
 
     Raises:
-        StarlakeError: There is none; the message suggests the closest name.
+        StarlakeError: The name is unknown; the message suggests the closest name.
     """
     known = execution_environments()
     if name in known:
@@ -303,9 +303,9 @@ def environment_of(resource: object) -> str | None:
 
 
 def origin_of(kind: type[Any]) -> ExecutionEnvironment | None:
-    """Returns the environment that another package has registered with a resource class; imports no other class.
+    """Returns the environment that another package registered with a resource class, without importing other classes.
 
-    A subclass in yet another package has no origin: an error of it is not a bug of the registered one.
+    None for a subclass in a third package: its errors are not bugs of the package that registered the base class.
     """
     bases, package = kind.__mro__, kind.__module__.partition(".")[0]
     found: list[tuple[int, str]] = []
@@ -318,7 +318,7 @@ def origin_of(kind: type[Any]) -> ExecutionEnvironment | None:
 
 
 def resource_modules() -> Mapping[str, str]:
-    """Returns the module of each resource class of this package, by the name of the class; imports none."""
+    """Returns the module of each resource class of this package by class name, without importing the modules."""
     parts = [one.resource.partition(":") for one in _BUILT_IN]
     return {name: module for module, _, name in parts}
 
@@ -334,7 +334,7 @@ def environments_table() -> str:
 
 
 def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> None:
-    """Adds the environment of an entry point; warns if it cannot be used."""
+    """Adds the environment of an entry point to those found, or warns if it cannot be used."""
     try:
         one = _read_registration(point, found)
         found[one.name] = one
@@ -344,14 +344,14 @@ def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> None
 
 
 def _read_registration(point: EntryPoint, found: Mapping[str, ExecutionEnvironment]) -> ExecutionEnvironment:
-    """Returns the environment of an entry point.
+    """Loads and validates the environment of an entry point.
 
     Args:
         point: The entry point.
         found: Environments that are registered already.
 
     Raises:
-        PluginError: It cannot be used; names what was found, what was expected, and the next step.
+        PluginError: It cannot be used; the message states what was found, what was expected, and the next step.
     """
     if point.pattern.match(point.value) is None:
         raise PluginError(f"the entry point is {point.value!r}; expected `module:name`. {PLUGIN_ADVICE}")

@@ -1,4 +1,4 @@
-"""Errors that a user can meet, with their location, what was found, what was expected and what to do."""
+"""Exceptions of this package; messages state the location, what was found, what was expected and the next step."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = [
 
 
 class StarlakeError(Exception):
-    """Base of all errors of this package: one message that a user can act on."""
+    """Base class of all errors of this package, each with one message that a user can act on."""
 
 
 class ProjectError(StarlakeError):
-    """A project that cannot be used as it is.
+    """Errors in a project, which prevent its use.
 
     Args:
         problems: The rendered problems (`file:line: message`), one per line in the message, in file order.
@@ -42,7 +42,7 @@ class SelectionError(StarlakeError):
 
 
 class CommandError(StarlakeError):
-    """A command that Starlake's grammar does not accept."""
+    """A command that cannot be written on Starlake's command line."""
 
 
 class RunnerError(StarlakeError):
@@ -50,7 +50,7 @@ class RunnerError(StarlakeError):
 
 
 class PluginError(RunnerError):
-    """A bug of another package that registers an execution environment; names the package and what it did."""
+    """A bug of another package that registers an execution environment; the message names the package and the cause."""
 
 
 PLUGIN_ADVICE = "Next: correct it in that package, or report it to its authors."
@@ -58,7 +58,7 @@ PLUGIN_ADVICE = "Next: correct it in that package, or report it to its authors."
 
 
 class UnreachableError(RunnerError):
-    """A remote environment that does not answer. Its execution continues: a retry of the step adopts it."""
+    """A remote environment that does not answer. Its execution continues, and a retry of the step takes it over."""
 
 
 class EngineError(StarlakeError):
@@ -74,11 +74,11 @@ class QueryError(WarehouseError):
 
 
 def closest_match(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Returns the known word closest to one that is not known.
+    """Returns the known word that is most similar to an unknown word.
 
     Args:
-        word: What was found.
-        known: What would have been accepted.
+        word: The unknown word.
+        known: The words that would have been accepted.
         cutoff: Minimum similarity, 0 to 1: the higher, the fewer words are close.
 
     Returns:

@@ -8,11 +8,11 @@ __all__ = ["counted", "first_of"]
 
 
 def counted(number: int, thing: str) -> str:
-    """Returns a number and what it counts.
+    """Returns a number followed by a noun, in the singular or the plural.
 
     Args:
-        number: How many.
-        thing: The singular of a word whose plural ends in `s`.
+        number: The number.
+        thing: The singular of a noun whose plural ends in `s`.
 
     Examples:
         >>> counted(1, "asset"), counted(0, "file")
@@ -22,7 +22,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def first_of(names: Sequence[str], most: int) -> str:
-    """Returns the first names of a list as text, and the number of the others.
+    """Returns the first names of a list as text, followed by the number of the others.
 
     Args:
         names: In the order in which they are shown.

@@ -10,17 +10,17 @@ __all__ = ["starlake", "starlake_runner", "starlake_scripts"]
 
 @pytest.fixture
 def starlake_scripts() -> dict[str, Script]:
-    """Returns outputs of commands, by the whole command line or by its name; empty until the test fills it."""
+    """Returns the scripted outputs, by command line or by command name; empty until the test adds some."""
     return {}
 
 
 @pytest.fixture
 def starlake_runner(starlake_scripts: dict[str, Script]) -> FakeRunner:
-    """Returns the runner that executes the scripts and records its `commands`."""
+    """Returns the runner that answers commands with the scripts and records them in `commands`."""
     return FakeRunner(starlake_scripts)
 
 
 @pytest.fixture
 def starlake(starlake_runner: FakeRunner) -> StarlakeResource:
-    """Returns the resource for the key `starlake`."""
+    """Returns a resource for the key `starlake` that uses the scripted runner."""
     return fake_starlake(starlake_runner)

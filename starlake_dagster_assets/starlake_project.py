@@ -94,7 +94,7 @@ class StarlakeProject:
 
     @property
     def model(self) -> Project:
-        """The resolved project.
+        """The content of the project: its domains, tables, tasks, connections and settings.
 
         Raises:
             ProjectError: When the project has errors and `on_error` is `raise`; it names all of them. Also when the
@@ -108,7 +108,7 @@ class StarlakeProject:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All problems of the project's files, by file and line; nothing is raised for them."""
+        """All problems of the project's files, in the order of file and line; they are not raised."""
         return self._loaded[1]
 
     @property
@@ -162,12 +162,12 @@ class StarlakeProject:
 
     @property
     def graph_problems(self) -> tuple[Problem, ...]:
-        """All problems of the graph, such as cycles; nothing is raised for them."""
+        """All problems of the graph, such as cycles; they are not raised."""
         return self._built[1]
 
     @cached_property
     def whole_graph(self) -> Graph:
-        """The graph with the nodes that `on_error="skip"` leaves out; unreadable files are external nodes."""
+        """The graph including the nodes that `on_error="skip"` leaves out; unreadable files are external nodes."""
         from starlake_dagster_assets.graph.broken_dependents import add_unreadable_nodes
 
         return add_unreadable_nodes(self._with_broken, self.problems) if self._has_broken else self.graph
@@ -235,7 +235,7 @@ class StarlakeProject:
 
     @cached_property
     def _with_broken(self) -> Graph:
-        """The graph with the objects that have errors, as far as they could be read."""
+        """The graph including the objects that have errors, as far as they could be read."""
         from starlake_dagster_assets.graph.build import build_graph
 
         whole, _ = self._loader.load(env=self._env, options=self._options, cache_dir=self._cache_dir, keep_broken=True)

@@ -15,7 +15,7 @@ __all__ = ["FakeRunner", "FakeWarehouseReader", "FakeWitness", "Script", "fake_s
 
 
 def fake_starlake(runner: Runner | None = None) -> StarlakeResource:
-    """Returns a resource whose commands are executed by a runner of the test.
+    """Returns a resource that executes commands with a scripted runner.
 
     Args:
         runner: The runner; by default one for which every command succeeds.
