@@ -28,7 +28,7 @@ class StarlakeMetadata:
         samples: Number of rows to show behind a failed check, at most 20; 0 shows none. Private columns are hidden.
 
     Raises:
-        TypeError: When a value is of another kind.
+        TypeError: When a value has the wrong type.
         ValueError: When `preview` is negative, or `samples` not from 0 to 20.
 
     Examples:
@@ -137,7 +137,7 @@ def resolve_option_groups(
         Both groups, and the values of the further arguments.
 
     Raises:
-        TypeError: When an argument is unknown or of another kind, or is given twice.
+        TypeError: When an argument is unknown, has the wrong type, or is given twice.
         ValueError: When `steps` is a text that is no value of `split`.
     """
     function, instead = called.__name__, {**FORMER_METADATA, **FORMER_STEPS, **also}

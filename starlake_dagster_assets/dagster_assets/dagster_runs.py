@@ -41,7 +41,7 @@ INTERVAL_START = "starlake/data_interval_start"
 INTERVAL_END = "starlake/data_interval_end"
 """Run tag: end of the data interval, ISO 8601."""
 REQUESTED_AT = ".dagster/starlake_requested_at"
-"""Run tag: the tick that requested the run for an interval that had ended before it (`catchup`), ISO 8601."""
+"""Run tag: time of the tick that requested the run for an earlier interval (`catchup`), ISO 8601."""
 
 SCHEDULE = "dagster/schedule_name"
 """Run tag of Dagster: the schedule that requested the run."""
@@ -51,10 +51,10 @@ DATA_INTERVAL = "starlake/data_interval"
 whose oldest rows may be of any time."""
 
 OLDEST_ROW = "starlake/oldest_row"
-"""Metadata of a materialization: its oldest row, ISO 8601, where that is from before its data interval."""
+"""Metadata of a materialization: time of its oldest row, ISO 8601, if the row is older than its data interval."""
 
 PARTITIONED_BY = "starlake/partitioned_by"
-"""Metadata of a materialization: `rows`, where its rows and not the interval of its run decided about its partition."""
+"""Metadata of a materialization: `rows` if its rows determined its partition, instead of the interval of its run."""
 
 _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in _OVER]
@@ -63,7 +63,7 @@ _PLANNED = 5000
 
 
 def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
-    """Returns the run tags `starlake/data_interval_start` and `starlake/data_interval_end`, in ISO format."""
+    """Returns a data interval as the run tags `starlake/data_interval_start` and `starlake/data_interval_end`."""
     return {INTERVAL_START: interval[0].isoformat(), INTERVAL_END: interval[1].isoformat()}
 
 
@@ -78,13 +78,13 @@ def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:
 
 
 def oldest_row(metadata: Mapping[str, Any]) -> datetime | None:
-    """Reads the time of the oldest row from the metadata of a materialization; None if it is in the data interval."""
+    """Reads the time of the oldest row from the metadata of a materialization; None if it is not recorded."""
     text = _text(metadata, OLDEST_ROW)
     return datetime.fromisoformat(text) if text else None
 
 
 def recorded_end(metadata: Mapping[str, Any]) -> datetime | None:
-    """Reads the end of a data interval whose start is unknown from the metadata of a materialization; else None."""
+    """Reads the end of a data interval without a start from the metadata of a materialization; else None."""
     return parse_open_interval(_text(metadata, DATA_INTERVAL))
 
 
@@ -104,12 +104,12 @@ def planned_assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Abstract
 
 
 def is_over(run: dg.DagsterRun) -> bool:
-    """Whether a run has succeeded, failed or was canceled."""
+    """Whether a run has succeeded, has failed or was canceled."""
     return run.status in _OVER
 
 
 def is_of_this_location(run: Any, context: Any) -> bool:
-    """Whether a run is of the code location of the sensor; another one may have a sensor of the same name."""
+    """Whether a run is of the code location of a sensor; other locations may have a sensor of the same name."""
     where, mine = location_of(run), getattr(context, "code_location_origin", None)
     return where is None or mine is None or where == mine.location_name
 

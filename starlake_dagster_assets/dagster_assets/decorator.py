@@ -1,4 +1,4 @@
-"""`@starlake_assets`, and the assets of a whole project at once."""
+"""`@starlake_assets`, and `build_starlake_assets` for the assets of a whole project."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _LONGEST_SELECTION = 40
-"""Characters of a selection in the name of a step."""
+"""Maximum number of characters of a selection in the name of a step."""
 
 Selection = str | Sequence[str]
 
@@ -154,7 +154,7 @@ def build_starlake_assets(
     Raises:
         SelectionError: When the selection names nothing, or its tasks read each other in a cycle.
         ProjectError: When two nodes would become one asset.
-        TypeError: When an argument is of another kind.
+        TypeError: When an argument has the wrong type.
 
     Examples:
         Together with assets, jobs and resources of your own::
@@ -200,10 +200,10 @@ def assets_of(
     """Builds the assets of a project, as `build_starlake_assets` does.
 
     Args:
-        translator: Bound to the project.
+        translator: Translator that is bound to the project.
         select: Tables and tasks.
         exclude: Tables and tasks that are left out.
-        metadata: What is read from the warehouse.
+        metadata: Metadata that is read from the warehouse.
         steps: How steps are built.
         extra_assets: Assets of the user.
         environments: Keys of other resources, by selection.
@@ -253,13 +253,13 @@ def materialize(
     options: TaskOptions | None = None,
     metadata: StarlakeMetadata | None = None,
 ) -> Iterator[StarlakeEvent]:
-    """Runs what a step selects: the body of the steps of `build_starlake_assets`.
+    """Runs the selected assets of a step: the default body of the steps of `build_starlake_assets`.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         starlake: Where commands run.
         options: Variables of transforms: the same for all, or a function of the node.
-        metadata: What is read from the warehouse after each load and transform.
+        metadata: Metadata that is read from the warehouse after each load and transform.
     """
     wanted = metadata or StarlakeMetadata()
     events = starlake.run(context, options=options).fetch_samples(wanted.samples)
@@ -273,8 +273,8 @@ def default_name(project: ProjectSource, select: Selection | None = None, exclud
 
     Args:
         project: The project.
-        select: Of the step; parts of one project that are merged have steps of different names.
-        exclude: Which nodes are left out.
+        select: Selection of the step; it distinguishes the steps of merged parts of one project.
+        exclude: Selection of nodes that are left out.
     """
     parts = [select or (), ["without", *_selection_texts(exclude)] if exclude else ()]
     words = [group_name(word).strip("_") for part in parts for word in _selection_texts(part)]
@@ -291,11 +291,11 @@ def _selection_texts(selection: Selection) -> Sequence[str]:
 def external_specs(
     project: ProjectSource, translator: StarlakeTranslator, nodes: Collection[str]
 ) -> list[dg.AssetSpec]:
-    """Returns the specs of what the nodes read and the project does not produce: incoming files, external tables.
+    """Returns the specs of the external nodes that some nodes read: incoming files and external tables.
 
     Args:
         project: The project.
-        translator: Bound to the project.
+        translator: Translator that is bound to the project.
         nodes: Ids of the nodes that are defined.
     """
     graph = project.graph
@@ -304,10 +304,10 @@ def external_specs(
 
 
 def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Selection | None) -> tuple[str, ...]:
-    """Returns the tables and tasks of a selection, in topological order.
+    """Returns the ids of the tables and tasks of a selection, in topological order.
 
     Raises:
-        SelectionError: When there is none.
+        SelectionError: When the selection contains no table and no task.
     """
     found = select_nodes(project.graph, "*" if select is None else select, exclude)
     made = {node for node in found if project.graph.nodes[node].kind != "external"}
@@ -317,7 +317,7 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
 
 
 def _backfill_policy(binding: StepBinding, definition: dg.PartitionsDefinition[Any]) -> dg.BackfillPolicy:
-    """Returns a single run for a range of time windows: one command per domain and task covers the whole range.
+    """Returns a policy with one run for a range of time windows: one command per domain and task covers the range.
 
     Other partitions have one run per key, since a command takes one key.
     """

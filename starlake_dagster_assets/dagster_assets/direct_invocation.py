@@ -10,20 +10,20 @@ __all__ = ["has_no_run", "is_direct", "with_run"]
 
 
 def with_run(context: dg.AssetExecutionContext) -> dg.AssetExecutionContext:
-    """Returns a context that has a run, also where the asset is invoked directly.
+    """Returns a context that has a run, even if the asset is invoked directly.
 
     Args:
-        context: Of a step, or of `dg.build_asset_context()`.
+        context: Context of a step, or of `dg.build_asset_context()`.
 
     Returns:
-        The context itself for a step of a run. For a direct invocation one whose run has an id and the tags of the
-        context, that selects all assets and checks of the function, and that is its first attempt.
+        For a step of a run, the context itself. For a direct invocation, a context whose run has an id and the tags of
+        the given context, that selects all assets and checks of the function, and whose attempt is the first.
     """
     return cast("dg.AssetExecutionContext", _DirectContext(context)) if has_no_run(context) else context
 
 
 def is_direct(context: object) -> bool:
-    """Whether a context is one of `with_run` for a direct invocation."""
+    """Whether a context was returned by `with_run` for a direct invocation."""
     return isinstance(context, _DirectContext)
 
 

@@ -1,4 +1,4 @@
-"""Assigns nodes to resources, for projects with several."""
+"""Assigns nodes to resources, for projects with several resources."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -33,21 +33,22 @@ def resource_of(value: object, function: str, argument: str) -> StarlakeResource
 
 @cache  # Dagster merges definitions whose resources of one key are one object
 def _default_resource() -> StarlakeResource:
-    """Returns the resource of all definitions that are built without one."""
+    """Returns the embedded engine: one object for all definitions that are built without a resource."""
     from starlake_dagster_assets.resources import StarlakeDuckDB
 
     return StarlakeDuckDB()
 
 
 def named_environments(environments: object, resource_key: str) -> tuple[dict[str, str], dict[str, StarlakeResource]]:
-    """Keys for resources that are given by what they run.
+    """Assigns a key to each resource that is given by selection.
 
     Args:
         environments: Resources by selection.
-        resource_key: Of the resource that runs the rest; the other keys begin with it and end with the environment.
+        resource_key: Key of the resource that runs the other nodes; the assigned keys consist of it and the name of the
+            environment.
 
     Returns:
-        The key by selection, and the resource by key. One object that is given twice has one key.
+        The key by selection, and the resource by key. An object that is given twice has one key.
     """
     if not environments:
         return {}, {}
@@ -76,11 +77,11 @@ def resource_keys(
     Args:
         project: The project.
         chosen: Node ids.
-        environments: Keys by selection; the first selection that has a node counts.
-        resource_key: Of what no selection has.
+        environments: Keys by selection; the first selection that contains a node applies to it.
+        resource_key: Key for nodes that no selection contains.
 
     Raises:
-        SelectionError: When a selection names nothing or is not of the grammar.
+        SelectionError: When a selection matches nothing or cannot be parsed.
     """
     keys = assign_by_selection(project.graph, environments)
     return {node: keys.get(node, resource_key) for node in chosen}

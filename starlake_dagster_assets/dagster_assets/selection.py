@@ -27,8 +27,8 @@ class SelectedAssets:
     Attributes:
         source: The project.
         keys: Asset keys by node id, in topological order.
-        partitions: The partitions definitions of the assets, each with the key of one asset that has it; empty where
-            a project was passed.
+        partitions: The partitions definitions of the assets, each with the key of one asset that has it; empty if a
+            project was passed.
     """
 
     source: ProjectSource
@@ -60,7 +60,7 @@ def build_starlake_asset_selection(
     Raises:
         SelectionError: When the selection names no table and no task.
         StarlakeError: When the assets are not of a Starlake project, or of several.
-        TypeError: When an argument is of another kind.
+        TypeError: When an argument has the wrong type.
 
     Examples:
         A job for all assets with the tag `daily` and their downstreams::
@@ -83,19 +83,19 @@ def selected_assets(
     translator: StarlakeTranslator | None,
     function: str,
 ) -> SelectedAssets:
-    """Finds the assets of a selection.
+    """Returns the assets of a selection, with their keys and partitions.
 
     Args:
         project_or_assets: As for `build_starlake_asset_selection`.
         select: Tables and tasks.
         exclude: Those that are left out.
-        translator: The translator of the assets, where a project is passed.
+        translator: The translator of the assets, if a project is passed.
         function: The function that was called, for messages.
 
     Raises:
         SelectionError: When the selection names no table and no task.
         StarlakeError: When the assets are not of a Starlake project, or of several.
-        TypeError: When an argument is of another kind.
+        TypeError: When an argument has the wrong type.
     """
     assets = _assets(project_or_assets)
     if assets is None:

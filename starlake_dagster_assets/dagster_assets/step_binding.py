@@ -20,10 +20,10 @@ class StepBinding:
 
     Attributes:
         source: The project.
-        translator: Bound to the project.
-        nodes: By asset key.
-        specs: In the order of the nodes.
-        checks: By asset key, then by the name that our own results carry.
+        translator: Translator that is bound to the project.
+        nodes: Nodes by asset key.
+        specs: Asset specs in the order of the nodes.
+        checks: Check specs by asset key, then by check name in the results of this package.
         outputs: Asset key by output name; Dagster derives the name from the first key of the asset.
     """
 
@@ -36,17 +36,17 @@ class StepBinding:
 
     @property
     def check_specs(self) -> list[dg.AssetCheckSpec]:
-        """All checks."""
+        """Specs of all checks of the step."""
         return [spec for named in self.checks.values() for spec in named.values()]
 
     def with_keys_of(self, assets: dg.AssetsDefinition) -> "StepBinding":
-        """Returns the binding with the present keys of its assets and checks.
+        """Returns the binding with the current keys of its assets and checks.
 
         Prefixes and key replacements change keys after the assets were defined, but keep the names of outputs, which
         derive from the first keys.
 
         Args:
-            assets: The definition as it is loaded or run. Specs and checks that it no longer has are left out.
+            assets: The current definition of the assets. Specs and checks that it no longer has are left out.
         """
         keys, specs = assets.node_keys_by_output_name, assets.node_check_specs_by_output_name
         nodes: dict[dg.AssetKey, Node] = {}
@@ -66,15 +66,15 @@ class StepBinding:
 
 
 BINDING = "starlake_binding"
-"""The attribute of the function of a step that holds its binding."""
+"""Attribute of the function of a step that contains the binding of the step."""
 
 
 def build_step_binding(translator: StarlakeTranslator, node_ids: Sequence[str]) -> StepBinding:
     """Returns the binding of a step to its project, its nodes and their translator.
 
     Args:
-        translator: Bound to the project.
-        node_ids: Tables and tasks.
+        translator: Translator that is bound to the project.
+        node_ids: Ids of tables and tasks.
     """
     nodes = [translator.graph.nodes[node] for node in node_ids]
     specs = [translator.spec(node) for node in nodes]
@@ -90,7 +90,7 @@ def build_step_binding(translator: StarlakeTranslator, node_ids: Sequence[str]) 
 
 
 def find_step_binding(assets: dg.AssetsDefinition) -> StepBinding | None:
-    """Returns the binding of assets of this package, with their present keys; None for other assets."""
+    """Returns the binding of assets of this package, with their current keys; None for other assets."""
     if not assets.is_executable:
         return None
     step: Any = assets.op.compute_fn
@@ -99,7 +99,7 @@ def find_step_binding(assets: dg.AssetsDefinition) -> StepBinding | None:
 
 
 def _free(check: dg.AssetCheckSpec, asset: str, used: set[str]) -> dg.AssetCheckSpec:
-    """Returns the check under a name whose output no asset and no other check of the step has."""
+    """Returns the check, renamed if an asset or another check of the step already has its output name."""
     name, number = check.name, 2
     while f"{asset}_{name}" in used:
         name, number = f"{check.name}_{number}", number + 1

@@ -21,7 +21,7 @@ _LOOSE = re.compile(r'[\s"]+')
 
 
 def expectation_results(outcome: Outcome, key: dg.AssetKey, samples: Samples) -> Iterator[dg.AssetCheckResult]:
-    """Yields a result per expectation that was evaluated: count, SQL, error, and some of the rows that it counted."""
+    """Yields a result per evaluated expectation: count, SQL, error, and some of the rows that failed."""
     for check in outcome.checks:
         if check.unknown:
             continue
@@ -82,8 +82,8 @@ def drift_result(
         node: A loaded table.
         key: Its asset key.
         project: The project's models.
-        there: The columns of the warehouse, name and type; none when the table does not exist.
-        engine: What stores the table: types are compared on `duckdb` only.
+        there: The columns of the warehouse, name and type; empty if the table does not exist.
+        engine: Engine that stores the table; types are compared on `duckdb` only.
 
     Returns:
         The result; None if the table does not exist.
@@ -139,7 +139,7 @@ def _checks_of_table(table: Table, project: Project, engine: str) -> dict[str, t
 
 
 def _same_type(one: str, other: str) -> bool:
-    """Whether two spellings are one type: case, space and quotes do not count, nor synonyms such as TEXT."""
+    """Whether two spellings name the same type, regardless of case, spaces, quotes and synonyms such as TEXT."""
     texts = [_LOOSE.sub("", text.lower()) for text in (one, other)]
     return texts[0] == texts[1] or _synonyms(one, other)
 

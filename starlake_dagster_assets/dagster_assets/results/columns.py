@@ -15,11 +15,11 @@ __all__ = ["TaskColumnLineage", "warehouse_schema"]
 
 
 def warehouse_schema(node: Node, columns: Sequence[tuple[str, str]]) -> dg.TableSchema:
-    """Returns the columns of the warehouse, with the comments and the keys of the project.
+    """Returns the schema of a table in the warehouse, with the comments and the constraints of the project.
 
     Args:
         node: The table or task.
-        columns: Name and type, in order.
+        columns: Name and type of each column in the warehouse, in order.
     """
     described = described_schema(node)
     declared = {one.name.lower(): one for one in described.columns} if described is not None else {}
@@ -36,8 +36,8 @@ class TaskColumnLineage:
     """Column lineage of tasks by asset keys; computed on first use, once per step.
 
     Args:
-        translator: Bound to the project.
-        keys: Asset keys by node id, where they are not those of the translator.
+        translator: Translator that is bound to the project.
+        keys: Asset keys by node id, if they are not those of the translator.
     """
 
     def __init__(self, translator: StarlakeTranslator, keys: Mapping[str, dg.AssetKey]) -> None:
@@ -45,7 +45,7 @@ class TaskColumnLineage:
         self._keys = keys
 
     def of(self, node: Node) -> dg.TableColumnLineage | None:
-        """Returns the lineage of a task; None for a loaded table, and if nothing is known."""
+        """Returns the column lineage of a task; None for a loaded table, and if no lineage is known."""
         if node.task is None or not (found := self.columns.lineage(node.id)):
             return None
         with suppress_dagster_warnings():

@@ -11,10 +11,10 @@ def compute_log(context: dg.AssetExecutionContext) -> str:
     """Returns the location of the complete output of a step.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
 
     Returns:
-        A sentence with the place, as a link or a path where Dagster knows one.
+        A phrase with the location, as a link or a path if Dagster knows one.
     """
     if is_direct(context):
         return "stdout of this process"
@@ -30,6 +30,6 @@ def compute_log(context: dg.AssetExecutionContext) -> str:
 
 
 def _path(context: dg.AssetExecutionContext, key: str) -> str:
-    """Returns the log file of the instance on this machine; "" if its logs are elsewhere."""
+    """Returns the path of a log file of the instance on this machine; "" if the logs are stored elsewhere."""
     local = getattr(context.instance.compute_log_manager, "get_captured_local_path", None)
     return "" if local is None else str(local([context.run.run_id, "compute_logs", key], "out"))

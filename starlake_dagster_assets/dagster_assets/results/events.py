@@ -40,11 +40,11 @@ class StepEventBuilder:
     """Builds the events of one step.
 
     Args:
-        context: Of the step, with the selected checks.
+        context: Context of the step, with the selected checks.
         binding: The project and its assets.
-        runner: Its reader reads the warehouse.
+        runner: Runner whose warehouse reader is used.
         fetch: The metadata to read for each table written.
-        settings: Of the run: the partitions and data intervals that it is for.
+        settings: Settings of the run, with its partitions and data intervals.
         about_interval: Metadata on the interval that a materialization covers, by node id.
     """
 
@@ -85,11 +85,11 @@ class StepEventBuilder:
         return any(self._loads.by_rows(node) or self._loads.by_late_rows(node) for node in nodes)
 
     def before(self, nodes: Iterable[Node]) -> None:
-        """Counts the rows of the warehouse that must be known before the first command."""
+        """Counts the rows of tables whose counts must be known before the first command."""
         self._loads.read_before(list(nodes))
 
     def of(self, item: Outcome | FinalOutcome) -> Iterator[StarlakeEvent]:
-        """Yields the events of an outcome; of a final one, the checks and metadata that were not yielded before."""
+        """Yields the events of an outcome; of a final outcome, the checks and metadata that were not yielded before."""
         if isinstance(item, FinalOutcome):
             yield from self._late_checks(item.outcome)
             yield from self._late_metadata(item.outcome.node)
@@ -153,7 +153,7 @@ class StepEventBuilder:
         return dict(found) if oldest is None else {**found, OLDEST_ROW: oldest.isoformat()}
 
     def _partition_rows(self, node: Node, key: dg.AssetKey, rows_in_table: int | None) -> dict[str, Any]:
-        """Returns the row count of the partition of a task; counts of several are added to the event of each."""
+        """Returns the row count of a task's partition as metadata; adds those of several partitions to their events."""
         partition, column = self._partition, self._binding.translator.trigger(node).replaced_column
         column = column or partition_column(node)
         counts = self._loads.rows(node, column) if rows_in_table != 0 else dict[str, int]()
@@ -168,7 +168,7 @@ class StepEventBuilder:
         return {}
 
     def _no_rows_note(self, node: Node, column: str, rows_in_table: int | None) -> dict[str, str]:
-        """Warns that a run wrote no row of its partitions; returns it as metadata."""
+        """Warns that the table has no row of the partitions of the run, and returns the warning as metadata."""
         if rows_in_table is None:
             return {}
         found = f"none of the {rows_in_table} rows of the table is of the partitions of this run, by column {column!r}"
@@ -179,7 +179,7 @@ class StepEventBuilder:
         )
 
     def _uncounted_note(self, node: Node, column: str) -> dict[str, str]:
-        """Notes that the rows of a partition are unknown; a warning where the SQL takes a key that is no time."""
+        """Notes that the row count of a partition is unknown; also warns if the partitions are not time windows."""
         definition = self._context.assets_def.partitions_def
         if isinstance(definition, dg.MultiPartitionsDefinition):
             cause = "partitions with several dimensions are not counted"
@@ -198,7 +198,7 @@ class StepEventBuilder:
         return {"starlake/partition_note": text}
 
     def _unchanged(self, item: Outcome, key: dg.AssetKey) -> Iterator[Any]:
-        """Yields the checks and the output of a table that got no new file."""
+        """Yields the checks and the output of a table without a new file."""
         if item.checks:
             yield from self._selected(expectation_results(item, key, self._samples))
         if self._columns_of(item.node):
@@ -207,7 +207,7 @@ class StepEventBuilder:
             yield from unchanged_output(self._context, key)
 
     def evaluate_checks(self, nodes: Collection[str]) -> Iterator[dg.AssetCheckResult]:
-        """Checks selected without their assets, evaluated on the tables as they stand.
+        """Evaluates checks that are selected without their assets, on the current state of the tables.
 
         Args:
             nodes: Node ids whose checks are selected.
@@ -246,7 +246,7 @@ class StepEventBuilder:
         yield from self._selected(self._drift(outcome.node, key))
 
     def _late_metadata(self, node: Node) -> Iterator[dg.AssetObservation]:
-        """Yields what the warehouse shows of a table that was reported before the warehouse could be read."""
+        """Yields the warehouse metadata of a table that was reported before the warehouse could be read."""
         found = self._fetched(node, self._reader) if self._reader is not None else {}
         if found:
             yield dg.AssetObservation(asset_key=self._keys[node.id], metadata=found)
@@ -267,7 +267,7 @@ class StepEventBuilder:
             yield result
 
     def _selected(self, results: Iterator[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
-        """Yields the results that the run selected, under the names that the checks have in this step."""
+        """Yields the results of selected checks, under the names that the checks have in this step."""
         for result in results:
             spec = self._binding.checks[_key(result)].get(result.check_name or "")
             if spec is None or spec.key not in self._context.selected_asset_check_keys:
@@ -284,7 +284,7 @@ class StepEventBuilder:
     # ----------------------------------------------------------------------------------------------- metadata
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
-        """Returns metadata in the order of the UI: rows, files, columns, then duration and ids."""
+        """Returns the metadata of an outcome in the order of the UI: rows, files, columns, then duration and ids."""
         fetched = self._fetched(outcome.node, self._reader) if self._reader is not None and outcome.is_final else {}
         counts = {"accepted": outcome.accepted, "rejected": outcome.rejected, "input": outcome.input}
         metadata: dict[str, Any] = {key: fetched.pop(key) for key in [_ROW_COUNT] if key in fetched}
@@ -318,7 +318,7 @@ class StepEventBuilder:
         return found
 
     def _columns_of(self, node: Node) -> Sequence[tuple[str, str]] | None:
-        """Returns the columns of the warehouse, read once per step; `()` for no table, None if they are unknown."""
+        """Returns the warehouse columns of a table, read once per step; `()` if it does not exist, None if unknown."""
         reader = self._reader
         if reader is not None and node.id not in self._columns:
             found = self._read_optional(lambda: reader.columns(*node.target))
@@ -337,7 +337,7 @@ class StepEventBuilder:
 
 
 def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
-    """Returns the files that a load took and that failed, if an observation lists them; else none."""
+    """Returns the files that an observation lists of a load that failed or has an unknown result; else none."""
     if not is_failure(observation):
         return ()
     return tuple(name for name in _text(observation, _FILES).split(", ") if name)
@@ -354,7 +354,7 @@ def is_unknown(observation: dg.AssetObservation) -> bool:
 
 
 def _unknown(item: Outcome) -> dict[str, Any]:
-    """Returns what a retry, or a person, needs to find out the result."""
+    """Returns the metadata of an unknown result, with which a retry or a user can find it out."""
     found = {_STATUS: "unknown", _EVIDENCE: item.evidence.value, "starlake/job_id": item.job_id}
     return {**found, _FILES: ", ".join(item.files), "starlake/command": item.command}
 

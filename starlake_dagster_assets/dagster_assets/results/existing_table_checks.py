@@ -30,18 +30,18 @@ _ABSENT = "The table does not exist yet: materialize it."
 def existing_table_results(
     node: Node, key: dg.AssetKey, wanted: Collection[str], project: Project, reader: WarehouseReader, samples: Samples
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluates checks of a table on what the warehouse holds.
+    """Evaluates checks of a table on its current state in the warehouse.
 
     Args:
         node: A table or task.
         key: Its asset key.
-        wanted: Names of its checks, as our own results carry them.
+        wanted: Names of the checks to evaluate, as in the results of this package.
         project: The project's models.
-        reader: Reads the warehouse.
-        samples: Shows rows behind what fails.
+        reader: The warehouse reader.
+        samples: Reads sample rows of failed checks.
 
     Yields:
-        A result for each check that the environment can answer; a table that does not exist fails.
+        A result for each check that the environment can evaluate; the checks of a table that does not exist fail.
     """
     named = [item for item in named_expectations(node, project.application) if item.name in wanted]
     columns = reader.columns(*node.target) if named or _DRIFT in wanted else None
@@ -60,7 +60,7 @@ def existing_table_results(
 
 
 def unsupported_checks_error(names: Mapping[str, Sequence[str]]) -> dg.Failure:
-    """Returns the error to raise for selected checks that the environment cannot evaluate, by node id."""
+    """Returns the error for selected checks, by node id, that the environment cannot evaluate without their tables."""
     named = "; ".join(f"{node}: {', '.join(checks)}" for node, checks in names.items())
     return dg.Failure(
         f"These checks cannot be evaluated without their table here: {named}. Materialize the table: its checks are "

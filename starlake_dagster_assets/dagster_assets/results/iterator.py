@@ -18,7 +18,7 @@ StarlakeEvent: TypeAlias = (
 )
 
 Execute: TypeAlias = "Callable[[dg.AssetExecutionContext, StarlakeResource], Iterator[StarlakeEvent]]"
-"""The body of a step: what `starlake_assets` decorates."""
+"""The body of a step: a function such as `starlake_assets` decorates."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Fetch:
     """Metadata that is read from the warehouse for each materialized table.
 
     Attributes:
-        row_counts: Its number of rows.
-        columns: Its columns and their lineage.
-        preview: Some of its rows, so many at most.
-        samples: Rows behind a failed check, so many at most.
+        row_counts: Whether to count the rows of the table.
+        columns: Whether to read the columns of the table and trace their lineage.
+        preview: Maximum number of rows of the table to read.
+        samples: Maximum number of rows to read per failed check.
     """
 
     row_counts: bool = False
@@ -44,16 +44,16 @@ class Fetch:
             raise ValueError(f"`samples` is a number of rows from 0 to {MOST_SAMPLES}, not {self.samples}.")
 
     def __bool__(self) -> bool:
-        """Whether anything is fetched, so that results wait until the warehouse can be read."""
+        """Whether metadata of a table is fetched, so that its materialization waits until the warehouse can be read."""
         return self.row_counts or self.columns or self.preview > 0
 
 
 class StarlakeEventIterator(Iterator[StarlakeEvent]):
-    """Iterator over the events of a run, each as soon as the result of its table is known.
+    """Iterator over the events of a run; yields each event as soon as the result of its table is known.
 
     Args:
-        start: Starts the run.
-        fetch: Metadata that is read in addition.
+        start: Starts the run, given the metadata to read.
+        fetch: Metadata that is read from the warehouse.
     """
 
     def __init__(self, start: Callable[[Fetch], Iterator[StarlakeEvent]], fetch: Fetch | None = None) -> None:
@@ -62,20 +62,20 @@ class StarlakeEventIterator(Iterator[StarlakeEvent]):
         self._events: Iterator[StarlakeEvent] | None = None
 
     def fetch_row_counts(self) -> "StarlakeEventIterator":
-        """Adds `dagster/row_count`, counted in the warehouse."""
+        """Adds the metadata `dagster/row_count`, counted in the warehouse."""
         return StarlakeEventIterator(self._start, replace(self._fetch, row_counts=True))
 
     def fetch_column_metadata(self) -> "StarlakeEventIterator":
-        """Adds `dagster/column_schema` as the warehouse has it, and `dagster/column_lineage`."""
+        """Adds the metadata `dagster/column_schema`, read from the warehouse, and `dagster/column_lineage`."""
         return StarlakeEventIterator(self._start, replace(self._fetch, columns=True))
 
     def fetch_preview(self, rows: int = 5) -> "StarlakeEventIterator":
-        """Adds `starlake/preview`: some rows of the table, as the warehouse gives them.
+        """Adds the metadata `starlake/preview`: some rows of the table, in the order of the warehouse.
 
         Columns with `privacy`, and columns computed from them, are shown as `***`. Tables with `rls` are not shown.
 
         Args:
-            rows: Largest number of rows, which Dagster's event log stores.
+            rows: Maximum number of rows. Dagster stores them in its event log.
 
         Raises:
             ValueError: When the number is negative.

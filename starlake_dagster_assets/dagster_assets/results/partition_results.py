@@ -24,11 +24,11 @@ from starlake_dagster_assets.graph.model import Node
 __all__ = ["COMPLETE_LOAD", "LoadPartitions"]
 
 COMPLETE_LOAD = "starlake/partitions_of_load"
-"""Metadata key of the partitions of a load that completed: their number. A retry of the step does not load again."""
+"""Metadata key of the number of partitions of a complete load. A retry of the step does not repeat such a load."""
 
 _Counts = Mapping[str | None, int]
 _MOST_OBSERVED = 1000
-"""Partitions without rows that are observed one by one; a larger number is one observation."""
+"""Maximum number of partitions with one observation each; a larger number of partitions has one observation."""
 _MOST_VALUES = 10
 _STATUS = "starlake/status"
 
@@ -45,12 +45,12 @@ class LoadPartitions:
     """Counts the rows of loads by partition, and builds the events of partitioned loads.
 
     Args:
-        context: Of the step.
-        runner: Its warehouse reader counts rows, where the environment has one.
+        context: Context of the step.
+        runner: Runner whose warehouse reader counts rows, if the environment has one.
         partition: The partitions that the step runs for.
-        translator: Of the assets.
+        translator: Translator of the assets.
         intervals: Data intervals of the ticks whose files the loads take, by node id.
-        ask: Queries the warehouse; returns None, with a warning, where it cannot be read.
+        ask: Queries the warehouse; if it cannot be read, logs a warning and returns None.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class LoadPartitions:
         self._keys = partition.keys if partition is not None else ()
 
     def by_rows(self, node: Node) -> bool:
-        """Whether the partitions of a load are those of its rows."""
+        """Whether the rows of a load determine its partitions."""
         return partitioned_by_rows(node, self._windows, self._translator.trigger(node))
 
     def by_late_rows(self, node: Node) -> bool:
-        """Whether rows from before the interval of a load are looked for: a task reads the table by its interval."""
+        """Whether to look for rows older than the interval of a load: if a task reads the table by its interval."""
         graph, types = self._translator.graph, self._translator.project.types
         if node.table is None or node.id not in self._intervals or self.by_rows(node):
             return False
@@ -86,7 +86,7 @@ class LoadPartitions:
         return is_time and any(reads_interval(graph.nodes[down]) for down in graph.downstream[node.id])
 
     def read_before(self, nodes: Sequence[Node]) -> None:
-        """Counts the rows before the loads, where the environment does not count the rows that it writes.
+        """Counts the rows of tables before their loads, if the environment does not count the rows that it writes.
 
         Args:
             nodes: Tables and tasks that the step runs.
@@ -111,9 +111,9 @@ class LoadPartitions:
 
         Args:
             outcome: A completed load, or one that failed after rows were committed.
-            key: Of the asset.
-            metadata: Of the load as a whole.
-            checks: Of the load.
+            key: Key of the asset.
+            metadata: Metadata of the load as a whole.
+            checks: Check results of the load.
         """
         if not self.by_rows(outcome.node):
             yield from self._of_tick(key, metadata, checks)
@@ -137,7 +137,7 @@ class LoadPartitions:
         yield unrecorded_output(key, checks)
 
     def oldest_row(self, outcome: Outcome) -> datetime | None:
-        """Returns the time of the oldest row of a load if that is from before the interval of its ticks; else None.
+        """Returns the time of the oldest row of a load if it is older than the interval of its ticks; else None.
 
         Rows whose partition column is NULL have no time: no interval selects them.
         """
@@ -158,13 +158,13 @@ class LoadPartitions:
         return oldest if oldest is not None and oldest.timestamp() < start.timestamp() else None
 
     def nothing(self, key: dg.AssetKey, reason: str, metadata: Mapping[str, str]) -> Iterator[dg.AssetObservation]:
-        """Yields an observation that there was no file, for each requested partition."""
+        """Yields an observation that a load found no file, for each requested partition."""
         if not self._keys or self._windows is None:
             yield dg.AssetObservation(asset_key=key, description=reason, metadata={_STATUS: "nothing", **metadata})
         yield from self._observed(key, list(self._keys) if self._windows is not None else [], "nothing", reason)
 
     def rows(self, node: Node, column: str) -> Mapping[str, int] | None:
-        """Counts the present rows of a table by partition; None if they cannot be counted.
+        """Counts the current rows of a task's table by partition; None if they cannot be counted.
 
         Args:
             node: A task.
@@ -183,7 +183,7 @@ class LoadPartitions:
     def _of_tick(
         self, key: dg.AssetKey, metadata: Mapping[str, Any], checks: Sequence[dg.AssetCheckResult]
     ) -> Iterator[StarlakeEvent]:
-        """Materializes the last window of the run only, since the files were loaded once."""
+        """Yields a materialization of the last window of the run only, since the files were loaded once."""
         if len(self._keys) < 2:
             yield dg.MaterializeResult(asset_key=key, metadata=dict(metadata), check_results=list(checks))
             return
@@ -195,7 +195,7 @@ class LoadPartitions:
     # ------------------------------------------------------------------------------------------- by rows
 
     def _rows_of_load(self, outcome: Outcome) -> _RowsByPartition | None:
-        """Returns the rows by partition that a load wrote; None if they cannot be counted."""
+        """Returns the numbers of rows that a load wrote, by partition; None if they cannot be counted."""
         counts = self._counted(outcome)
         if counts is None:
             return None
@@ -223,7 +223,7 @@ class LoadPartitions:
     def _materializations(
         self, outcome: Outcome, key: dg.AssetKey, partitions: Mapping[str, int], whole: Mapping[str, Any] | None
     ) -> Iterator[dg.AssetMaterialization]:
-        """Materializes each partition; `whole` is the metadata of a load that wrote into one partition only."""
+        """Yields a materialization per partition; `whole` is the metadata of a load that wrote into one partition."""
         known: dict[str, Any] = {"starlake/job_id": outcome.job_id} if whole is None else dict(whole)
         known[PARTITIONED_BY] = "rows"
         known.pop("dagster/row_count", None)
@@ -239,9 +239,10 @@ class LoadPartitions:
     def _load_as_a_whole(
         self, key: dg.AssetKey, rows: _RowsByPartition, metadata: Mapping[str, Any], status: str
     ) -> dg.AssetObservation | dg.AssetMaterialization:
-        """Observes the load as a whole: its numbers are not on a partition, so that those of partitions add up.
+        """Returns the event of the whole load. Its counts are not on a partition, so that those of partitions add up.
 
-        Rows that belong to no partition are a materialization without one: what reads the whole table has an update.
+        The event is an observation. If rows belong to no partition, it is a materialization without a partition: assets
+        that read the whole table have an update.
         """
         text = f"The load wrote rows of {len(rows.partitions)} partitions."
         of_load = {COMPLETE_LOAD: len(rows.partitions), **metadata}
@@ -317,12 +318,12 @@ def _rows_by_partition(counts: _Counts, find: Callable[[str | None], str | None]
 
 
 def _same(value: str | None) -> str | None:
-    """Returns the partition of a value, where partition keys are the values of the column."""
+    """Returns a value as its own partition key, for partitions that are not time windows."""
     return value
 
 
 def _appends(node: Node) -> bool:
-    """Whether a load only adds rows, so that it wrote the difference of the counts before and after."""
+    """Whether a load only adds rows, so that the counts before and after it differ by the rows that it wrote."""
     strategy = node.table.metadata.write_strategy if node.table is not None else None
     return strategy is not None and strategy.type.upper() == "APPEND" and not strategy.types
 

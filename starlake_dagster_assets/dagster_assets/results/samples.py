@@ -20,10 +20,10 @@ class Samples:
     """Reads sample rows and renders them as Markdown, without private values.
 
     Args:
-        reader: Reads the warehouse; None if nothing can.
-        private: Which columns are not shown.
+        reader: Warehouse reader; None if the warehouse cannot be read.
+        private: Private columns, whose values are not shown.
         project: The project's models.
-        limit: How many rows a check, at most; 0 shows none.
+        limit: Maximum number of rows per check; 0 shows none.
     """
 
     def __init__(self, reader: WarehouseReader | None, private: PrivateColumns, project: Project, limit: int) -> None:
@@ -33,16 +33,16 @@ class Samples:
         self._limit = limit
 
     def failing(self, node: Node, check: CheckResult) -> dg.MarkdownMetadataValue | None:
-        """Rows that an expectation counted, as a table of Markdown.
+        """Returns rows that an expectation counted as failed, as a Markdown table.
 
         Args:
             node: The table or task.
-            check: What became of the expectation.
+            check: The result of the expectation.
 
         Returns:
-            None if it held, if its query does not identify the failing rows, if row level security filters
-            them, and where the failure rolled them back. In a project with private columns also None if the query
-            reads other tables, or computes with a column that may not be shown.
+            The table; None if the expectation passed, if its query does not identify the failing rows, if row-level
+            security filters them, or if the failure rolled them back. In a project with private columns, also None if
+            the query reads other tables, or computes with a column that may not be shown.
         """
         reader = self._reader
         if reader is None or not self._limit or not may_be_shown(node):
@@ -65,7 +65,7 @@ class Samples:
         )
 
     def _may_compute(self, node: Node, columns: Iterable[str]) -> bool:
-        """Whether columns that appear under other names may be shown: "*" stands for those that nothing names."""
+        """Whether all columns that a query computes with may be shown; `*` stands for columns without a known name."""
         return all(column != "*" and self._private.shows(node, column) for column in columns)
 
     @staticmethod
@@ -78,7 +78,7 @@ class Samples:
 
         Args:
             node: The table.
-            messages: Texts (ERROR) of `audit.rejected`.
+            messages: Values of the column ERROR of `audit.rejected`.
         """
         if not self._limit or not messages or not may_be_shown(node):
             return None
@@ -87,7 +87,7 @@ class Samples:
         return dg.MetadataValue.md("\n".join(lines))
 
     def _reason(self, node: Node, text: str) -> tuple[str, str]:
-        """Returns reason and file of a rejected row; with `rejectWithValue`, without values of private columns."""
+        """Returns reason and file of a rejected row; if `rejectWithValue` is set, without values of private columns."""
         cause, _, file = text.removeprefix("ERR ->").partition("FILE ->")
         reasons: list[str] = []
         for line in filter(str.strip, cause.splitlines()):

@@ -24,7 +24,7 @@ class StepFailures:
     """Tables and tasks of a step that failed, and commands that failed although no table did.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         policies: Whether unknown results and failed commands fail the step.
     """
 
@@ -44,7 +44,7 @@ class StepFailures:
         return [outcome for outcome in self._lost.values() if outcome.status != "skipped"]
 
     def note(self, item: Outcome | FinalOutcome | FailedCommand) -> None:
-        """Logs an outcome that is a problem, and remembers one that fails the step."""
+        """Logs an outcome that is a problem, and records it if it fails the step."""
         log = self._context.log
         if isinstance(item, FailedCommand):
             names = first_of([node.id for node in item.nodes], 5)
@@ -70,7 +70,7 @@ class StepFailures:
         return {outcome.node.id: _one_line(outcome.reason) for outcome in self.failed}
 
     def failure(self, wanted: int) -> dg.Failure:
-        """Returns the exception that ends the step.
+        """Returns the exception with which the step fails.
 
         Args:
             wanted: The number of tables and tasks of the step.
@@ -95,7 +95,7 @@ class StepFailures:
 
 
 def _text(outcome: Outcome) -> str:
-    """Returns the status and cause; for a failure also the file of the project, the job id, and the command."""
+    """Returns the status and cause of an outcome; for a failure also the file of the project, job id and command."""
     node = outcome.node
     if outcome.status not in ("failed", "unknown"):
         return f"{node.id} {outcome.status}: {outcome.reason}"
@@ -110,7 +110,7 @@ def _text(outcome: Outcome) -> str:
 
 
 def _cut(command: str) -> str:
-    """Returns the command with a list of hundreds of tables shortened."""
+    """Shortens a long command, such as one with hundreds of tables."""
     return command if len(command) <= _LONGEST else f"{command[:_LONGEST]} … {command[-_HEAD:]}"
 
 

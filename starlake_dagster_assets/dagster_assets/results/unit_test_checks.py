@@ -25,7 +25,7 @@ def build_unit_test_checks(translator: StarlakeTranslator, nodes: Iterable[Node]
     """Builds the checks of the nodes that have unit tests: one definition per node, one check per test.
 
     Args:
-        translator: Bound to the project; its setting `enable_unit_test_checks` enables the checks.
+        translator: Translator that is bound to the project; its setting `enable_unit_test_checks` enables the checks.
         nodes: The nodes that have assets.
 
     Raises:
@@ -50,7 +50,7 @@ def build_unit_test_checks(translator: StarlakeTranslator, nodes: Iterable[Node]
 
 
 def _named(tests: Sequence["UnitTest"]) -> Mapping[str, "UnitTest"]:
-    """Returns the tests by the names of their checks."""
+    """Returns the tests by the names of their checks, which are unique."""
     named: dict[str, UnitTest] = {}
     for test in tests:
         base = name = f"unit_test_{_NOT_IN_NAMES.sub('_', test.name)}"

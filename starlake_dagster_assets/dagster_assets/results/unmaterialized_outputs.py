@@ -11,11 +11,11 @@ __all__ = ["unchanged_output", "unrecorded_step_output"]
 
 
 def unchanged_output(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Iterator[Any]:
-    """Yields the output of an asset that got nothing new, so that steps that read it are not skipped.
+    """Yields the output of an asset that was not written, so that steps that read it are not skipped.
 
     Args:
-        context: Of the step.
-        key: Of an asset of the step that exists in the warehouse.
+        context: Context of the step.
+        key: Key of an asset of the step that exists in the warehouse.
     """
     if is_direct(context):
         return
@@ -28,9 +28,9 @@ def unrecorded_step_output(context: dg.AssetExecutionContext, name: str, run: st
     """Yields the event of an output without a materialization of its asset.
 
     Args:
-        context: Of the step.
-        name: Of the output, of an asset or a check.
-        run: The run that materialized the asset; None if it is left as it was.
+        context: Context of the step.
+        name: Name of the output of an asset or of a check.
+        run: The run that materialized the asset; None if no run did.
     """
     from dagster._core.execution.plan.objects import TypeCheckData
     from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle

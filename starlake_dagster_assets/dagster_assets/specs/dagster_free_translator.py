@@ -22,13 +22,13 @@ def build_asset_overrides(
     own: Mapping[_Key, tuple[_Key, ...]] | None = None,
     airflow: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AssetOverrides:
-    """Keys, groups and upstreams that differ from those of the project, and assets outside the project.
+    """Builds the keys, groups and upstreams that differ from those of the project, and the assets outside the project.
 
     Args:
         graph: The graph of the project.
         specs: The specs by node id.
         excluded: Ids of nodes that are left out.
-        own: What each asset reads that is not of the project, by key.
+        own: Upstream keys of each asset outside the project, by asset key.
         airflow: Arguments of the operator of a node in exported Airflow DAGs, by node id.
     """
     plain = {node: tuple(key_part(part) for part in graph.nodes[node].key) for node in specs}

@@ -1,4 +1,4 @@
-"""`freshness` of a table or task as a policy of Dagster."""
+"""Converts `freshness` of a table or task to a freshness policy of Dagster."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,15 +10,15 @@ from starlake_dagster_assets.project.resolve.durations import duration
 __all__ = ["NEVER", "freshness_policy"]
 
 NEVER = timedelta(days=36500)
-"""Age limit of an asset that has `warn` and no `error`: it is warned about and never fails."""
+"""Age limit of an asset that has `warn` and no `error`: its policy warns and never fails."""
 
 
 def freshness_policy(node: Node) -> Any:
-    """Returns the freshness policy of a node; None without `freshness`, or if the project does not produce it.
+    """Returns the freshness policy of a node; None if it has no `freshness` or the project does not produce it.
 
     Args:
-        node: `metadata.freshness` of a table, `freshness` of a task. Durations that cannot be read are errors of
-            `check`, so that they do not reach this function.
+        node: A table with `metadata.freshness`, or a task with `freshness`. Invalid durations are errors of `check` and
+            do not reach this function.
     """
     if node.kind == "external":
         return None

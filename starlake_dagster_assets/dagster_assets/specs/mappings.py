@@ -13,12 +13,12 @@ def partition_mapping(mine: dg.PartitionsDefinition[Any] | None, read: dg.Partit
     """Returns the mapping between two partitions definitions.
 
     Args:
-        mine: Of the downstream node; None = unpartitioned.
-        read: Of the node that it reads.
+        mine: Partitions of the downstream node; None if it is unpartitioned.
+        read: Partitions of the node that it reads; None if it is unpartitioned.
 
     Returns:
-        Between two time grids: the windows that overlap, where those before the start of `read` are not missed; grids
-        of different time zones are read as a whole. None = Dagster's own choice, for everything else.
+        Between different time-window partitions, the windows that overlap; windows before the start of `read` are not
+        required. Between different time zones, all partitions. In other cases None, for Dagster's default mapping.
     """
     if not isinstance(mine, dg.TimeWindowPartitionsDefinition) or not isinstance(
         read, dg.TimeWindowPartitionsDefinition

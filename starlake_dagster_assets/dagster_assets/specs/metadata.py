@@ -23,14 +23,14 @@ def engine_of(node: Node, project: Project) -> str:
 
 
 def table_name(node: Node) -> str:
-    """Returns `[database.]schema.table` by final names."""
+    """Returns the name of a table, `[database.]schema.table` by final names."""
     database = (node.definition.database if node.definition else "") or ""
     name = ".".join(node.target) if node.task else node.id
     return f"{database}.{name}" if database else name
 
 
 def describe(node: Node, *, with_sql: bool = True) -> str | None:
-    """Returns the comment of the project, followed by the SQL as it is written there if `with_sql` is set."""
+    """Returns the description of a node: its comment in the project and, if `with_sql` is set, its SQL source."""
     thing = node.task or node.external or node.table
     parts: list[str] = []
     if node.is_files and node.table is not None:
@@ -51,7 +51,7 @@ def definition_metadata(node: Node, project: Project, root: Path | None) -> dict
     Args:
         node: The table, task, external table or set of files.
         project: The project's models.
-        root: The project's directory, for code references; None = without them.
+        root: The project's directory, for code references; None to leave them out.
 
     Returns:
         Dagster's own keys (`dagster/…`) and ours (`starlake/…`).

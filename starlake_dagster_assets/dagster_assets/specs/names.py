@@ -18,7 +18,7 @@ _LONGEST_TAG = 63
 
 
 def key_part(text: str) -> str:
-    """Returns a part of an asset key: accents dropped, other invalid characters become `_`.
+    """Returns a text as a part of an asset key, without accents and with `_` instead of other invalid characters.
 
     Examples:
         >>> key_part("café$2024"), key_part("a-b.c")
@@ -28,7 +28,7 @@ def key_part(text: str) -> str:
 
 
 def group_name(text: str) -> str:
-    """Returns a group name: letters, digits and `_`, valid in every supported Dagster."""
+    """Returns a text as a group name of letters, digits and `_`, which every supported Dagster accepts."""
     return _WORD.sub("_", _plain(text)) or "default"
 
 
@@ -38,7 +38,7 @@ def output_name(key: dg.AssetKey) -> str:
 
 
 def tags_of(tags: Iterable[str]) -> Mapping[str, str]:
-    """Returns Starlake's tags as Dagster's: `k=v` gives `k: v`, a plain one an empty value; settings are left out.
+    """Converts Starlake tags to Dagster tags: `k=v` to `k: v`, other tags to an empty value; settings are left out.
 
     Examples:
         >>> dict(tags_of(["pii", "team=données", "owner=a@b.com"]))
@@ -57,8 +57,8 @@ def validate_unique_asset_keys(specs: Mapping[str, dg.AssetSpec], nodes: Mapping
     """Raises an error if two nodes would become one asset.
 
     Args:
-        specs: By node id.
-        nodes: By node id, for the files to name.
+        specs: Asset specs by node id.
+        nodes: Nodes by node id, for the file names in the message.
 
     Raises:
         ProjectError: One line for each collision, with both files.

@@ -21,8 +21,8 @@ class PartitionKeyMapper:
 
     Args:
         windows: The partitions.
-        landed: Whether the values are of a load. Its days belong to the window of midnight where windows are shorter
-            than a day, since the last one of today does not exist yet.
+        landed: Whether the values are of a load. If windows are shorter than a day, its days belong to the window of
+            midnight, since the last window of today does not exist yet.
     """
 
     def __init__(self, windows: dg.TimeWindowPartitionsDefinition, *, landed: bool = False) -> None:
@@ -34,10 +34,10 @@ class PartitionKeyMapper:
         return frozenset(self._windows.get_partition_keys())
 
     def __call__(self, value: str | None) -> str | None:
-        """Returns the key of the partition; None for NULL, a value that is not a date, and outside of the partitions.
+        """Returns the partition key of a value; None for NULL, for a value that is no date, and outside the partitions.
 
         Args:
-            value: A date or timestamp in ISO 8601, in the time zone of the partitions where it has no offset; a month
+            value: A date or timestamp in ISO 8601, in the time zone of the partitions if it has no offset; a month
                 as `2025-03`, a day also as `20250301`.
         """
         text = value.strip() if value is not None else ""
@@ -61,11 +61,11 @@ class PartitionKeyMapper:
 
 
 def moment_of_value(value: str | None, timezone: str) -> datetime | None:
-    """Returns the moment of a date or timestamp in ISO 8601; None for NULL, and for `infinity` and the like.
+    """Parses a date or timestamp in ISO 8601; returns None for NULL and for other values, such as `infinity`.
 
     Args:
-        value: Of a column.
-        timezone: IANA name; of values without an offset.
+        value: Value of a column.
+        timezone: Time zone of values without an offset, as an IANA name.
     """
     moment = _moment(value or "")
     if moment is None or moment.year == datetime.min.year:  # it has no earlier moment in other time zones

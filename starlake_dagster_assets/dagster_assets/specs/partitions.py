@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 PARTITIONS_START = datetime(2025, 1, 1)
-"""Start of partitions where no `start_date` is set, in the time zone of the clock: the same after every reload."""
+"""Start of partitions if no `start_date` is set, in the time zone of the schedule: the same after every reload."""
 
 _SINK_CRONS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "monthly": "0 0 1 * *"}
 _TAG = "partition="
@@ -42,12 +42,13 @@ _Windows = dg.TimeWindowPartitionsDefinition
 def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, dg.TimeWindowPartitionsDefinition]:
     """Returns the partitions of the nodes whose trigger requires them, by node id.
 
-    `cron` partitions those that have a clock. `sink` partitions those whose first `sink.partition` column is a date or
-    a timestamp, by days; the tag `partition=hourly`, `daily` or `monthly` sets it where the type does not.
+    `cron` partitions nodes that have a cron schedule, by its ticks. `sink` partitions nodes whose first
+    `sink.partition` column is a date or a timestamp, by day. The tag `partition=hourly`, `daily` or `monthly` takes
+    precedence over the type of the column.
 
     Args:
         project: The project.
-        triggers: Of the project.
+        triggers: Triggers of the project.
 
     Raises:
         ProjectError: Names each node whose cron or time zone Dagster does not know, or whose tag names an unknown
@@ -65,7 +66,7 @@ def node_partitions(project: ProjectSource, triggers: Triggers) -> Mapping[str, 
 
 
 def validate_cron_schedules(project: ProjectSource, triggers: Triggers) -> None:
-    """Looks at the clocks of all triggers.
+    """Validates the cron schedules of all triggers.
 
     Raises:
         ProjectError: Names each node whose cron or time zone Dagster does not know, with its file and line.
@@ -80,13 +81,13 @@ def validate_cron_schedules(project: ProjectSource, triggers: Triggers) -> None:
 
 @lru_cache(maxsize=1024)
 def cron_partitions(clock: CronSchedule, *, with_open: bool = False) -> dg.TimeWindowPartitionsDefinition:
-    """Returns the data intervals of a clock as partitions: one from each tick to the next.
+    """Returns the data intervals of a cron schedule as partitions: one from each tick to the next.
 
-    The hour that a night of autumn has twice carries its offset in its key the second time.
+    For the hour that occurs twice at the end of daylight saving time, the key of the second one contains its offset.
 
     Args:
-        clock: Its start is `PARTITIONS_START` where it has none.
-        with_open: Whether the window that has not closed yet is a partition too: rows of today may arrive today.
+        clock: The cron schedule; its partitions start at `PARTITIONS_START` if it has no start.
+        with_open: Whether the window that has not closed yet is a partition as well: rows of today may arrive today.
 
     Raises:
         ValueError: When Dagster does not know the cron or the time zone.
@@ -100,9 +101,9 @@ def cron_partitions(clock: CronSchedule, *, with_open: bool = False) -> dg.TimeW
 
 
 def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | None, trigger: Trigger) -> bool:
-    """Whether the partitions of a load are those of its rows, rather than those of the tick that loads.
+    """Whether the rows of a load determine its partitions, instead of the tick of its schedule.
 
-    This is so where `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
+    They do if `sink.partition` names a column, unless the partitions are those of the cron (`partitions=cron`).
     """
     if node.table is None or not isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return False
@@ -117,14 +118,14 @@ def partitioned_by_rows(node: Node, definition: dg.PartitionsDefinition[Any] | N
 def partitions_read(
     instance: dg.DagsterInstance, graph: Any, key: dg.AssetKey, partition: str, up: dg.AssetKey
 ) -> Collection[str]:
-    """Returns the partitions of a partitioned upstream that a partition of an asset reads, as Dagster maps them.
+    """Returns the partitions of an upstream that a partition of an asset reads, according to Dagster's mapping.
 
     Args:
-        instance: Has the dynamic partitions.
+        instance: Instance that stores the dynamic partitions.
         graph: The asset graph.
         key: The asset.
-        partition: Its partition.
-        up: The upstream.
+        partition: Partition key of the asset.
+        up: The upstream, which is partitioned.
     """
     own, known = (graph.get(one).partitions_def for one in (key, up))
     found = graph.get_partition_mapping(key, up).get_upstream_mapped_partitions_result_for_partitions(
@@ -134,7 +135,7 @@ def partitions_read(
 
 
 def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] | None:
-    """Returns the window of a time partition; None for another partition, or one that is no longer defined."""
+    """Returns the window of a time partition; None for other partitions and for one that is no longer defined."""
     if key is None or not isinstance(partitions, _Windows):
         return None
     try:
@@ -161,14 +162,14 @@ def windows_between(
     most: int,
     missing: Callable[[tuple[datetime, datetime]], list[dg.AssetKey]],
 ) -> list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]]:
-    """Returns the windows that closed between two moments, oldest first, with the assets that lack them.
+    """Returns the windows that closed between two moments, oldest first, with the assets that miss each window.
 
     Args:
-        windows: Of a clock.
-        after: None = since the start.
+        windows: Partitions of a cron schedule.
+        after: The first moment; None for the start of the partitions.
         until: The last moment.
-        most: How many at most: the oldest.
-        missing: Returns the assets that a window is to be requested for; it is left out where there are none.
+        most: Maximum number of windows; the oldest are returned.
+        missing: Returns the assets for which a window must be requested; a window without any is left out.
     """
     found: list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]] = []
     at = windows.start if after is None or after < windows.start else after
@@ -191,7 +192,7 @@ def _windows(
 
 
 def in_timezone(moment: datetime, timezone: str) -> datetime:
-    """Returns a moment in a time zone; a moment without an offset is a time of that zone.
+    """Converts a moment to a time zone; a moment without an offset is read as a time in this zone.
 
     Args:
         moment: With or without an offset.
@@ -226,7 +227,7 @@ def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
 
 
 def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
-    """Returns the length of a partition of the sink; None if it is not known to be one of time."""
+    """Returns the length of a sink's partitions, a key of `_SINK_CRONS`; None if they are not time partitions."""
     for tag in node.tags:
         if tag.lower().startswith(_TAG):
             grain = tag.lower().removeprefix(_TAG)

@@ -14,11 +14,11 @@ RETRY_DELAY = 300.0
 
 
 def retry_policy(retries: int | None, delay: float | None) -> dg.RetryPolicy | None:
-    """Returns the policy of a node: the time between two attempts doubles, and varies by chance.
+    """Returns the retry policy of a node, with exponential backoff and random jitter; None without retries.
 
     Args:
-        retries: `retries`; None or 0 = never.
-        delay: `retry_delay`, seconds before the first retry; 300 when None.
+        retries: The setting `retries`; None or 0 for no retries.
+        delay: The setting `retry_delay`, seconds before the first retry; 300 if None.
     """
     if not retries:
         return None
@@ -33,11 +33,11 @@ def retry_policy(retries: int | None, delay: float | None) -> dg.RetryPolicy | N
 def retry_of(
     context: dg.AssetExecutionContext, policies: Iterable[dg.RetryPolicy | None], error: Exception
 ) -> dg.RetryRequested | None:
-    """Returns the retry that a step requests after an error, while a failed asset has one left.
+    """Returns the retry that a step requests after an error; None if no failed asset has a retry left.
 
     Args:
-        context: Of the step. Where the step or its job has a policy, Dagster itself retries and this gives None.
-        policies: Of what failed.
+        context: Context of the step. If the step or its job has a policy, Dagster itself retries: the result is None.
+        policies: Retry policies of the failed assets.
         error: The error that the step would raise.
     """
     if is_direct(context):

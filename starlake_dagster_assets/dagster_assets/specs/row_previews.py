@@ -12,11 +12,11 @@ __all__ = ["as_table", "may_be_shown", "one_line"]
 _HIDDEN = "***"
 _LONGEST = 60
 _SIGNS = re.compile(r"[\\|<>\[\]`*~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""Characters that Markdown does not show as they are; it shows an underscore within a word."""
+"""Characters that have a meaning in Markdown; an underscore within a word has none."""
 
 
 def may_be_shown(node: Node) -> bool:
-    """Whether rows of a table may be shown to everybody who sees the UI: not where row level security filters them."""
+    """Whether rows of a table may be shown in the UI: not if the table has row-level security."""
     thing = node.definition
     return thing is not None and not thing.rls
 
@@ -24,12 +24,12 @@ def may_be_shown(node: Node) -> bool:
 def as_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], shows: Callable[[str], bool]
 ) -> dg.MarkdownMetadataValue:
-    """Rows as a table of Markdown.
+    """Renders rows as a Markdown table, with `***` instead of values that may not be shown.
 
     Args:
-        columns: Their columns, in order.
-        rows: Values, in the same order.
-        shows: Whether the values of a column may be shown.
+        columns: Names of the columns, in order.
+        rows: Values of each row, in the order of the columns.
+        shows: Returns whether the values of a column may be shown.
     """
     shown = [shows(name) for name in columns]
     lines = [_line(columns), _line("---" for _ in columns)]
@@ -42,7 +42,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """Returns a text on one line of Markdown, shortened, that cannot end its cell or become a link or a tag."""
+    """Shortens a text to one line of Markdown, escaped so that it cannot end its cell or become a link or a tag."""
     short = " ".join(text.split())
     if short == _HIDDEN:
         return short

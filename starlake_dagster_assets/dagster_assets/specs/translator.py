@@ -36,11 +36,11 @@ _Self = TypeVar("_Self", bound="StarlakeTranslator")
 
 
 class StarlakeTranslator:
-    """Attributes of each table and task in Dagster. Override one hook, or all of `get_asset_spec`.
+    """Translator from nodes to asset specs. Override the hook of one attribute, or `get_asset_spec` for all of them.
 
     Args:
-        settings: Switches for the parts that are added to assets; everything by default. A subclass with its own
-            `__init__` passes them on, or sets the class attribute `settings`.
+        settings: Switches for the parts that are added to assets; `StarlakeTranslatorSettings()` by default. A subclass
+            with its own `__init__` passes them on, or sets the class attribute `settings`.
 
     Examples:
         >>> class Mine(StarlakeTranslator):
@@ -62,9 +62,9 @@ class StarlakeTranslator:
             self.settings = instance_of(settings, wanted, "StarlakeTranslator", "settings", example)
 
     def bound_to(self: _Self, source: ProjectSource, triggers: Triggers | None = None) -> _Self:
-        """Returns a copy that knows the project and caches its specs; the original is unchanged.
+        """Returns a copy that is bound to a project and caches its specs; the original is unchanged.
 
-        A translator that is already bound to the same project with the same triggers is returned as it is.
+        A translator that is already bound to the same project with the same triggers is returned itself.
 
         Args:
             source: The project.
@@ -93,7 +93,7 @@ class StarlakeTranslator:
         return found if isinstance(found, StarlakeTranslatorSettings) else StarlakeTranslatorSettings()
 
     def _is_bound_to(self, triggers: Triggers) -> bool:
-        """Whether these are the triggers that it was bound with, or some of them."""
+        """Whether the translator was bound with these triggers, or with these and others."""
         mine = self._triggers
         if mine is None or mine is triggers:
             return mine is triggers
@@ -104,7 +104,7 @@ class StarlakeTranslator:
 
     @property
     def source(self) -> ProjectSource:
-        """The project that is being translated."""
+        """The project that the translator is bound to."""
         if self._source is None:
             raise StarlakeError("The translator has no project yet: pass it to starlake_assets or build_definitions.")
         return self._source
@@ -140,14 +140,14 @@ class StarlakeTranslator:
         return self._triggers.jobs.get(self.trigger(node).job) if self._triggers is not None else None
 
     def spec(self, node: Node) -> dg.AssetSpec:
-        """Returns `get_asset_spec` of a node, which is called once per node."""
+        """Returns the spec of a node; `get_asset_spec` is called once per node."""
         known = self._specs.get(node.id)
         if known is None:
             known = self._specs[node.id] = self._reference(node) or self.get_asset_spec(node)
         return known
 
     def _reference(self, node: Node) -> dg.AssetSpec | None:
-        """Returns the key alone of an external node that is not defined here; None if the whole spec is needed."""
+        """Returns a spec with only a key for an external node that is not defined here; None if more is needed."""
         if self._external == "specs" or node.kind != "external":
             return None
         if type(self).get_asset_spec is not StarlakeTranslator.get_asset_spec:
@@ -155,7 +155,7 @@ class StarlakeTranslator:
         return dg.AssetSpec(self.get_asset_key(node))
 
     def _has_asset(self, node: Node) -> bool:
-        """Whether the graph of assets has the node."""
+        """Whether the asset graph contains a node."""
         return not (node.is_files and self._external == "without_files")
 
     def specs(self) -> Mapping[str, dg.AssetSpec]:
@@ -181,7 +181,7 @@ class StarlakeTranslator:
         return build_asset_overrides(bound.graph, dict(bound.specs()), airflow=bound.airflow_arguments())
 
     def airflow_arguments(self) -> Mapping[str, Mapping[str, Any]]:
-        """Returns what `get_airflow_arguments` returns for each table and task, by node id."""
+        """Returns the result of `get_airflow_arguments` for each table and task, by node id."""
         nodes = self.graph.nodes.values()
         return {node.id: self.get_airflow_arguments(node) for node in nodes if node.kind != "external"}
 
@@ -194,7 +194,7 @@ class StarlakeTranslator:
             node: A table, a task, an external table, or the incoming files of a table.
 
         Returns:
-            A spec that a run may skip (`skippable`).
+            The spec; `skippable` unless the node is external.
         """
         external = node.kind == "external"
         kinds = sorted(self.get_kinds(node), key=_kind_rank)[: max_kinds()]
@@ -220,7 +220,7 @@ class StarlakeTranslator:
     # -------------------------------------------------------------------------------------------- the hooks
 
     def get_asset_key(self, node: Node) -> dg.AssetKey:
-        """Returns `[schema, table]` by final names, with the characters replaced that Dagster rejects."""
+        """Returns the key `[schema, table]` by final names; characters that Dagster rejects are replaced."""
         return dg.AssetKey([key_part(part) for part in node.key])
 
     def get_deps(self, node: Node) -> Iterable[dg.AssetDep]:
@@ -231,23 +231,23 @@ class StarlakeTranslator:
         return [dg.AssetDep(up.key, partition_mapping=partition_mapping(mine, up.partitions_def)) for up in ups]
 
     def get_extra_deps(self, node: Node) -> Iterable[dg.AssetDep]:
-        """Returns further dependencies of the node, which the project does not declare; none by default."""
+        """Returns further dependencies of a node, which the project does not declare; none by default."""
         return ()
 
     def get_group_name(self, node: Node) -> str | None:
-        """Returns the schema."""
+        """Returns the schema of a node as its group name."""
         return group_name(node.table.final_domain if node.is_files and node.table else node.domain)
 
     def get_description(self, node: Node) -> str | None:
-        """Returns the description: the comment, followed by the SQL."""
+        """Returns the description of a node: its comment, followed by its SQL."""
         return shown.describe(node, with_sql=self.switches.enable_sql_in_description)
 
     def get_tags(self, node: Node) -> Mapping[str, str]:
-        """Returns Starlake's tags."""
+        """Returns the Starlake tags of a node as Dagster tags."""
         return tags_of(node.tags)
 
     def get_owners(self, node: Node) -> Sequence[str]:
-        """Returns the `owner=…` tags and the e-mail addresses of `acl`."""
+        """Returns the owners of a node, from its `owner=…` tags and the e-mail addresses of its `acl`."""
         return owners_of(node)
 
     def get_kinds(self, node: Node) -> set[str]:
@@ -261,17 +261,17 @@ class StarlakeTranslator:
         return {"starlake", shape} | ({engine} if engine else set())
 
     def get_metadata(self, node: Node) -> Mapping[str, Any]:
-        """Returns the columns, names, write strategy and code references."""
+        """Returns the metadata of a node: columns, names, write strategy and code references."""
         root = self.source.root if self.switches.enable_code_references else None
         return shown.definition_metadata(node, self.project, root)
 
     def get_code_version(self, node: Node) -> str | None:
-        """Returns a hash of the YAML, the SQL and the macros; None for nodes that the project does not describe."""
+        """Returns a hash of a node's YAML, SQL and macros; None for a node that the project does not describe."""
         thing = None if node.kind == "external" else node.definition
         return (thing.digest[:16] or None) if thing is not None else None
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
-        """Returns the condition that upstreams have updates, if `triggering` is `condition`; else None."""
+        """Returns a condition that is true if upstreams have updates, if `triggering` is `condition`; else None."""
         if self.trigger(node).triggered_by != "condition" or self._triggers is None:
             return None
         if self._conditions is None:
@@ -282,7 +282,7 @@ class StarlakeTranslator:
         return scope.of(node.id)
 
     def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
-        """Returns partitions by the cron of the schedule or the column of the sink, see `partitions`; else None."""
+        """Returns the partitions of a node, by the cron of its schedule or the column of its sink, or None."""
         if self._triggers is None:
             return None
         if self._partitions is None:  # all at once: the bad crons of a project are one error
@@ -290,7 +290,7 @@ class StarlakeTranslator:
         return (self._partitions or {}).get(node.id)
 
     def get_freshness_policy(self, node: Node) -> Any:
-        """Returns the policy for `freshness`: `warn` and `error` of a table or task.
+        """Returns the freshness policy of a table or task, from `warn` and `error` of its `freshness`.
 
         Returns:
             A `dagster.FreshnessPolicy`; None if none is declared. For a Dagster without freshness policies, the value
@@ -299,7 +299,7 @@ class StarlakeTranslator:
         return freshness_policy(node)
 
     def get_retry_policy(self, node: Node) -> dg.RetryPolicy | None:
-        """Returns the policy for `retries` and `retry_delay` of the DAG configuration or the project's automation.
+        """Returns the retry policy of a node, from `retries` and `retry_delay` of its DAG configuration or automation.
 
         A step is retried as long as a failed asset in it has a retry left.
         """
@@ -315,29 +315,30 @@ class StarlakeTranslator:
         return job.pool if job is not None else None
 
     def get_pre_load(self, node: Node) -> PreLoad | None:
-        """Returns the files that a load waits for and the guard in its run, from its trigger."""
+        """Returns the files that a load waits for and the guard in its run, from the trigger of a node."""
         return self.trigger(node).preload
 
     def get_spark_config(self, node: Node) -> Mapping[str, str]:
-        """Returns the Spark properties in the tags, if commands run on Spark. Tables that share them load together."""
+        """Returns the Spark properties in the tags of a node. Tables with the same properties load together."""
         return spark_of(node.tags)
 
     def get_environment_config(self, node: Node) -> Mapping[str, Any]:
-        """Returns settings of the execution environment for a node, over those of the resource and its tags.
+        """Returns execution-environment settings of a node; they take precedence over the resource and the node's tags.
 
-        None by default; the page of each environment describes its settings. Tables that share them load together.
+        Empty by default; the page of each environment describes its settings. Tables with the same settings load
+        together.
         """
         return {}
 
     def get_airflow_arguments(self, node: Node) -> Mapping[str, Any]:
-        """Returns arguments of the node's operator in exported Airflow DAGs, over those of its tags; none by default.
+        """Returns arguments of a node's operator in exported Airflow DAGs; they take precedence over the node's tags.
 
-        Such as `{"queue": "large", "on_failure_callback": "my_company.alerts:notify"}`.
+        Empty by default. An example is `{"queue": "large", "on_failure_callback": "my_company.alerts:notify"}`.
         """
         return {}
 
     def get_check_specs(self, node: Node) -> Sequence[dg.AssetCheckSpec]:
-        """Returns one check per expectation; for a loaded table also `rejected_rows` and `schema_drift`."""
+        """Returns the check specs of a node: its expectations; for a table also `rejected_rows` and `schema_drift`."""
         if node.kind == "external":
             return ()
         key, switches = self.spec(node).key, self.switches
@@ -365,13 +366,13 @@ class StarlakeTranslator:
 def bound_translator(
     translator: StarlakeTranslator | None, project: ProjectSource, function: str, triggers: Triggers | None = None
 ) -> StarlakeTranslator:
-    """Returns a translator that is bound to the project; the default one where none is passed.
+    """Returns the translator of the user, or the default translator if none is passed, bound to a project.
 
     Args:
         translator: The argument of the user.
         project: The project.
         function: The function that was called, for messages.
-        triggers: Of the project.
+        triggers: Triggers of the project.
 
     Raises:
         TypeError: When it is not a translator, or a class instead of an instance.

@@ -38,7 +38,7 @@ def strategy_text(strategy: WriteStrategy) -> str:
 
 @lru_cache(maxsize=1024)
 def schedule_text(cron: str) -> str:
-    """Returns a plain cron expression in words, followed by the expression; any other expression as it is.
+    """Returns a simple cron expression in words, followed by the expression; any other expression unchanged.
 
     Examples:
         >>> schedule_text("0 5 * * *"), schedule_text("*/7 1-3 * * *")
@@ -62,7 +62,7 @@ def schedule_text(cron: str) -> str:
 
 
 def expectation_text(item: NamedExpectation) -> str:
-    """Returns a sentence on when an expectation fails, with its macro in words.
+    """Returns a sentence that says when an expectation fails, with the name of its macro in words.
 
     Examples:
         >>> expectation_text(NamedExpectation("x", "expect_no_null('name')", blocking=True))

@@ -1,8 +1,8 @@
 """The body of a step: from the selected assets to commands, retries and recorded facts.
 
-- `grouping`: from assets to steps
+- `grouping`: grouping of assets into steps
 - `body`: the function of a step
-- `execute`: from commands to events
+- `execute`: execution of commands, and their events
 - `attempt`, `previous_attempts`: this attempt of a step, and earlier ones
 - `step_result_tracker`: assets that have a result
 - `step_partitions`, `partition_checks`: partitions of a step, and checks of them

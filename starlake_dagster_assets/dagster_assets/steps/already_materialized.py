@@ -23,9 +23,9 @@ def skipped_asset_events(
     materialization.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         previous: Assets that previous attempts materialized.
-        meanwhile: Id of a run by asset key, of assets that it materialized after this run was created.
+        meanwhile: Assets that another run materialized after this run was created, with the id of that run.
 
     Yields:
         An observation per asset that names the run, and the outputs of the asset and of its checks.

@@ -29,8 +29,8 @@ class AppendedRows:
     """Rows that the materializations of one task have appended.
 
     Args:
-        instance: The event log.
-        key: Of the task.
+        instance: Instance that stores the event log.
+        key: Asset key of the task.
         upstream: Asset keys of its upstreams.
         declared: Returns the interval that each of some updates of an asset declares, or None.
         end_of_rows: Returns the end of an upstream's update that declares no interval, by its time.
@@ -48,7 +48,7 @@ class AppendedRows:
         self._declared, self._end_of_rows = declared, end_of_rows
 
     def with_update(self, up: dg.AssetKey, storage_id: int) -> list[Interval]:
-        """Returns the intervals that were appended after an update of an upstream, and so with its rows."""
+        """Returns the intervals that were appended after an update of an upstream, and therefore with its rows."""
         return [
             part
             for one, parts in self._known
@@ -61,7 +61,7 @@ class AppendedRows:
         return [part for _, parts in self._known for part in parts]
 
     def overlapping(self, interval: Interval | None) -> tuple[Update, Interval | None] | None:
-        """Returns the newest materialization that has appended rows of an interval, with what it covers.
+        """Returns the newest materialization that has appended rows of an interval, with the interval that it covers.
 
         Args:
             interval: None for a run that appends everything.
@@ -77,7 +77,7 @@ class AppendedRows:
         return list(self._materializations())
 
     def _materializations(self) -> Iterator[tuple[Consumption, Sequence[Interval]]]:
-        """Reads the materializations since the table was last emptied, newest first, with the intervals of each."""
+        """Yields the materializations since the table was last emptied, newest first, with the intervals of each."""
         for record in _newest_first(self._instance, dg.AssetRecordsFilter(asset_key=self._key)):
             one = consumption_of(self._instance, record)
             update = one.update
@@ -90,7 +90,7 @@ class AppendedRows:
                 return
 
     def _read_by(self, one: Consumption) -> Iterator[Interval]:
-        """Returns the intervals of the upstream rows that a run without an interval has appended."""
+        """Yields the intervals of the upstream rows that a run without an interval has appended."""
         for up in self._upstream:
             before = one.pointers.get(up.to_user_string(), one.update.storage_id) + 1
             filters = dg.AssetRecordsFilter(asset_key=up, before_storage_id=before)
@@ -100,12 +100,12 @@ class AppendedRows:
 
 
 def duplicate_append_message(task: str, interval: Interval | None, before: tuple[Update, Interval | None]) -> str:
-    """Returns the message for a task that does not append the rows of an interval.
+    """Returns the error message for a task that would append rows a second time.
 
     Args:
         task: Node id.
-        interval: Of the run; None if it has none.
-        before: Of `AppendedRows.overlapping`.
+        interval: Data interval of the run; None if it has none.
+        before: Result of `AppendedRows.overlapping`.
     """
     update, covered = before
     run = f"run {update.run_id}" if update.run_id else "a materialization that was reported from outside"
@@ -120,7 +120,7 @@ def duplicate_append_message(task: str, interval: Interval | None, before: tuple
 
 
 def record_time(update: Update) -> datetime:
-    """Returns when an update was written."""
+    """Returns the time at which an update was written."""
     return datetime.fromtimestamp(update.timestamp, timezone.utc)
 
 

@@ -1,4 +1,4 @@
-"""The attempt of a step that runs commands, and the run's event log, where it records what it started."""
+"""Attempts of steps that run commands, and their execution log in the event log of the run."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def build_command_attempt(context: "dg.OpExecutionContext | dg.AssetExecutionCon
     """Returns the attempt of an op or asset that runs a single command.
 
     Args:
-        context: Of the op or asset; None, or a context without a run, gives an attempt of no run.
+        context: Context of the op or asset. If it is None or has no run, the attempt belongs to no run.
     """
     if context is None or has_no_run(context):
         return StepAttempt()
@@ -53,13 +53,13 @@ def build_command_attempt(context: "dg.OpExecutionContext | dg.AssetExecutionCon
 
 
 def deployment_of(instance: dg.DagsterInstance) -> str:
-    """Returns the identity of a Dagster deployment: the id of its run storage; "" where the storage has none."""
+    """Returns the identity of a Dagster deployment: the id of its run storage; "" if the storage has none."""
     read: Any = getattr(instance.run_storage, "get_run_storage_id", None)
     return str(read()) if callable(read) else ""
 
 
 def may_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether a run that has ended is being retried, or will be."""
+    """Whether a run that has ended is being retried or will be retried."""
     root = run.root_run_id or run.run_id
     if any(not one.is_finished for one in instance.get_runs(dg.RunsFilter(tags={_ROOT: root}))):
         return True
@@ -79,12 +79,12 @@ def _other_steps_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, step: s
 
 
 class _EventLogExecutions:
-    """Executions as engine events of the run: they outlive the process, and an operator sees them.
+    """Execution log in the engine events of a run, which outlive the process and are shown in the UI.
 
     Args:
-        instance: Where the event log is.
+        instance: Instance that stores the event log.
         run: The run.
-        step: The step: executions of others are none of its business.
+        step: The step; executions of other steps are ignored.
         first: Whether this is the first attempt of the step in this run.
     """
 
@@ -95,19 +95,19 @@ class _EventLogExecutions:
         self._first = first
 
     def record(self, execution: Execution) -> None:
-        """Writes an engine event."""
+        """Writes an engine event with an execution that is being submitted or has started."""
         typed = " ".join(execution.argv)
         text = f"{execution.environment}: {execution.id or 'submitting'}: {typed[:300]}"
         self._report(text, {"state": "started" if execution.id else "submitting"}, execution)
 
     def ended(self, execution: Execution, state: str) -> None:
-        """Writes an engine event."""
+        """Writes an engine event with the end of an execution."""
         self._report(
             f"{execution.environment}: {execution.id or execution.job_id} {state}", {"state": "ended"}, execution
         )
 
     def unfinished(self, environment: str) -> Sequence[Execution]:
-        """Returns the executions of earlier attempts whose results were not reported, oldest first."""
+        """Returns an environment's executions of earlier attempts whose results were not reported, oldest first."""
         return [one for one in self._open if one.environment == environment]
 
     @cached_property
@@ -125,7 +125,7 @@ class _EventLogExecutions:
         return tuple(known.values())
 
     def _recorded_facts(self) -> Iterator[Mapping[str, Any]]:
-        """Yields the recorded facts, oldest first: of the runs that this run repeats, then of this run."""
+        """Yields the recorded executions, oldest first: of the runs that this run repeats, then of this run."""
         for run_id in reversed([*self._runs()]):
             cursor: str | None = None
             while True:
@@ -149,7 +149,7 @@ class _EventLogExecutions:
             yield told
 
     def _runs(self) -> Iterator[str]:
-        """Yields this run on a step retry, then the runs that it re-executes."""
+        """Yields the ids of this run, if it retries the step, and of the runs that it re-executes, newest first."""
         if not self._first:
             yield self._run.run_id
         seen = {self._run.run_id}

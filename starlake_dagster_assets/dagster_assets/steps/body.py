@@ -33,14 +33,14 @@ def current_step() -> StepProgress:
 
 
 def running_step() -> StepProgress | None:
-    """Returns the step whose body is running; None outside of one."""
+    """Returns the step whose body is running; None outside a step."""
     return _CURRENT.get()
 
 
 def bound_body(fn: Callable[..., Any], binding: StepBinding) -> Callable[..., Iterator[Any]]:
-    """Returns the function as a generator in whose body `current_step` gives the step.
+    """Wraps the function of a step in a generator; while it runs, `current_step` returns the step.
 
-    The generator ends with a failure where a selected asset or check has no result.
+    The generator raises a failure if a selected asset or check has no result.
     """
 
     @wraps(fn)
@@ -70,7 +70,7 @@ def bound_body(fn: Callable[..., Any], binding: StepBinding) -> Callable[..., It
 
 
 def events_of(result: Any) -> Generator[Any, None, None]:
-    """Yields the events of the body of a step: those that it yields, then those that it returns.
+    """Yields the events of the body of a step: the events that it yields, then the events that it returns.
 
     Args:
         result: The value that the function returned: an iterator, one event, several, or None.

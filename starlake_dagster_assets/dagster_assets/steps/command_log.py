@@ -12,14 +12,14 @@ __all__ = ["line_listener"]
 _MARKERS = ("Main: Running Starlake ", "Session: waiting for ", "Ingest resolved file", "ingestion-summary ->")
 _LEVEL = re.compile(r"(?:^|[\s\[])(WARN|ERROR)\b")
 _ECHOES = ("Starlake failed to execute command", "Some tables failed to be loaded")
-"""Lines that repeat the outcome of a table."""
+"""Texts of lines that repeat the outcome of a table."""
 _MOST_LOGGED = 200
-"""Lines that one step may put into the event log; the compute log has all of them."""
+"""Maximum number of lines of a step in the event log; the compute log has all lines."""
 _HEAD = 80
 
 
 def line_listener(log: Any) -> Callable[[Line], None]:
-    """Returns a listener that writes every line to the compute log; markers and warnings to the event log as well.
+    """Returns a listener that writes every line to the compute log, and markers and warnings also to the event log.
 
     Args:
         log: The log of the context, such as `context.log`.
@@ -40,7 +40,7 @@ def line_listener(log: Any) -> Callable[[Line], None]:
 
 
 def _print(line: Line) -> None:
-    """Writes a line to the compute log as it is, also bytes that are not UTF-8."""
+    """Writes a line to the compute log unchanged, including bytes that are not UTF-8."""
     out = sys.stdout
     if line.raw is not None and hasattr(out, "buffer"):
         out.flush()

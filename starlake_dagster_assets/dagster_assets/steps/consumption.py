@@ -36,11 +36,11 @@ class Update:
     """A materialization of an upstream.
 
     Attributes:
-        storage_id: In the event log; grows from one event to the next.
+        storage_id: Id in the event log, which increases from one event to the next.
         timestamp: Seconds since 1970.
-        run_id: Empty for one that was reported from outside.
+        run_id: Id of the run; empty for a materialization that was reported from outside.
         partition: Partition key; None if it has none.
-        metadata: Of the materialization.
+        metadata: Metadata of the materialization.
     """
 
     storage_id: int
@@ -56,11 +56,11 @@ class Consumption:
 
     Attributes:
         update: The materialization.
-        pointers: Storage id of the newest materialization that it has read, by upstream key as text; 0 = there was
+        pointers: Storage id of the newest materialization that it has read, by upstream key as text; 0 if there was
             none.
         excluded: Storage ids of upstream materializations that it has not read although they are older, by asset key as
             text.
-        instance: Where its run is.
+        instance: Instance that stores its run.
     """
 
     update: Update
@@ -71,8 +71,8 @@ class Consumption:
     def includes(self, key: dg.AssetKey, storage_id: int, timestamp: float) -> bool:
         """Whether a materialization of an upstream, given by storage id and time, was read.
 
-        Where nothing is recorded for the upstream, what is older than the start of the run counts as read; without a
-        run, what is older than the materialization itself.
+        If nothing is recorded for the upstream, materializations from before the start of the run count as read;
+        without a run, those from before the materialization itself.
         """
         name = key.to_user_string()
         if storage_id in self.excluded.get(name, ()):
@@ -92,23 +92,23 @@ class Consumption:
 
 
 def newest_materializations(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Mapping[dg.AssetKey, Any]:
-    """Reads the event log record of the newest materialization of each asset that has one, in one call."""
+    """Reads the event log record of the newest materialization of each asset that has one, in one query."""
     entries = (record.asset_entry for record in instance.get_asset_records(list(keys)))
     return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}
 
 
 def update_of(record: Any) -> Update:
-    """Returns the update of an event log record of a materialization."""
+    """Converts the event log record of a materialization to an `Update`."""
     event = record.asset_materialization
     metadata: Mapping[str, Any] = event.metadata if event is not None else {}
     return Update(record.storage_id, record.timestamp, record.run_id or "", record.partition_key, metadata)
 
 
 def consumption_of(instance: dg.DagsterInstance, record: Any) -> Consumption:
-    """Reads what a materialization has consumed.
+    """Returns the consumption of a materialization, from its event log record.
 
     Args:
-        instance: Where its run is.
+        instance: Instance that stores its run.
         record: The event log record of the materialization.
     """
     event = record.asset_materialization
@@ -131,12 +131,12 @@ def updates_since(
 
     Args:
         instance: The event log.
-        key: Of the upstream.
-        consumption: Of the newest materialization of the asset that reads it; None if it has none.
-        most: Number of materializations that are read.
+        key: Asset key of the upstream.
+        consumption: Consumption of the newest materialization of the asset that reads it; None if it has none.
+        most: Maximum number of materializations.
 
     Returns:
-        None if there are more.
+        The updates; None if there are more.
     """
     name = key.to_user_string()
     after = consumption.pointers.get(name) if consumption is not None else 0

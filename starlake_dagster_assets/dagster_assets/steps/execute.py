@@ -59,12 +59,12 @@ def run_step(
     """Runs the selected tables and tasks of a call of `starlake.run` that previous attempts have not materialized.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         step: The project and its assets, and the results of the step so far.
         call: The call.
-        runner: Where commands run.
+        runner: Runner of the commands.
         fetch: Metadata that is read from the warehouse for each materialized table.
-        policies: What to do about unknown results and failed commands.
+        policies: Policies for unknown results and failed commands.
 
     Yields:
         A materialization per materialized table and task, check results, and an observation per table or task that had
@@ -73,7 +73,7 @@ def run_step(
 
     Raises:
         dg.Failure: At the end, when something failed: names each with its last error lines.
-        dg.RetryRequested: Instead, from that failure, while something that failed has a retry left.
+        dg.RetryRequested: Instead of the failure, when a failed asset has a retry left.
     """
     if hopeless := context.run.tags.get(NO_FILES) or context.run.tags.get(CONFLICT):
         raise dg.Failure(hopeless, allow_retries=False)
@@ -172,7 +172,7 @@ def _run(
 
 @dataclass(frozen=True)
 class _Variables:
-    """The variables of transforms: those of the user's `options`, and all variables of a node."""
+    """Variables of transforms: the user's `options`, and a function that returns all variables of a node."""
 
     given: TaskOptions
     partition: PartitionInfo | None
@@ -220,7 +220,7 @@ def _settings(
 def _variables(
     context: dg.AssetExecutionContext, binding: StepBinding, call: RunCall, partition: PartitionInfo | None
 ) -> Callable[[Node], Mapping[str, str]]:
-    """Returns the variables of a transform: of its DAG configuration, the code, the tags of the run and its run config.
+    """Returns a function that merges a transform's variables: DAG configuration, code, tags of the run, run config.
 
     The later ones take precedence.
     """
@@ -240,7 +240,7 @@ def _variables(
 
 
 def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
-    """Fails the step before its first command where a command of the step cannot carry a variable.
+    """Fails the step before its first command if a variable cannot be passed to a command.
 
     Raises:
         dg.Failure: With the task and the variable.
@@ -259,7 +259,7 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
 
 
 def _by_node(binding: StepBinding, runner: Runner) -> dict[str, Any]:
-    """Returns the settings per table that a runner uses; settings without effect would only split loads."""
+    """Returns the per-node settings that the runner uses; settings without effect would only split loads."""
     translator = binding.translator
     found: dict[str, Any] = {"spark": translator.get_spark_config} if runner.capabilities.uses_spark else {}
     of_tags = runner.capabilities.overrides_of
@@ -274,14 +274,14 @@ def _by_node(binding: StepBinding, runner: Runner) -> dict[str, Any]:
 
 
 class _FailedBlockingChecks:
-    """Failed checks that block: Dagster 1.9 ends the step at the first one, so they are yielded last."""
+    """Failed blocking checks, to be yielded last, because Dagster 1.9 ends the step at the first one."""
 
     def __init__(self, binding: StepBinding) -> None:
         self._blocking = {spec.key for spec in binding.check_specs if spec.blocking}
         self.events: list[StarlakeEvent] = []
 
     def back(self, events: Iterator[StarlakeEvent]) -> Iterator[StarlakeEvent]:
-        """Yields the events except those that are withheld."""
+        """Yields the events, and withholds failed blocking checks."""
         for event in events:
             if isinstance(event, dg.AssetCheckResult) and not event.passed and self._blocks(event):
                 self.events.append(event)

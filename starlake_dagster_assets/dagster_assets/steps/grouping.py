@@ -19,7 +19,7 @@ FEW = 500
 """Largest number of assets in one step by default: each job that selects a part rebuilds all assets of its step."""
 
 Step = tuple[str, tuple[str, ...]]
-"""A name, and node ids in topological order."""
+"""The name of a step, and its node ids in topological order."""
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -31,20 +31,20 @@ def steps_of(
     around: Iterable[Any] = (),
     resource_keys: Mapping[str, str] = _NOWHERE,
 ) -> list[Step]:
-    """Cuts the nodes of a project into steps.
+    """Groups the nodes of a project into steps.
 
     Args:
-        translator: Bound to the project.
+        translator: Translator that is bound to the project.
         chosen: Node ids, in topological order.
-        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes; for more one step per job, so that a
-            run of a job goes on as it would in one step, or `group` where nothing is known of jobs.
-        name: Of the step of the whole project, and what the names of other steps begin with.
-        around: Assets of the user's own. Where one reads an asset of the project and is read by another one, these two
-            cannot share a step: Dagster 1.9 would fail in the middle of the run.
-        resource_keys: By node, the key of the resource that runs it: a step has one.
+        steps: `project`, `group` or `task`; `auto`: `project` up to `FEW` nodes; for more, one step per job, so that a
+            run of a job behaves as in one step, or `group` if the jobs are not known.
+        name: Name of the step of the whole project, and prefix of the names of other steps.
+        around: The user's own assets. If one of them reads an asset of the project and another asset of the project
+            reads it, these two cannot share a step: Dagster 1.9 would fail in the middle of the run.
+        resource_keys: Key of the resource that runs each node, by node id: a step has one.
 
     Returns:
-        The steps, names unique.
+        The steps, with unique names.
     """
     jobs = _jobs(translator, chosen) if steps == "auto" and len(chosen) > FEW else _NOWHERE
     kinds = {node: (_kind(translator, node), resource_keys.get(node), jobs.get(node)) for node in chosen}
@@ -61,7 +61,7 @@ def steps_of(
 def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
     """Returns the properties that all nodes of a step share: a step has one partitions definition and one pool.
 
-    Loads whose partitions are those of their rows run without a partition. In one step with what reads them, Dagster
+    Loads whose rows determine their partitions run without a partition. In one step with tasks that read them, Dagster
     would read the partitions of the upstream tables from the run, and fail.
     """
     known = translator.graph.nodes[node]
@@ -71,7 +71,7 @@ def _kind(translator: StarlakeTranslator, node: str) -> Hashable:
 
 
 def _jobs(translator: StarlakeTranslator, chosen: Sequence[str]) -> Mapping[str, str]:
-    """Returns the job that runs each node; empty if the translator was bound without triggers."""
+    """Returns the job that runs each node; empty if the translator has no trigger for one of the nodes."""
     triggers = translator.triggers
     if triggers is None or any(node not in triggers.triggers for node in chosen):
         return _NOWHERE
@@ -97,10 +97,10 @@ def _by_way(translator: StarlakeTranslator, chosen: Sequence[str], steps: StepSp
 def _floors(
     translator: StarlakeTranslator, chosen: Sequence[str], around: Sequence[Any], kinds: Mapping[str, Hashable]
 ) -> Mapping[str, int]:
-    """Counts how often the longest path to each node crosses from one step to another.
+    """Counts the step boundaries on the longest path to each node.
 
-    That is: through an asset of the user's own, or from nodes of one kind to those of another. Nodes on both sides
-    of a crossing cannot be in one step.
+    A path crosses a boundary through one of the user's own assets, or from a node of one kind to a node of another
+    kind. Nodes on both sides of a boundary cannot be in one step.
     """
     outside = _outside(around)
     if not outside and len(set(kinds.values())) < 2:
@@ -130,7 +130,7 @@ def _floors(
 
 
 def _outside(around: Sequence[Any]) -> dict[dg.AssetKey, set[dg.AssetKey]]:
-    """Maps each asset of the user to the assets that it reads; all outputs of a step wait for all of its inputs."""
+    """Maps each of the user's own assets to the assets that its step reads: all outputs wait for all inputs."""
     found: dict[dg.AssetKey, set[dg.AssetKey]] = {}
     for asset in around:
         if not isinstance(asset, dg.AssetsDefinition):

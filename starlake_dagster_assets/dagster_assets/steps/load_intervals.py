@@ -1,4 +1,4 @@
-"""Data interval of a load: all ticks of the schedule whose files it takes, also missed ones."""
+"""Data interval of a load: all ticks of the schedule whose files it takes, including missed ticks."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -27,7 +27,7 @@ def interval_of_load(
     Args:
         window: Interval of the run.
         clock: Schedule of the table; None if it has none.
-        covered: End of the interval that earlier loads have covered, where that of this load begins; None if it is
+        covered: End of the interval that earlier loads have covered, at which that of this load begins; None if it is
             unknown.
         last: The newest tick that has passed.
         directory: Returns the directory of the files of a tick.

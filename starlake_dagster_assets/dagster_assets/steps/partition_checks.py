@@ -29,7 +29,7 @@ _FROM_OTHER_FILES = re.compile(r"\{%-?\s*(include|import|from|extends)\b")
 
 
 def runs_one_partition(nodes: Iterable[Node], definition: _Definition) -> bool:
-    """Whether a run of these nodes takes one partition only; a range of time windows can be one command."""
+    """Whether a run of the nodes is of one partition only; a range of time windows can be one command."""
     if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return True
     return any(_uses(node, _KEY) for node in nodes)
@@ -44,13 +44,13 @@ def validate_partitions(
     """Validates that each node of a step can be materialized partition by partition.
 
     Args:
-        nodes: Of the step.
+        nodes: Nodes of the step.
         definition: Their partitions.
-        trigger: Of a node.
+        trigger: Returns the trigger of a node.
         options: Variables of transforms that the user passes; None if they are known in a run only.
 
     Raises:
-        ProjectError: Names each node that cannot, and why.
+        ProjectError: Names each node that cannot, with the reason.
     """
     if definition is None:
         return
@@ -75,7 +75,7 @@ def validate_partitions(
 
 
 def key_reason(key: str) -> str:
-    """Returns why a partition key cannot be a variable of SQL; "" where it can."""
+    """Returns the reason why a partition key cannot be a variable of SQL; "" if it can."""
     if "," in key:
         return f"the partition key {key!r} contains a comma, which --options of Starlake cannot carry"
     if "'" in key:
@@ -84,7 +84,7 @@ def key_reason(key: str) -> str:
 
 
 def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: str) -> str:
-    """Returns why a node cannot write one partition without wiping others; "" where it can."""
+    """Returns the reason why a node cannot write one partition without deleting others; "" if it can."""
     if column and isinstance(definition, dg.MultiPartitionsDefinition):
         names = ", ".join(one.name for one in definition.partitions_defs)
         return (
@@ -97,7 +97,7 @@ def _write_reason(node: Node, definition: dg.PartitionsDefinition[Any], column: 
 
 
 def unused_key_reason(node: Node, definition: dg.PartitionsDefinition[Any], options: TaskOptions) -> str:
-    """Returns why the SQL of a task does not use the partition key; "" if it does or if that is unknown."""
+    """Returns an error if the SQL of a task does not use the partition key; "" if it does or if that is unknown."""
     timed = isinstance(definition, dg.TimeWindowPartitionsDefinition)
     if timed or node.task is None or not node.task.source_sql or (callable(options) and accepts_partition(options)):
         return ""
@@ -122,7 +122,7 @@ def uses_key(node: Node) -> bool:
 
 
 def _uses(node: Node, names: Iterable[str]) -> bool:
-    """Whether the SQL of a task uses at least one of some variables."""
+    """Whether the SQL of a task uses at least one of the variables."""
     task = node.task
     if task is None or not task.source_sql:
         return False
@@ -131,7 +131,7 @@ def _uses(node: Node, names: Iterable[str]) -> bool:
 
 
 def accepts_partition(options: object) -> bool:
-    """Whether an `options` function takes the partition also, after the node."""
+    """Whether an `options` function takes the partition as its second argument, after the node."""
     try:
         found = signature(cast("Any", options)).parameters.values()
     except (TypeError, ValueError):

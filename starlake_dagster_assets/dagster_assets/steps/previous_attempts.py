@@ -48,7 +48,7 @@ def read_previous_attempts(context: dg.AssetExecutionContext, keys: Collection[d
     of all steps or of selected steps has none: it repeats everything that is selected.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         keys: Assets that are selected.
     """
     runs = [context.run] if context.retry_number else []
@@ -71,7 +71,7 @@ def repeated_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.D
     """Returns the runs that a run repeats from their failure: its parent, the parent of the parent, and so on.
 
     Args:
-        instance: Where the runs are.
+        instance: Instance that stores the runs.
         run: The run.
     """
     found: list[dg.DagsterRun] = []
@@ -84,16 +84,16 @@ def repeated_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.D
 
 
 def repeats_failed_assets(run: dg.DagsterRun) -> bool:
-    """Whether a run repeats the assets that its parent did not materialize, selected by Dagster."""
+    """Whether a run repeats only the assets that its parent did not materialize, as Dagster has selected them."""
     return run.tags.get(_FROM_ASSET_FAILURE) == "true"
 
 
 def materialized_keys(context: dg.AssetExecutionContext, keys: Collection[dg.AssetKey]) -> set[dg.AssetKey]:
-    """Returns those of some assets that the event log of this run has a materialization of.
+    """Returns the assets that have a materialization in the event log of this run.
 
     Args:
-        context: Of the step.
-        keys: The assets.
+        context: Context of the step.
+        keys: The assets to look for.
     """
     materialized = dg.DagsterEventType.ASSET_MATERIALIZATION
     found = {key for key, _, _ in _events(context, context.run.run_id, materialized)}
@@ -101,14 +101,14 @@ def materialized_keys(context: dg.AssetExecutionContext, keys: Collection[dg.Ass
 
 
 def previous_jobs(context: dg.AssetExecutionContext) -> tuple[str, ...]:
-    """Returns what the job ids of previous attempts of a step begin with, in this run and those that it repeats."""
+    """Returns the prefixes of the job ids of previous attempts of a step, in this run and the runs that it repeats."""
     runs = [run.run_id for run in repeated_runs(context.instance, context.run)]
     runs += [context.run.run_id] if context.retry_number else []
     return tuple(f"{run}-{context.assets_def.op.name}-" for run in runs)
 
 
 def previous_loads(context: dg.AssetExecutionContext, binding: StepBinding) -> Mapping[str, PreviousLoad]:
-    """Returns loads by earlier attempts that failed or are unknown, in this run or the one it repeats, by node id."""
+    """Returns the loads of previous attempts, in this run and its parent, that failed or are unknown, by node id."""
     runs = [context.run.parent_run_id, context.run.run_id if context.retry_number else None]
     nodes = {key: node.id for key, node in binding.nodes.items()}
     taken: dict[str, PreviousLoad] = {}
@@ -124,14 +124,14 @@ def previous_loads(context: dg.AssetExecutionContext, binding: StepBinding) -> M
 
 
 def partitioned(context: dg.AssetExecutionContext) -> bool:
-    """Whether the step runs for partitions; the tags of a run of partitions do not apply to unpartitioned assets."""
+    """Whether a step runs for partitions; the tags of a partitioned run do not apply to unpartitioned assets."""
     if context.assets_def.partitions_def is None:
         return False
     return context.has_partition_key or context.has_partition_key_range
 
 
 def _failed_parent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun | None:
-    """Returns the run that a run repeats from its failure; None if it repeats none, or selected steps."""
+    """Returns the run that a run repeats from its failure; None if it repeats no run, all steps or selected steps."""
     if run.parent_run_id is None or _STEP_SELECTION in run.tags:
         return None
     parent = instance.get_run_by_id(run.parent_run_id)
@@ -147,7 +147,7 @@ def _failed_parent(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.Dagst
 
 
 def _steps_to_retry(instance: dg.DagsterInstance, parent: dg.DagsterRun) -> set[str]:
-    """Returns the steps of a re-execution from failure: `execute_job` does not tag such a run."""
+    """Returns the steps of a re-execution of a run from its failure; `execute_job` does not tag such a re-execution."""
     from dagster._core.execution.plan.state import KnownExecutionState
 
     try:
@@ -166,7 +166,7 @@ class _RunResults:
 
 
 def _results_of(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetKey]) -> _RunResults:
-    """Returns the results of a run, without assets for which a failure or a failed blocking check followed."""
+    """Returns the results of a run, without assets that failed later and those with a failed blocking check."""
     found = _RunResults()
     newest: dict[dg.AssetKey, int] = {}
     for key, event, number in _events(context, run, dg.DagsterEventType.ASSET_MATERIALIZATION):
@@ -197,7 +197,7 @@ def _results_of(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetK
 def _events(
     context: dg.AssetExecutionContext, run: str, kind: dg.DagsterEventType
 ) -> Iterator[tuple[dg.AssetKey | None, dg.DagsterEvent, int]]:
-    """Reads the events of a kind in a run, oldest first, with their numbers in the event log."""
+    """Yields the events of a kind in a run, oldest first, with their asset keys and storage ids."""
     cursor: str | None = None
     while True:
         page = context.instance.get_records_for_run(run, cursor=cursor, of_type=kind, limit=1000)

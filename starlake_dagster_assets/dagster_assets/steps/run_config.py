@@ -64,10 +64,10 @@ class LaunchSettings:
         return cls(config.full_refresh, dict(config.options), config.scheduled_date)
 
     def scheduled_moment(self, timezone: str) -> datetime | None:
-        """Returns the scheduled date with its time zone; None if none was set.
+        """Returns the scheduled date with a time zone; None if none was set.
 
         Args:
-            timezone: The time zone of a text without an offset.
+            timezone: The time zone of a date without an offset.
 
         Raises:
             CommandError: When the text is not an ISO date.

@@ -30,8 +30,8 @@ class StarlakeCommandResult:
 
     Attributes:
         argv: The command and its arguments, redacted.
-        exit_code: Of the program; None if it did not start, was cancelled, or its end is unknown.
-        job_id: `SL_JOB_ID`, which its rows in the audit tables carry.
+        exit_code: Exit code of the program; None if it did not start, was cancelled, or its end is unknown.
+        job_id: `SL_JOB_ID`, the job id of its rows in the audit tables.
         seconds: Its duration.
         lines: Its output, redacted.
         events: Loaded and failed tables that the output names.
@@ -55,11 +55,11 @@ class StarlakeCommandResult:
 
 
 def build_command(args: Sequence[str], project: ProjectSource, attempt: StepAttempt) -> Command:
-    """Returns the command of a list of arguments.
+    """Builds a command from a list of arguments.
 
     Args:
         args: The name of the command, then its arguments.
-        project: Its secrets are redacted.
+        project: The project, whose secrets are redacted.
         attempt: The step that runs the command, if any.
 
     Raises:
@@ -81,7 +81,7 @@ def run_command(command: Command, runner: Runner, log: Any) -> StarlakeCommandRe
 
     Args:
         command: The command.
-        runner: Where it runs; what it holds between commands is released afterwards.
+        runner: Runner of the command. A warehouse that it keeps locked between commands is released afterwards.
         log: The log of a Dagster context.
 
     Returns:
@@ -120,7 +120,7 @@ def run_command(command: Command, runner: Runner, log: Any) -> StarlakeCommandRe
 
 
 def failure_of(result: StarlakeCommandResult) -> dg.Failure:
-    """Returns the exception of a command that failed."""
+    """Returns the exception for a command that failed."""
     typed = shlex.join(("starlake", *result.argv))[:_LONGEST]
     metadata = {"starlake/command": typed, "starlake/job_id": result.job_id, "starlake/error": result.error}
     code = "it did not run to its end" if result.exit_code is None else f"exit code {result.exit_code}"

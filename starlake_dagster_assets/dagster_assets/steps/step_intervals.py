@@ -60,9 +60,9 @@ class StepIntervals:
     """Data intervals of the tables and tasks of a step, from the updates that they consume and their earlier intervals.
 
     Args:
-        context: Of the step.
-        binding: Of its assets.
-        nodes: By asset key.
+        context: Context of the step.
+        binding: Binding of the step to its project.
+        nodes: Tables and tasks of the step, by asset key.
         updates: Updates of their upstreams.
     """
 
@@ -196,7 +196,7 @@ class StepIntervals:
         return open_interval_text(end)
 
     def _newest_tick(self, clock: CronSchedule | None, tick: datetime) -> datetime:
-        """Returns the newest tick whose files may be there: that of the request, or one while the run was queued."""
+        """Returns the newest tick whose files may exist: that of the request, or one while the run was queued."""
         run = self._context.run
         if (requested := run.tags.get(REQUESTED_AT)) is not None:
             return datetime.fromisoformat(requested)
@@ -316,7 +316,7 @@ def _at(update: Update) -> Interval:
 
 
 def _configured_interval(variables: Mapping[str, str | None], zone: str) -> Interval | None:
-    """Returns the data interval of the variables of a run config; an empty one where it cannot be parsed."""
+    """Returns the data interval in the variables of a run config; an empty interval if they cannot be parsed."""
     if not any(variables.values()):
         return None
     try:

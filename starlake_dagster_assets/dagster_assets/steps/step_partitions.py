@@ -36,7 +36,7 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
     """Returns the partitions that a step runs for; None if it runs for none.
 
     Raises:
-        dg.Failure: The run is of several partitions that are not time windows: SQL takes one key.
+        dg.Failure: The run has several partitions that are not time windows: SQL takes one key.
     """
     definition = context.assets_def.partitions_def
     if definition is None or not partitioned(context):
@@ -68,7 +68,7 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
 def window_of_step(
     context: dg.AssetExecutionContext, partition: PartitionInfo | None
 ) -> tuple[datetime, datetime] | None:
-    """Returns the data interval: of the partitions, else the one in the tags of the run; None if there is none."""
+    """Returns the data interval of a step: of its partitions, else of the tags of its run; None if there is none."""
     if partition is not None and partition.window is not None:
         return partition.window
     return declared_interval(context.run.tags)
@@ -78,7 +78,7 @@ def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | Non
     """Returns the variables of a transform from the user's `options`.
 
     Raises:
-        TypeError: When a function returns something else than texts by name.
+        TypeError: When a function returns anything other than texts by name.
     """
     if not callable(options):
         return options
@@ -99,9 +99,9 @@ def invalid_partition_tasks(
     """Finds the tasks that would write wrong rows for the partitions of the step.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         nodes: Tables and tasks that are to be run, by asset key.
-        trigger: Of a node.
+        trigger: Returns the trigger of a node.
         partition: The partitions of the step.
         options: Variables of transforms that the user passes.
         replaces: Whether the environment can delete and insert a partition.
@@ -146,7 +146,7 @@ def replacement_environment(
     partition: PartitionInfo | None,
     window: tuple[datetime, datetime] | None,
 ) -> Callable[[Node], Mapping[str, str]]:
-    """Returns the environment of a task: the partition that the embedded engine replaces."""
+    """Returns a function that builds the environment variable of a task with the partition that its run replaces."""
 
     def environment(node: Node) -> Mapping[str, str]:
         column = trigger(node).replaced_column

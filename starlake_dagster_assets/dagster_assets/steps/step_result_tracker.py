@@ -1,4 +1,4 @@
-"""Progress of a step: the assets and checks that it has a result for, compared with those that are selected."""
+"""Progress of a step: the assets and checks that have a result, compared with those that are selected."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,8 +27,8 @@ class RunCall:
         options: Variables of transforms.
         launch: Settings of this launch.
         started: Whether its events were read.
-        ended: Whether they were read to the end.
-        runner: Where its commands run, once it has begun.
+        ended: Whether its events were read to the end.
+        runner: Runner of its commands; None until the first event is read.
     """
 
     number: int
@@ -45,9 +45,9 @@ class StepProgress:
     """The results that the body of a step has produced so far.
 
     Attributes:
-        binding: The project and its assets, with their present keys.
-        launch: Settings of this launch, where the function takes run config.
-        calls: Of `starlake.run`.
+        binding: The project and its assets, with their current keys.
+        launch: Settings of this launch, if the function takes run config.
+        calls: Calls of `starlake.run`.
         failed: Reasons by asset key, of assets that failed and were not materialized afterwards.
         materialized: Asset keys that this body has materialized.
         requested: Ids of the nodes of the calls that have begun.
@@ -76,13 +76,13 @@ class StepProgress:
         return call
 
     def close_warehouse(self) -> None:
-        """Closes what the runners of the step keep open between commands, so that another one can use it."""
+        """Closes the warehouse that runners of the step keep open between commands, so that others can use it."""
         for call in self.calls:
             if isinstance(call.runner, WarehouseSharingRunner):
                 call.runner.close()
 
     def note(self, event: Any) -> None:
-        """Records the asset or checks that an event of the body is a result of."""
+        """Records the asset or the checks for which an event of the body is a result."""
         if isinstance(event, dg.AssetCheckResult):
             self._note_checks([event], None)
         elif isinstance(event, dg.MaterializeResult):
@@ -97,7 +97,7 @@ class StepProgress:
             self._observed.add(event.asset_key)
 
     def note_unevaluated(self, item: Outcome | FinalOutcome) -> None:
-        """Records the expectations of an outcome that nothing could evaluate, of which the run has warned."""
+        """Records the expectations of an outcome that could not be evaluated, about which the run has warned."""
         outcome = item.outcome if isinstance(item, FinalOutcome) else item
         names = {check.expectation.name for check in outcome.checks if check.unknown}
         for key in [key for key, node in self.binding.nodes.items() if node.id == outcome.node.id] if names else ():
@@ -111,7 +111,7 @@ class StepProgress:
             self.note(getattr(data, "materialization", None) or getattr(data, "asset_observation", None))
 
     def check(self, context: dg.AssetExecutionContext) -> None:
-        """Fails the step where a selected asset or check has no result.
+        """Fails the step if a selected asset or check has no result.
 
         Raises:
             dg.Failure: With the assets or checks, the cause and the next step.

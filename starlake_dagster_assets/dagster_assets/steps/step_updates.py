@@ -34,7 +34,7 @@ _STARTED_BY = (*_BY_CONDITION, TRIGGER)
 
 
 def is_automatic(run: dg.DagsterRun) -> bool:
-    """Whether a sensor, a schedule or a condition started a run."""
+    """Whether a lineage sensor or an automation condition started a run."""
     return any(name in run.tags for name in _STARTED_BY)
 
 
@@ -50,7 +50,7 @@ class StepUpdates:
         self._consumed: dict[dg.AssetKey, Consumption] = {}
 
     def ignored_options(self) -> str:
-        """Describes options of upstream runs that a run of a condition cannot take over; "" if there are none."""
+        """Describes options of upstream runs that the run of a condition cannot take over; "" if there are none."""
         tags = self._context.run.tags
         if OPTIONS in tags or not any(name in tags for name in _BY_CONDITION):
             return ""
@@ -76,14 +76,14 @@ class StepUpdates:
         )
 
     def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
-        """Returns the id of the run of the newest update of an upstream that a task has not read, else ""."""
+        """Returns the run id of the newest update of an upstream that a task has not read; "" if it has read all."""
         if self._is_partitioned and self._context.has_partition_key:
             record = self._newest_read(key, up)
             return record.run_id if record is not None else ""
         return self.newest[up].run_id if self._is_new(self.consumption(key), up) else ""
 
     def materialized_meanwhile(self) -> Mapping[dg.AssetKey, str]:
-        """Finds the tasks that another run has materialized since this run was created, with all that is upstream now.
+        """Finds the tasks that another run has materialized from all current upstreams since this run was created.
 
         Returns:
             The id of that run by asset key. Empty for a manual run, for a manual re-execution, and for a run of several
@@ -112,7 +112,7 @@ class StepUpdates:
         return self._context.assets_def.partitions_def is not None
 
     def _consumption_in_partition(self, key: dg.AssetKey) -> Consumption | None:
-        """Returns the consumption of the newest materialization of an asset, in the partition of the step if any."""
+        """Returns the consumption of the newest materialization of an asset, in the partition of a partitioned step."""
         if not self._is_partitioned:
             return self.consumption(key)
         record = self._newest_record(key, [self._context.partition_key])
@@ -154,10 +154,10 @@ class StepUpdates:
         return intervals_of_updates(self._instance, updates, self._context.job_def.asset_layer.get(key).partitions_def)
 
     def end_of_rows(self, key: dg.AssetKey, update: Update, moment: float) -> datetime:
-        """Returns the end of an update that declares no interval.
+        """Returns the end of the rows of an update that declares no interval.
 
         Args:
-            key: Of its asset.
+            key: Key of its asset.
             update: The update. Its metadata may have the end.
             moment: Otherwise the end is the last tick before this moment of the schedule of the asset, or of its
                 nearest upstreams; the moment if none has one.
@@ -182,7 +182,7 @@ class StepUpdates:
         }
 
     def upstream(self, key: dg.AssetKey) -> list[dg.AssetKey]:
-        """Returns the assets that an asset of the step reads, without itself."""
+        """Returns the assets that an asset of the step reads, other than itself."""
         return sorted(up for up in self._context.assets_def.asset_deps.get(key, ()) if up != key)
 
     def consumption(self, key: dg.AssetKey) -> Consumption | None:

@@ -31,10 +31,10 @@ def interval_of_update(
     Args:
         update: The materialization.
         partitions: Definition of the partitions of its asset; None if it has none.
-        tags: Of its run; None if it has none.
-        of: `rows`: the time of the rows, from the oldest one on. Where rows decided about the partition, the partition
-            alone declares it. `ticks`: the ticks of a schedule that the run covers, of which neither such a partition
-            nor rows of an unknown time count.
+        tags: Tags of its run; None if it has none.
+        of: `rows`: the time of the rows, from the oldest row on; if rows determined the partition, only the partition
+            declares it. `ticks`: the ticks of a schedule that the run covers; such a partition and rows of an unknown
+            time do not count.
     """
     by_rows = PARTITIONED_BY in update.metadata
     window = time_window(partitions, update.partition)
@@ -57,7 +57,7 @@ def intervals_of_updates(
     *,
     of: Literal["rows", "ticks"] = "rows",
 ) -> list[Interval | None]:
-    """Returns the data interval that each update of an asset declares, after one query for the runs that are needed."""
+    """Returns the data interval that each update of an asset declares, with one query for the runs that are needed."""
     found = [interval_of_update(one, partitions, None, of=of) for one in updates]
     runs = {one.run_id for one, known in zip(updates, found, strict=True) if known is None and one.run_id}
     if not runs:
