@@ -1,4 +1,4 @@
-"""Unknown columns: those that no table of a query has, and those that the write of a task names and its SQL lacks."""
+"""Unknown columns: columns that no table of a query has, and declared columns that the SQL of a task lacks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["unknown_columns"]
 _ENGINE_PREFIXES = ("_", "sl_", "comet_", "$", "@")
 """Prefixes of columns that engines and warehouses add themselves."""
 _SHOWN = 20
-"""Columns that a message lists at most."""
+"""Maximum number of columns that a message lists."""
 _IGNORED = frozenset({"rowid", "rownum", "ctid", "oid", "excluded", "level", "filename", "value", "user", "default"})
-"""Names that some engine has as a column of every table, or as a keyword."""
+"""Names that are a column of every table, or a keyword, in some engines."""
 
 
 def unknown_columns(graph: Graph, project: Project, positions: Positions) -> Iterator[Problem]:
-    """Reports columns that none of the tables of their query has, and columns of a write that a task does not return.
+    """Reports columns that no table of a query has, and declared columns that the SQL of a task does not return.
 
     Args:
         graph: The graph of the project.
@@ -57,9 +57,9 @@ class _Unknown:
     """A column that no table has.
 
     Attributes:
-        name: In lower case.
-        spelled: As in the SQL.
-        start: Its offset in the SQL, None if it is not known.
+        name: Name in lower case.
+        spelled: Name as spelled in the SQL.
+        start: Offset in the SQL; None if it is not known.
         known_columns: The columns of the tables in its scope.
     """
 
@@ -70,7 +70,7 @@ class _Unknown:
 
 
 class _Checker:
-    """Finder of the unknown columns of tasks, with the columns of all nodes of the graph."""
+    """Finder of unknown columns in the SQL of tasks, from the columns of all nodes of the graph."""
 
     def __init__(self, graph: Graph, project: Project) -> None:
         self._graph = graph
@@ -80,7 +80,7 @@ class _Checker:
         self._complete: dict[str, bool] = {}
 
     def unknown(self, task: Task) -> Iterator[_Unknown]:
-        """Finds the unknown columns of a task; none where the columns of one of its tables are not all known."""
+        """Yields the unknown columns of a task; none if some columns of one of its tables are not known."""
         node = self._graph.node_of(task)
         if not task.sql or not task.parse_sql or ";" in task.sql or node is None:
             return
@@ -96,12 +96,12 @@ class _Checker:
                 yield found
 
     def outputs(self, task: Task) -> tuple[str, ...]:
-        """Returns the columns of the table that a task writes, declared or returned; () where not all are known."""
+        """Returns the columns of the table that a task writes, declared or returned; () if not all are known."""
         node = self._graph.node_of(task)
         return tuple(name for name, _ in self._lineage.columns(node.id)) if node and self.returned(task) else ()
 
     def returned(self, task: Task) -> tuple[str, ...]:
-        """Returns the columns of a task's query; () where they are not all known."""
+        """Returns the columns of a task's query; () if not all are known."""
         node = self._graph.node_of(task)
         if not task.sql or not task.parse_sql or ";" in task.sql or node is None or not self._is_complete(node.id):
             return ()
@@ -199,7 +199,7 @@ def _not_returned(task: Task, checker: _Checker) -> Iterator[Problem]:
 
 
 def _unknown_in(query: QualifiedQuery) -> Iterator[_Unknown]:
-    """Finds the unknown columns in all scopes of a query."""
+    """Yields the unknown columns in all scopes of a query."""
     columns = {name: [column.lower() for column, _ in listed] for name, listed in query.known.items()}
     for scope in query.root.traverse():
         if _is_odd(scope):
@@ -266,7 +266,7 @@ def _is_recursive(source: Any) -> bool:
 
 
 def _is_no_column(column: Any, scope: Any) -> bool:
-    """Whether a name may be other than a column of a table: an alias, a parameter, a field, a keyword."""
+    """Whether a name may be something other than a column of a table: an alias, a parameter, a field, a keyword."""
     from sqlglot import exp
 
     name = column.name
@@ -285,7 +285,7 @@ def _is_no_column(column: Any, scope: Any) -> bool:
 
 
 def _aliases(scope: Any) -> set[str]:
-    """Returns the aliases of the select list, and the names of windows."""
+    """Returns the aliases in the select list of a scope, and the names of its windows."""
     from sqlglot import exp
 
     selects: list[Any] = scope.expression.selects

@@ -24,8 +24,8 @@ def unsupported_by_embedded_engine(
 
     Args:
         project: The resolved project.
-        engine: `duckdb` for errors; `auto` for warnings, where the connection is DuckDB; `starlake` for none.
-        skipped: Files with a problem that the engine would only repeat.
+        engine: `duckdb` for errors; `auto` for warnings, if the connection is DuckDB; `starlake` for none.
+        skipped: Files with a problem that the engine would only report again.
     """
     if engine == "starlake":
         return

@@ -1,4 +1,4 @@
-"""Reports what the embedded engine accepts and the starlake program does not, or does differently."""
+"""Reports what the embedded engine accepts and the starlake program rejects or treats differently."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_unimported_macros(project: Project) -> Iterator[Problem]:
 
 
 def find_engine_differences(project: Project) -> Iterator[Problem]:
-    """Reports attributes that the starlake program treats in another way.
+    """Reports attributes that the starlake program treats differently from the embedded engine.
 
     Args:
         project: The resolved project.
@@ -114,7 +114,7 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def _blank(text: str) -> str:
-    """Returns the text with spaces instead of comments."""
+    """Replaces the comments of a text with spaces, without moving the rest."""
     return _COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 

@@ -47,7 +47,7 @@ def broken_expectations(project: Project, positions: Positions) -> Iterator[Prob
 
 
 def _reason(template: str, expect: str, dialect: str, project: Project) -> str:
-    """Returns why an expectation fails in every run; "" where no reason is found."""
+    """Returns the reason why an expectation fails in every run; "" if none is found."""
     try:
         sql = render_expectation(template, expect, project.variables)
     except RenderError as error:

@@ -1,4 +1,4 @@
-"""Overlapping patterns: tables of one domain that match the same files, so that the table of a file is undefined."""
+"""Overlapping patterns of tables of one domain: it is undefined which table loads a file that several match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlake_dagster_assets.project.resolve.java_regex import compile_java
 __all__ = ["overlapping_patterns", "sample_names"]
 
 _SAMPLES = 12
-"""File names tried per pattern."""
+"""Maximum number of file names that are tried per pattern."""
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_\-]|\\[.\-_])*(?![?*{])")
 
 
@@ -109,7 +109,7 @@ def _parse(pattern: str) -> Any:
 
 
 def _samples(tree: Any) -> Iterator[str]:
-    """Generates texts that a parsed expression may match; look-around is ignored."""
+    """Yields texts that a parsed expression may match; look-around assertions are ignored."""
     parts = [list(islice(_item(kind, value), 3)) or [""] for kind, value in tree]
     yield "".join(part[0] for part in parts)
     for index, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Positions in the files of a project, of text that was rendered and stripped of its comments."""
+"""Positions in the files of a project of text from which comments were removed when it was read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from starlake_dagster_assets.project.sql.sections import blank_comments, main_se
 __all__ = ["Position", "Positions"]
 
 _ROOTS = ("table", "task", "load", "transform", "application", "dag")
-"""Keys that hold everything of a file; keys of problems may be relative to them."""
+"""Top-level keys that contain all of a file; keys of problems may be relative to them."""
 
 Position = tuple[str, int | None, int | None]
 """(file, line, column), 1-based; None if they are not known."""
 
 
 class Positions:
-    """Finds words in the files of a project; each file is read once.
+    """Finder of words and keys in the files of a project; each file is read once.
 
     Args:
         root: The project's directory.
@@ -36,8 +36,8 @@ class Positions:
 
         Args:
             task: The task.
-            word: As spelled in `task.sql`.
-            start: Its offset there; that of the first occurrence by default.
+            word: The word as spelled in `task.sql`.
+            start: The offset of the word in `task.sql`; that of the first occurrence by default.
         """
         location = task.sql_location or task.location
         sql = task.sql or ""
@@ -53,14 +53,14 @@ class Positions:
         return (location.file, *_line_and_column(text, found[min(number, len(found) - 1)]))
 
     def find_text(self, location: Location, text: str) -> Position:
-        """Returns the line of a text in a YAML file, at or after the line of its object."""
+        """Returns the position of a text in a YAML file, at or after the line of its object; its column is None."""
         whole = self._text(location.file)
         begin = sum(len(line) + 1 for line in whole.split("\n")[: max((location.line or 1) - 1, 0)])
         at = whole.find(text.split("\n")[0], begin)
         return location.file, whole.count("\n", 0, at) + 1 if at >= 0 else location.line, None
 
     def with_line(self, problem: Problem) -> Problem:
-        """Returns a problem of a YAML key with the line of the key, where the file has it."""
+        """Returns a problem with the line of its YAML key, if the file has the key."""
         if not problem.key or not problem.file.endswith((".yml", ".yaml")):
             return problem
         text, path = self._text(problem.file), problem.key.split(".")

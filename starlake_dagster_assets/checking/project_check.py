@@ -1,4 +1,4 @@
-"""Runs all checks on a project: the problems of its load, its graph and its triggers, and those of this package."""
+"""Runs all checks of a project: those of loading, of the graph and of the triggers, and those of this package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from starlake_dagster_assets.project.model.problems import UNKNOWN_STRATEGY, Pro
 __all__ = ["Engine", "ProjectCheckReport", "check_project"]
 
 Engine = Literal["auto", "duckdb", "starlake"]
-"""The engine that runs the commands: the embedded one, the starlake program, or `auto` where it is not known."""
+"""The engine that runs the commands: the embedded engine, the starlake program, or `auto` if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ProjectCheckReport:
     """Result of the check of a project.
 
     Attributes:
-        problems: In the order of file, line and column.
+        problems: The problems, in the order of file, line and column.
         tables: Number of load tables that could be read.
         tasks: Number of tasks that could be read.
     """
@@ -61,16 +61,16 @@ def check_project(
     engine: Engine = "auto",
     portable: bool = False,
 ) -> ProjectCheckReport:
-    """Checks everything that can be known of a project without running it; nothing is written into it.
+    """Runs all checks of a project that do not need a run of it; nothing is written into its directory.
 
     Args:
         root: The project's directory.
         env: The environment.
         options: Variables that take precedence over the env files.
-        engine: `duckdb` reports the tables and tasks that the embedded engine refuses as errors; `starlake` does not
+        engine: `duckdb` reports the tables and tasks that the embedded engine rejects as errors; `starlake` does not
             report them; `auto` reports those whose connection is DuckDB as warnings.
-        portable: Reports as errors what the embedded engine accepts and the starlake program does not, or does
-            differently.
+        portable: Whether to report as errors what the embedded engine accepts and the starlake program rejects or
+            treats differently.
 
     Raises:
         ProjectError: When the directory is not a Starlake project.

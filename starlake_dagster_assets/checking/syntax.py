@@ -1,4 +1,4 @@
-"""SQL that does not parse, with its line and column."""
+"""SQL that does not parse or has several statements, with its line and column."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 
 
 def syntax_errors(project: Project, loaded: Sequence[Problem], positions: Positions) -> Iterator[Problem]:
-    """Reports the SQL of tasks that the load could not parse.
+    """Reports the SQL of tasks that could not be parsed when the project was loaded, or that has several statements.
 
     DuckDB parses SQL of its own dialect. SQL that it can parse is a warning: only the dependencies may be incomplete.
 
@@ -85,7 +85,7 @@ def _error(task: Task, dialect: str, reason: str, positions: Positions, word: st
 
 
 def _duckdb_error(sql: str) -> str | None:
-    """Returns the error of DuckDB for a text: "" where it parses, None if DuckDB is not installed."""
+    """Returns the error of DuckDB for a SQL text: "" if it parses, None if DuckDB is not installed."""
     try:
         import duckdb
     except ImportError:
@@ -98,7 +98,7 @@ def _duckdb_error(sql: str) -> str | None:
 
 
 def _duckdb_position(sql: str, error: str) -> tuple[str, int | None]:
-    """Returns the word at which DuckDB stopped, and its offset."""
+    """Returns the word at which DuckDB stopped parsing, and its offset; None if the offset is not known."""
     near, line = _NEAR.search(error), _LINE.search(error)
     if near is None or line is None:
         return "", None

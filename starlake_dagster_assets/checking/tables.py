@@ -1,4 +1,4 @@
-"""Unknown tables in SQL: tables that nothing in the project produces although their domain is one of the project."""
+"""Unknown tables in SQL: tables that nothing in the project produces, in its domains or with a similar name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlake_dagster_assets.project.sql.references import split_name
 __all__ = ["unknown_tables"]
 
 _CLOSE = 0.8
-"""Minimum similarity of names whose domain is not one of the project."""
+"""Minimum similarity to a known name, for names whose domain is not one of the project."""
 
 
 def unknown_tables(graph: Graph, project: Project, positions: Positions) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Unset variables in SQL: variables that nothing sets, which leave a hole or their own name in the SQL that runs."""
+"""Unset variables in SQL: each becomes an empty text, or stays as `${name}`, in the SQL that runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["unset_variables"]
 _AT_RUN = frozenset({*CLOCK, *PATHS, *RUN, "partition_key", "sl_partition_key", "SL_THIS"})
 """Variables that have a value in a run, or in runs of partitions."""
 _PREFIXES = ("sl_partition_",)
-"""Prefixes of variables of runs: the dimensions of partitions."""
+"""Prefixes of variables that a run sets: the dimensions of partitions."""
 _TEXTUAL = re.compile(r"\$\{\s*(\w+)\s*\}")
 
 
@@ -53,7 +53,7 @@ def unset_variables(project: Project, graph: Graph, positions: Positions) -> Ite
 
 
 def _printed(task: Task, renderer: Renderer, dialect: str) -> dict[str, bool]:
-    """Returns the variables that the SQL of a task needs, and whether each is written as `${x}`."""
+    """Returns the variables that the SQL of a task needs, each with whether it is written as `${x}`."""
     source = strip_comments(task.source_sql or "", dialect)
     return {
         **dict.fromkeys(renderer.printed_free(source), False),
@@ -85,6 +85,6 @@ def _problem(
 
 
 def _sets(file: Path, name: str) -> bool:
-    """Whether an env file has a variable."""
+    """Whether an env file sets a variable."""
     text = file.read_text(encoding="utf-8", errors="replace")
     return re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?\s*:", text, re.MULTILINE) is not None

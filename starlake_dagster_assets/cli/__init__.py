@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Runs a command of the program; an error is one message on stderr, with a traceback after `--debug` only."""
+    """Runs the program; an error prints one message on stderr, or a traceback if `--debug` is given first."""
     debug = "--debug" in sys.argv[1:2]
     with warnings.catch_warnings():
         if not debug:

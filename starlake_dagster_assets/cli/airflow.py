@@ -1,4 +1,4 @@
-"""`starlake-dagster airflow export`."""
+"""`starlake-dagster airflow export`: writes a project as DAG files for Airflow."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def export(
 
 
 def _source(project: Path | None, env: str | None, definitions: str | None) -> Any:
-    """Returns a project, or the graph of definitions."""
+    """Returns the project, or the asset graph of the definitions if they are given."""
     if definitions is None:
         return open_project(project or Path(), env=env)
     opened = open_project(project, env=env) if project else None
@@ -257,7 +257,7 @@ def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _loaded(reference: str, option: str) -> Any:
-    """Imports the object of a name; calls it if it is a class or a function."""
+    """Imports the object of a reference `module:name`; calls it if it is a class or a function."""
     module, _, name = reference.partition(":")
     try:
         found: Any = getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""`starlake-dagster check`: all problems of a project at once."""
+"""`starlake-dagster check`: lists all problems of a project."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["register_check"]
 
 
 _MOST_OF_A_STYLE = 5
-"""Warnings about the style of names that are listed one by one."""
+"""Maximum number of warnings about the style of names that are listed one by one."""
 
 
 class _Engine(str, Enum):
@@ -121,7 +121,7 @@ def _print(found: ProjectCheckReport) -> None:
 
 
 def _repeated(problems: Sequence[Problem]) -> dict[str, int]:
-    """Returns the number of problems by code, of the warnings about the style of names that would hide the others."""
+    """Counts warnings about the style of names, by code, for codes with so many that they would hide the others."""
     numbers = Counter(one.code for one in problems if one.severity == "warning" and one.code.endswith("-name-pattern"))
     return {code: number for code, number in numbers.items() if number > _MOST_OF_A_STYLE}
 

@@ -1,4 +1,4 @@
-"""`starlake-dagster embedded`: the starlake program's commands, answered by the embedded engine."""
+"""`starlake-dagster embedded`: runs commands of the starlake program in the embedded engine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def embedded(context: typer.Context) -> None:
 
 
 def _stoppable(options: EngineOptions) -> EngineOptions:
-    """Turns SIGINT and SIGTERM into a cancelled run: rolled back, the file back in stage, exit code 1."""
+    """Lets SIGINT and SIGTERM cancel the run: rows are rolled back, the file is back in stage, exit code 1."""
     cancelled, connections = Event(), list[Any]()
 
     def insist() -> None:

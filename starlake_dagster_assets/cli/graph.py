@@ -1,4 +1,4 @@
-"""`starlake-dagster graph` and `starlake-dagster list`."""
+"""`starlake-dagster graph` and `starlake-dagster list`: print the dependency graph, or one line per node."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def _selected(graph: Graph, selection: list[str] | None, exclude: list[str] | No
 
 
 def _read(project: Path, env: str | None, partial: bool) -> tuple[Graph, bool]:
-    """Returns the graph, and whether it has cycles with which the command fails.
+    """Returns the graph, and whether the command fails because of its cycles.
 
-    Problems of error level go to stderr; those that hide something of the graph end the program unless `partial`.
+    Errors are printed on stderr; errors other than cycles end the program unless `partial` is set.
     """
     loaded = open_project(project, env=env, on_error="skip")
     graph, found = build_graph(loaded.model)

@@ -1,4 +1,4 @@
-"""`starlake-dagster init`: a project to start from."""
+"""`starlake-dagster init`: creates a project to start from."""
 
 from __future__ import annotations
 

@@ -53,11 +53,11 @@ Exclude = Annotated[
 
 
 def parse_variables(texts: list[str] | None, option: str = "--option") -> dict[str, str]:
-    """Returns the pairs of an option that may be repeated.
+    """Parses the `NAME=VALUE` pairs of an option that may be repeated.
 
     Args:
-        texts: `NAME=VALUE` each.
-        option: Its name, for the error.
+        texts: The values of the option, `NAME=VALUE` each.
+        option: The name of the option, for the error message.
     """
     found: dict[str, str] = {}
     for text in texts or ():
@@ -85,7 +85,7 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
     """Returns the arguments of `typer.Option` for a choice; an unknown value suggests the closest.
 
     Args:
-        kind: The words are the values of its members.
+        kind: Enumeration whose values are the choices.
     """
     words = [str(one.value) for one in kind]
 
@@ -101,10 +101,10 @@ def one_of(kind: type[Enum]) -> dict[str, Any]:
 
 
 def open_project(root: Path, **settings: Any) -> StarlakeProject:
-    """Returns a project, as `StarlakeProject` takes it.
+    """Returns the `StarlakeProject` of a directory, with settings such as `env` and `options`.
 
     Raises:
-        ProjectError: When there is no project.
+        CommandError: When `options` has a name or a value that cannot be passed to a command.
     """
     from starlake_dagster_assets.starlake_project import StarlakeProject
 

@@ -1,4 +1,4 @@
-"""`starlake-dagster prepare`: a project in one file, for the image of a code location."""
+"""`starlake-dagster prepare`: writes a parsed project to one file, for the image of a code location."""
 
 from __future__ import annotations
 

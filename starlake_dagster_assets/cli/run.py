@@ -1,4 +1,4 @@
-"""`starlake-dagster run`: materializes a project without Dagster, through the same core and the same runner."""
+"""`starlake-dagster run`: materializes a project without Dagster, with the same runners as a Dagster run."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def run(
 
 
 def _errors(source: StarlakeProject) -> list[Problem]:
-    """Returns the errors of tables and tasks, which are left out with what depends on them.
+    """Returns the errors of tables and tasks that are left out, together with the tasks that depend on them.
 
     Raises:
         ProjectError: The project has other errors, which concern all of it.
@@ -146,17 +146,17 @@ def _errors(source: StarlakeProject) -> list[Problem]:
 
 
 def _report_errors(errors: Sequence[Problem], left_out: Sequence[str]) -> None:
-    """Prints the errors; those that leave out nothing of the selection are warnings."""
+    """Prints the errors, as warnings if nothing of the selection is left out."""
     for problem in errors:
         print(f"error: {problem}" if left_out else f"warning: not selected: {problem}", file=sys.stderr)
 
 
 def resource_for_environment(environment: str, fields: Mapping[str, Any]) -> StarlakeResource:
-    """Returns the resource of an environment, from the fields that were given; None is a field that was not.
+    """Returns the resource of an environment, with the fields whose value is not None.
 
     Args:
-        environment: Its name.
-        fields: By name.
+        environment: Name of the environment.
+        fields: Values of the fields of the resource, by name.
 
     Raises:
         typer.Exit: A field is missing, unknown or not valid.
@@ -186,4 +186,4 @@ def _echo(line: Line) -> None:
 
 
 def _drop(line: Line) -> None:
-    """Takes a line and drops it."""
+    """Discards a line."""

@@ -37,9 +37,9 @@ def report_for(
     """Opens the report of a run and closes it at the end: totals are printed even if the run is interrupted.
 
     Args:
-        names: The assets and checks to report, in order.
+        names: Ids of the tables and tasks of the run, in order.
         reader: Counts the rows of a task's result.
-        as_json: One JSON object at the end instead.
+        as_json: Whether to print one JSON object at the end instead.
         unknown_result: `fail` counts an unknown result as a failure, `warn` as skipped.
         left_out: Selected tables and tasks that are not run because of an error in a file.
     """
@@ -56,9 +56,9 @@ class RunReport:
     """Report of a run: the result of each table and task.
 
     Args:
-        names: The assets and checks to report, in order.
+        names: Ids of the tables and tasks of the run, in order.
         reader: Counts the rows of a task's result.
-        unknown: What an unknown result counts as.
+        unknown: Word for an unknown result: `failed` or `skipped`.
         left_out: Selected tables and tasks that are not run because of an error in a file.
     """
 
@@ -81,7 +81,7 @@ class RunReport:
         """Starts the report, before the first outcome."""
 
     def add(self, outcome: Outcome) -> None:
-        """Takes an outcome."""
+        """Adds an outcome and shows it."""
         self.finalize(outcome)
         self.show(outcome)
 
@@ -129,7 +129,7 @@ class RunReport:
         }
 
     def _count(self, outcome: Outcome) -> int | None:
-        """Returns the rows of a task's result, if the warehouse can be read; for a load, those accepted."""
+        """Returns the row count of a task's table, if the warehouse can be read; for a load, the accepted rows."""
         node = outcome.node
         if node.kind != "task" or outcome.status != "materialized" or not outcome.is_final or self._reader is None:
             return outcome.accepted
@@ -156,7 +156,7 @@ class _Json(RunReport):
     """Report as one JSON object at the end."""
 
     def end(self) -> None:
-        """Prints it."""
+        """Prints the JSON object."""
         found = {
             "assets": [self.json(one) for one in self.outcomes.values()],
             **self.totals,
@@ -176,7 +176,7 @@ class _Lines(RunReport):
         self._line("table", _COLUMNS)
 
     def show(self, outcome: Outcome) -> None:
-        """Prints a line."""
+        """Prints the line of an outcome."""
         self._line(outcome.node.id, self.cells(outcome), _note(outcome))
 
     def end(self) -> None:
@@ -189,10 +189,10 @@ class _Lines(RunReport):
 
 
 class _LiveTable(RunReport):
-    """A bar while it runs, what failed as it fails, then a table of everything: for a terminal."""
+    """Report for a terminal: a progress bar, each failure when it occurs, then a table of all results."""
 
     def begin(self) -> None:
-        """Shows the bar."""
+        """Starts the progress bar."""
         self._console = Console(highlight=False)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
@@ -200,13 +200,13 @@ class _LiveTable(RunReport):
         self._progress.start()
 
     def show(self, outcome: Outcome) -> None:
-        """Moves the bar."""
+        """Prints an outcome that failed, and advances the progress bar."""
         if outcome.status in ("failed", "unknown"):
             self._progress.console.print(Text(f"{outcome.node.id} {_note(outcome)}", style="red"))
         self._progress.update(self._bar, advance=1, description=f"after {outcome.node.id}")
 
     def end(self) -> None:
-        """Shows the table and the totals."""
+        """Prints the table and the totals."""
         self._progress.stop()
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("table")

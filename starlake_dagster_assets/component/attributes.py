@@ -39,14 +39,14 @@ __all__ = [
 
 
 class _Fields(dg.Model):
-    """Fields as in YAML; the Python class rejects an unknown one, and its error has the closest known name."""
+    """Base of models that accept any field; the Python class rejects unknown fields and suggests the closest name."""
 
     model_config = ConfigDict(extra="allow")
 
 
 @cache
 def environment_type() -> Any:
-    """Returns the type of the YAML attribute: a mapping with `type` and the fields of that resource."""
+    """Returns the type of an execution environment in YAML: a mapping with `type` and the fields of its resource."""
     models: list[type[_Fields]] = []
     for kind, one in execution_environments().items():
         with suppress(StarlakeError):  # another package: `doctor` reports it
@@ -56,7 +56,7 @@ def environment_type() -> Any:
 
 
 def _with_known_type(value: Any) -> Any:
-    """Returns the value; raises an error with the closest name if its `type` is unknown."""
+    """Returns the value, or raises an error that suggests the closest name if its `type` is unknown."""
     kind = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
     if isinstance(kind, str):
         try:
@@ -70,7 +70,7 @@ def resolve_environment(context: dg.ResolutionContext, model: Any) -> StarlakeRe
     """Returns the resource that YAML describes.
 
     Args:
-        context: Resolves `{{ … }}`.
+        context: Resolves template expressions `{{ … }}`.
         model: The YAML value: `type` and fields. A value `{env: NAME}` is read from that variable when a run starts,
             as `dg.EnvVar`, so that neither the UI nor a log shows it.
 
@@ -88,7 +88,7 @@ def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) 
     """Returns the resources that YAML describes, by selection.
 
     Args:
-        context: Resolves `{{ … }}`.
+        context: Resolves template expressions `{{ … }}`.
         models: The YAML value of each, as for `resolve_environment`.
 
     Raises:
@@ -99,13 +99,13 @@ def resolve_environments(context: dg.ResolutionContext, models: dict[str, Any]) 
 
 @cache
 def automation_type() -> Any:
-    """Returns the type of the YAML attribute: `StarlakeAutomation`, in groups or by the names of DAG configurations."""
+    """Returns the type of the YAML attribute `automation`: setting groups, or the names of DAG configurations."""
     fields: dict[str, Any] = dict.fromkeys([*StarlakeAutomation.model_fields, *FLAT_NAMES], (Any, None))
     return cast("Any", create_model)("automation", __base__=_Fields, __doc__=StarlakeAutomation.__doc__, **fields)
 
 
 def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAutomation:
-    """Returns the settings that YAML gives.
+    """Returns the automation settings that YAML describes.
 
     Raises:
         ProjectError: When a setting is not known, or its value cannot be read.
@@ -115,7 +115,7 @@ def resolve_automation(context: dg.ResolutionContext, model: Any) -> StarlakeAut
 
 @cache
 def metadata_type() -> Any:
-    """Returns the type of the YAML attribute: the fields of `StarlakeMetadata`."""
+    """Returns the type of the YAML attribute `metadata`: the fields of `StarlakeMetadata`."""
     fields: dict[str, Any] = {one.name: (one.type, one.default) for one in dataclass_fields(StarlakeMetadata)}
     return cast("Any", create_model)("metadata", __base__=dg.Model, __doc__=_first_line(StarlakeMetadata), **fields)
 
@@ -127,7 +127,7 @@ def metadata_attribute(context: dg.ResolutionContext, model: Any) -> StarlakeMet
 
 @cache
 def steps_type() -> Any:
-    """Returns the type of the YAML attribute: the value of `split`, or the fields of `StarlakeSteps` for YAML."""
+    """Returns the type of the YAML attribute `steps`: the value of `split`, or some fields of `StarlakeSteps`."""
     fields: dict[str, Any] = {
         "split": (StepSplit, "auto"),
         "pool": (str | None, None),
@@ -147,7 +147,7 @@ def resolve_steps(context: dg.ResolutionContext, model: Any) -> StarlakeSteps:
 def former_attributes(
     former: Mapping[str, Any], metadata: StarlakeMetadata, steps: StarlakeSteps | StepSplit
 ) -> tuple[StarlakeMetadata, StarlakeSteps]:
-    """Returns both option groups with the values of deprecated attributes.
+    """Returns both option groups with the values of deprecated attributes, after a warning for each.
 
     Args:
         former: Values of the deprecated attributes.
@@ -167,7 +167,7 @@ def _first_line(kind: type[Any]) -> str:
 
 
 def _secret(value: Any) -> Any:
-    """Returns the value with each `{env: NAME}` in it as an environment variable."""
+    """Replaces each `{env: NAME}` in a value with a `dg.EnvVar`."""
     if isinstance(value, dict):
         held = cast("dict[str, Any]", value)
         if list(held) == ["env"] and isinstance(held["env"], str):

@@ -62,15 +62,15 @@ class StarlakeProjectParams(BaseModel):
 
 
 class StarlakeProjectScaffolder(dg.Scaffolder[StarlakeProjectParams]):
-    """Scaffolder of the `defs.yaml` of a project."""
+    """Scaffolder that writes the `defs.yaml` of a project."""
 
     @classmethod
     def get_scaffold_params(cls) -> type[StarlakeProjectParams]:
-        """Returns the options of the command."""
+        """Returns the model of the command's options."""
         return StarlakeProjectParams
 
     def scaffold(self, request: dg.ScaffoldRequest[StarlakeProjectParams]) -> None:
-        """Writes the file, with the project's path from the root of the Dagster project where it is below it."""
+        """Writes `defs.yaml`; the path of a Starlake project inside the Dagster project is relative to its root."""
         asked = Path(request.params.project or "starlake").absolute()
         root = request.project_root.absolute() if request.project_root else None
         below = root is not None and asked.is_relative_to(root)
@@ -85,7 +85,7 @@ class StarlakeProjectScaffolder(dg.Scaffolder[StarlakeProjectParams]):
 
 
 def _directory(context: dg.ResolutionContext, value: str) -> Path:
-    """Returns a path; a relative one is resolved from the YAML file."""
+    """Resolves a path; a relative path is relative to the directory of the YAML file."""
     return context.resolve_source_relative_path(cast("Any", context).resolve_value(value, as_type=str))
 
 
@@ -202,7 +202,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     # ------------------------------------------------------------------------------------------ to be overridden
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
-        """Returns the spec of a table, a task, an external table or the files of a table, `translation` applied.
+        """Returns the spec of a table, a task, an external table or the files of a table, after `translation`.
 
         Args:
             node: The node in the project.
@@ -213,7 +213,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         """Runs the selected assets of a step.
 
         Args:
-            context: Of the step.
+            context: Context of the step.
             starlake: The resource of the component.
 
         Yields:
@@ -230,7 +230,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
     def write_state_to_path(self, state_path: Path) -> None:
-        """Parses the project and writes the state.
+        """Parses the project and writes it to a file as the state.
 
         Raises:
             ProjectError: When the project has errors.
@@ -238,7 +238,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         self._project(None).prepare(state_path)
 
     def build_defs_from_state(self, context: dg.ComponentLoadContext, state_path: Path | None) -> dg.Definitions:
-        """Returns the definitions of the project as the state has it.
+        """Builds the definitions of the project from its state.
 
         Raises:
             ProjectError: When there is no state, or one of another environment, other options or another version.
@@ -278,7 +278,7 @@ class ComponentTranslator(StarlakeTranslator):
         self._component = component
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
-        """Returns the spec that the component gives."""
+        """Returns the spec from `get_asset_spec` of the component, which may be overridden."""
         self._component.translator = self  # the copy that knows the project
         return self._component.get_asset_spec(node)
 

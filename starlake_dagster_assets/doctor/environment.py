@@ -1,4 +1,4 @@
-"""Preflight of an execution environment: whether its service is usable as configured. It loads nothing."""
+"""Preflight checks of an execution environment: whether its service is usable as configured. They load nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -36,7 +36,7 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     """Examines the service of a resource: permissions, logs, retries, time limits, entry point, warehouse.
 
     Args:
-        resource: Where commands run.
+        resource: The resource that runs commands.
         project: The project whose commands would run.
 
     Yields:
@@ -76,7 +76,7 @@ def examine_dataproc(resource: StarlakeRemoteResource, project: ProjectSource) -
 
 
 def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any]) -> tuple[Finding, Any]:
-    """Calls a service; returns what was found, and its answer."""
+    """Calls a service, and returns a finding about the permission for the call, and the answer or None."""
     try:
         return Finding("ok", topic, f"{permission} is allowed"), call()
     except StarlakeError as error:
@@ -97,7 +97,7 @@ def entry_point(command: Sequence[str], advice: str) -> Finding:
 
 
 def log_level_findings(value: str | None) -> Iterator[Finding]:
-    """Yields a warning where the `SL_LOG_LEVEL` of a service hides the lines of tables."""
+    """Yields a warning if the `SL_LOG_LEVEL` of a service hides the log lines of tables."""
     if value is not None and value.lower() not in _SHOWN:
         text = f"SL_LOG_LEVEL is {value} there; each command sets another one"
         yield Finding("warning", "log level", text, "A launcher that overrules it hides the lines of tables.")

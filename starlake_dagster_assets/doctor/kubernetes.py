@@ -1,4 +1,4 @@
-"""Preflight of Kubernetes: permissions, admission, entry point, log level and memory. It starts nothing."""
+"""Preflight checks of Kubernetes: permissions, admission, entry point, log level and memory. They start nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -69,7 +69,7 @@ def _permissions(lacking: list[tuple[str, str, str, str]]) -> Iterator[Finding]:
 
 
 def _dry_run(environment: KubernetesEnvironment, namespace: str) -> Finding:
-    """Sends a Job that the API server validates and admits, but does not create."""
+    """Sends a Job that the API server validates and admits, but does not create (dry run)."""
     command = Command("settings", job_id="starlake-dagster-doctor")
     job = environment.template.job(Submission(command, command.job_id), namespace)
     try:
@@ -90,7 +90,7 @@ def _memory(container: Mapping[str, Any]) -> Finding:
 
 
 def _allowed(environment: KubernetesEnvironment, namespace: str, needed: tuple[str, str, str, str]) -> bool:
-    """Checks at the API server whether this process may do something (SelfSubjectAccessReview)."""
+    """Checks whether the API server gives this process a permission (SelfSubjectAccessReview)."""
     verb, group, resource, subresource = needed
     attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
     if subresource:

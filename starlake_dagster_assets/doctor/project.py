@@ -47,9 +47,9 @@ class Finding:
     Attributes:
         level: `ok`: nothing has to be done; `warning`: commands may run, but something is missing or uncertain;
             `error`: commands fail, and `doctor` ends with exit code 1.
-        topic: What was looked at.
-        text: What was found.
-        advice: What to do; "" where nothing has to be done.
+        topic: Subject of the check.
+        text: Result of the check.
+        advice: The next step; "" if nothing has to be done.
     """
 
     level: Level
@@ -59,15 +59,15 @@ class Finding:
 
 
 def examine(root: Path | None, *, env: str | None = None, starlake: str | None = None) -> Iterator[Finding]:
-    """Looks at everything, one finding after the other.
+    """Examines the installation, the project and the starlake program, one finding at a time.
 
     Args:
-        root: The project; None looks at the installation alone.
+        root: Directory of the project; None to examine the installation only.
         env: `SL_ENV`.
-        starlake: The program; SL_STARLAKE_PATH or `starlake` on the PATH by default.
+        starlake: The starlake program; SL_STARLAKE_PATH or `starlake` on the PATH by default.
 
     Yields:
-        The findings. Nothing is raised: what goes wrong is a finding.
+        The findings. Errors are findings and are not raised.
     """
     yield from _dagster()
     yield from _extras()
@@ -92,10 +92,10 @@ def examine(root: Path | None, *, env: str | None = None, starlake: str | None =
 
 
 def examine_program(resource: StarlakeShell, project: ProjectSource) -> Iterator[Finding]:
-    """Examines the program that a resource starts: Java, whether it starts, its features, the connections.
+    """Examines the starlake program of a resource: Java, whether the program starts, its features, the connections.
 
     Args:
-        resource: Names the program and the environment of its processes.
+        resource: The resource, with the program and the environment of its processes.
         project: The project whose commands would run.
 
     Yields:
@@ -256,7 +256,7 @@ def _project_there(project: Project, runner: Runner) -> Iterator[Finding]:
 
 
 def _run(runner: Runner, command: Command, *, printed: bool = False) -> tuple[Sequence[str], int | None]:
-    """Returns the lines of a command (of stdout alone, if only its output matters) and its exit code."""
+    """Returns the lines of a command (only those of stdout if `printed` is set) and its exit code."""
     try:
         handle = runner.start(command)
         lines = [line.text for line in handle.lines() if line.stream == "stdout" or not printed]

@@ -83,7 +83,7 @@ def _expectations(reader: WarehouseReader, model: Project) -> Finding:
 
 
 def _table_by_connection(model: Project) -> dict[str, tuple[str, str]]:
-    """Returns schema and table of one table per connection."""
+    """Returns the schema and the name of one table per connection."""
     found: dict[str, tuple[str, str]] = {}
     for name, connection in sorted(table_connections(model).items()):
         found.setdefault(connection, name)
@@ -106,7 +106,7 @@ def _table(reader: WarehouseReader, connection: str, schema: str, table: str) ->
 
 
 def _tried(read: Callable[[], _T]) -> tuple[_T | None, str]:
-    """Returns the result of a read, or None and the text of the error, which may be of any driver."""
+    """Returns the result of a read and an empty text, or None and the text of the error of any driver."""
     try:
         return read(), ""
     except Exception as error:
