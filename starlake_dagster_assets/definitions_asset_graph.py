@@ -102,6 +102,6 @@ def _chosen(sources: Iterable[ProjectSource], project: ProjectSource | None) -> 
 
 
 def _node(spec: dg.AssetSpec, binding: StepBinding) -> str | None:
-    """Returns the id of the node that a spec is of; None if the asset is not of a node."""
+    """Returns the id of the node of an asset spec; None for an asset that is not of a node."""
     known = binding.nodes.get(spec.key)
     return known.id if known is not None else None

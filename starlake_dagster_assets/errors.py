@@ -62,7 +62,7 @@ class UnreachableError(RunnerError):
 
 
 class EngineError(StarlakeError):
-    """A load or a transform that the embedded engine rejected or that failed."""
+    """A load or a transform that the embedded engine rejected or that failed in it."""
 
 
 class WarehouseError(StarlakeError):

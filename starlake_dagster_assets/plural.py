@@ -25,7 +25,7 @@ def first_of(names: Sequence[str], most: int) -> str:
     """Returns the first names of a list as text, followed by the number of the others.
 
     Args:
-        names: In the order in which they are shown.
+        names: The names, in the order in which they are shown.
         most: Maximum number of names that are shown.
 
     Examples:

@@ -149,7 +149,7 @@ class StarlakeProject:
 
     @property
     def graph(self) -> Graph:
-        """The assets and their dependencies.
+        """The asset graph: tables, tasks and external nodes, with their dependencies.
 
         Raises:
             ProjectError: As `model` does, also for errors of the graph itself.

@@ -1,4 +1,4 @@
-"""Overlapping patterns of tables of one domain: it is undefined which table loads a file that several match."""
+"""Overlapping patterns in one domain: if a file matches several tables, it is undefined which of them loads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positions in the files of a project of text from which comments were removed when it was read."""
+"""Line and column, in the files of a project, of text that was rendered and stripped of its comments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown tables in SQL: tables that nothing in the project produces, in its domains or with a similar name."""
+"""Unknown tables in SQL: names in a domain of the project, or similar to a known name, that nothing produces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`starlake-dagster graph` and `starlake-dagster list`: print the dependency graph, or one line per node."""
+"""`starlake-dagster graph` and `starlake-dagster list`: print the dependency graph, or one line per table or task."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _OF_OBJECTS = ("metadata/load/", "metadata/transform/")
 
 
 class LauncherChoice(str, Enum):
-    """Ways of starting the Starlake program; see `StarlakeShell`."""
+    """Ways of starting the starlake program; see `StarlakeShell`."""
 
     process = "process"
     dagster_shell = "dagster_shell"

@@ -202,7 +202,7 @@ class StarlakeProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     # ------------------------------------------------------------------------------------------ to be overridden
 
     def get_asset_spec(self, node: Node) -> dg.AssetSpec:
-        """Returns the spec of a table, a task, an external table or the files of a table, after `translation`.
+        """Returns the spec of a table, a task, an external table or the files of a table; applies `translation`.
 
         Args:
             node: The node in the project.

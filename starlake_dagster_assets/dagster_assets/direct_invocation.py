@@ -38,7 +38,7 @@ def has_no_run(context: Any) -> bool:
 
 
 class _DirectContext:
-    """Context of a direct invocation, with the run attributes that a step reads; delegates everything else."""
+    """Wrapper of the context of a direct invocation that adds the run attributes that a step reads."""
 
     retry_number = 0
 
@@ -54,12 +54,12 @@ class _DirectContext:
 
     @property
     def selected_asset_keys(self) -> Any:
-        """All assets of the function."""
+        """Keys of all assets of the function."""
         return self._context.assets_def.keys
 
     @property
     def selected_asset_check_keys(self) -> Any:
-        """All checks of the function."""
+        """Keys of all checks of the function."""
         return self._context.assets_def.check_keys
 
     def __getattr__(self, name: str) -> Any:

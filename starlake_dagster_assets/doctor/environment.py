@@ -76,7 +76,7 @@ def examine_dataproc(resource: StarlakeRemoteResource, project: ProjectSource) -
 
 
 def _tried(environment: Any, topic: str, permission: str, call: Callable[[], Any]) -> tuple[Finding, Any]:
-    """Calls a service, and returns a finding about the permission for the call, and the answer or None."""
+    """Calls a service; returns a finding about the permission, and the answer, or None if the call fails."""
     try:
         return Finding("ok", topic, f"{permission} is allowed"), call()
     except StarlakeError as error:

@@ -231,7 +231,7 @@ def _features(runner: ShellRunner) -> Iterator[Finding]:
 
 
 def _project_there(project: Project, runner: Runner) -> Iterator[Finding]:
-    """Yields the findings of the Starlake program about the project and its connections."""
+    """Yields the findings of the starlake program about the project and its connections."""
     secrets = secrets_of(project)
     lines, code = _run(runner, inspect.validate(), printed=True)
     known = {found[1] for line in lines if (found := _VALID.match(line))}

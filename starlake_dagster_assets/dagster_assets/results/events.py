@@ -337,7 +337,7 @@ class StepEventBuilder:
 
 
 def files_of_failure(observation: dg.AssetObservation) -> tuple[str, ...]:
-    """Returns the files that an observation lists of a load that failed or has an unknown result; else none."""
+    """Returns the files of a failed or unknown load that an observation lists; empty for other observations."""
     if not is_failure(observation):
         return ()
     return tuple(name for name in _text(observation, _FILES).split(", ") if name)

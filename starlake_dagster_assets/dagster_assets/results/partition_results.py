@@ -28,7 +28,7 @@ COMPLETE_LOAD = "starlake/partitions_of_load"
 
 _Counts = Mapping[str | None, int]
 _MOST_OBSERVED = 1000
-"""Maximum number of partitions with one observation each; a larger number of partitions has one observation."""
+"""Maximum number of partitions that are observed one by one; a larger number has a single observation."""
 _MOST_VALUES = 10
 _STATUS = "starlake/status"
 
@@ -107,7 +107,7 @@ class LoadPartitions:
         metadata: Mapping[str, Any],
         checks: Sequence[dg.AssetCheckResult],
     ) -> Iterator[StarlakeEvent]:
-        """Builds the events of a load that is partitioned by time.
+        """Yields the events of a load that is partitioned by time.
 
         Args:
             outcome: A completed load, or one that failed after rows were committed.

@@ -8,5 +8,5 @@
 - `freshness`, `retries`: freshness and retry policies
 - `row_previews`: rows as Markdown tables
 - `wording`: write strategies, schedules and expectations in words
-- `dagster_free_translator`: the asset names of a translator, for exports that do not use Dagster
+- `dagster_free_translator`: keys, groups and dependencies of assets, for exports that do not use Dagster
 """

@@ -1,4 +1,4 @@
-"""Names, descriptions and dependencies of a translator, for exports that do not use Dagster."""
+"""Keys, groups and dependencies of a translator's assets, for exports that do not use Dagster."""
 
 from collections.abc import Mapping
 from typing import Any

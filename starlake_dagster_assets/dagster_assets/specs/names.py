@@ -33,7 +33,7 @@ def group_name(text: str) -> str:
 
 
 def output_name(key: dg.AssetKey) -> str:
-    """Returns the name that Dagster gives to the output of an asset; two assets must not share one."""
+    """Returns the name that Dagster gives to the output of an asset; it must be unique."""
     return "__".join(key.path).replace("-", "_").replace(".", "_")
 
 

@@ -146,7 +146,7 @@ def time_window(partitions: Any, key: str | None) -> tuple[datetime, datetime] |
 
 
 def window_before(windows: dg.TimeWindowPartitionsDefinition, moment: datetime) -> tuple[datetime, datetime] | None:
-    """Returns the last window that has closed at a moment; None if none has, within the bounds of the partitions."""
+    """Returns the last window within the bounds of the partitions that has closed at a moment; None if none has."""
     found = windows.get_prev_partition_window(moment, respect_bounds=False)
     if found is None or found.start.timestamp() < windows.start.timestamp():
         return None
@@ -162,7 +162,7 @@ def windows_between(
     most: int,
     missing: Callable[[tuple[datetime, datetime]], list[dg.AssetKey]],
 ) -> list[tuple[tuple[datetime, datetime], list[dg.AssetKey]]]:
-    """Returns the windows that closed between two moments, oldest first, with the assets that miss each window.
+    """Returns the windows that closed between two moments, oldest first, with the assets for which each is missing.
 
     Args:
         windows: Partitions of a cron schedule.
@@ -227,7 +227,7 @@ def _of(project: ProjectSource, trigger: Trigger) -> _Windows | None:
 
 
 def _grain(node: Node, types: Mapping[str, TypeDef]) -> str | None:
-    """Returns the length of a sink's partitions, a key of `_SINK_CRONS`; None if they are not time partitions."""
+    """Returns the length of a sink's partitions: `hourly`, `daily` or `monthly`; None if they are not of time."""
     for tag in node.tags:
         if tag.lower().startswith(_TAG):
             grain = tag.lower().removeprefix(_TAG)

@@ -147,7 +147,7 @@ class StarlakeTranslator:
         return known
 
     def _reference(self, node: Node) -> dg.AssetSpec | None:
-        """Returns a spec with only a key for an external node that is not defined here; None if more is needed."""
+        """Returns a spec with only a key for an external node not defined here; None if the whole spec is needed."""
         if self._external == "specs" or node.kind != "external":
             return None
         if type(self).get_asset_spec is not StarlakeTranslator.get_asset_spec:
@@ -251,7 +251,7 @@ class StarlakeTranslator:
         return owners_of(node)
 
     def get_kinds(self, node: Node) -> set[str]:
-        """Returns `starlake`, the warehouse, and `table`, `task` or `view`; for files `file` and their format."""
+        """Returns the kinds `starlake`, warehouse, and `table`, `task` or `view`; for files `file` and their format."""
         if node.is_files and node.table is not None:
             return {"file", {"DSV": "csv", "JSON_FLAT": "json"}.get(node.table.metadata.format, "file").lower()}
         engine = shown.engine_of(node, self.project)
@@ -271,7 +271,7 @@ class StarlakeTranslator:
         return (thing.digest[:16] or None) if thing is not None else None
 
     def get_automation_condition(self, node: Node) -> dg.AutomationCondition[Any] | None:
-        """Returns a condition that is true if upstreams have updates, if `triggering` is `condition`; else None."""
+        """Returns the automation condition for updates of upstreams if `triggering` is `condition`; else None."""
         if self.trigger(node).triggered_by != "condition" or self._triggers is None:
             return None
         if self._conditions is None:

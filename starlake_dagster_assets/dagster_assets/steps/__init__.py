@@ -1,4 +1,4 @@
-"""The body of a step: from the selected assets to commands, retries and recorded facts.
+"""Steps: grouping of assets, execution of commands, attempts, partitions, data intervals and updates.
 
 - `grouping`: grouping of assets into steps
 - `body`: the function of a step

@@ -19,7 +19,7 @@ _HEAD = 80
 
 
 def line_listener(log: Any) -> Callable[[Line], None]:
-    """Returns a listener that writes every line to the compute log, and markers and warnings also to the event log.
+    """Returns a listener that writes every line to the compute log, and progress and warnings also to the event log.
 
     Args:
         log: The log of the context, such as `context.log`.

@@ -166,7 +166,7 @@ class _RunResults:
 
 
 def _results_of(context: dg.AssetExecutionContext, run: str, keys: set[dg.AssetKey]) -> _RunResults:
-    """Returns the results of a run, without assets that failed later and those with a failed blocking check."""
+    """Returns the results of a run, without assets that failed later or that have a failed blocking check."""
     found = _RunResults()
     newest: dict[dg.AssetKey, int] = {}
     for key, event, number in _events(context, run, dg.DagsterEventType.ASSET_MATERIALIZATION):

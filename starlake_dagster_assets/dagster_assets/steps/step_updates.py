@@ -150,7 +150,7 @@ class StepUpdates:
         return self._new[key, up]
 
     def declared(self, key: dg.AssetKey, updates: Sequence[Update]) -> list[Interval | None]:
-        """Returns the data interval that each of some updates of an asset declares."""
+        """Returns the data interval that each given update of an asset declares; None for an update without one."""
         return intervals_of_updates(self._instance, updates, self._context.job_def.asset_layer.get(key).partitions_def)
 
     def end_of_rows(self, key: dg.AssetKey, update: Update, moment: float) -> datetime:
