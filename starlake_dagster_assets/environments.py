@@ -66,7 +66,7 @@ _GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "imperso
 
 @dataclass(frozen=True)
 class ExecutionEnvironment:
-    """Registration of an execution environment; names such as `package.module:name` are imported on first use.
+    """Registration of an execution environment; its classes and functions (`module:name`) are imported on first use.
 
     Attributes:
         name: Name in YAML, on the command line and in DAG configurations, such as `cloud_run`.

@@ -29,7 +29,7 @@ _FROM_OTHER_FILES = re.compile(r"\{%-?\s*(include|import|from|extends)\b")
 
 
 def runs_one_partition(nodes: Iterable[Node], definition: _Definition) -> bool:
-    """Whether a run of the nodes is of one partition only; a range of time windows can be one command."""
+    """Whether a run of the nodes is limited to one partition: not for time windows whose key no SQL uses."""
     if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
         return True
     return any(_uses(node, _KEY) for node in nodes)

@@ -86,8 +86,8 @@ class StepUpdates:
         """Finds the tasks that another run has materialized from all current upstreams since this run was created.
 
         Returns:
-            The id of that run by asset key. Empty for a manual run, for a manual re-execution, and for a run of several
-            partitions.
+            The id of that run by asset key. Empty for a run that no lineage sensor or condition started, for a manual
+            re-execution, and for a run of several partitions.
         """
         run = self._context.run
         is_retry = _RETRY in run.tags or bool(self._context.retry_number)
