@@ -74,7 +74,7 @@ def self_reference_problem(node: Node, task: Task, name: str) -> Problem:
         file=file,
         line=line,
         message=f"{node.id} reads its own table: the graph has no edge for it. It runs here and with "
-        "`starlake transform`, but the engine's own `lineage`, `dag-generate` and `transform --recursive` fail on it.",
+        "`starlake transform`, but starlake's own `lineage`, `dag-generate` and `transform --recursive` fail on it.",
         severity="warning",
         code="self-reference",
     )
@@ -117,7 +117,7 @@ def compare_with_starlake(
     problems: list[Problem] = []
     if engine.failures:
         file, line = _location(node, task, None)
-        message = f"the engine's own `lineage` and `dag-generate` fail on this SQL: {'; '.join(engine.failures)}."
+        message = f"starlake's own `lineage` and `dag-generate` fail on this SQL: {'; '.join(engine.failures)}."
         hint = "Write names as `domain.table`, and give CTEs names that no table or task has."
         problems.append(
             Problem(file=file, line=line, message=message, hint=hint, severity="warning", code="engine-fails")
@@ -132,8 +132,8 @@ def compare_with_starlake(
             Problem(
                 file=file,
                 line=line,
-                message=f"the engine's own lineage of {node.id} {' and '.join(said)}.",
-                hint="The graph here is right; DAGs that the engine generates are not.",
+                message=f"starlake's own lineage of {node.id} {' and '.join(said)}.",
+                hint="The graph here is right; DAGs that starlake generates are not.",
                 severity="warning",
                 code="lineage-differs",
             )

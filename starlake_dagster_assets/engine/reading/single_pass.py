@@ -62,7 +62,7 @@ class Stream:
             accepted = write()
             wrong, rejects = self._expected - accepted, self._scratch.name("rejects")
             if wrong and self._evaluated.reject(self._scratch.con, rejects, wrong, self._file) != wrong:
-                raise StreamError(f"{accepted} rows of {self._expected} were accepted, and others refused")
+                raise StreamError(f"{accepted} rows of {self._expected} were accepted, and others rejected")
         except duckdb.InterruptException:
             raise
         except REFUSALS as error:

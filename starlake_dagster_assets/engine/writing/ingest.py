@@ -113,7 +113,7 @@ def _write_as_read(job: LoadJob) -> RowCounts | None:
                 overwrites = job.strategy.type.upper() == "OVERWRITE"
                 _record_partitions(within, dict(after) if overwrites else added_rows(after, before))
             if _rejects_file(job, incoming):
-                raise StreamError("rows were refused")
+                raise StreamError("rows were rejected")
             return incoming
 
         try:
