@@ -19,14 +19,14 @@ from starlake_dagster_assets.plural import first_of
 __all__ = ["DagFolder", "FolderChanges"]
 
 _MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
-"""The first line of exported files, and that of earlier versions."""
+"""First line of exported files in this version and in earlier ones."""
 _SUFFIX = ".manifest.json"
 _FEW = 5
 
 
 @dataclass(frozen=True)
 class FolderChanges:
-    """Names of the files that an export writes, leaves unchanged, and removes; each sorted."""
+    """Sorted names of the files that an export writes, leaves unchanged and removes."""
 
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
@@ -89,7 +89,7 @@ class DagFolder:
 
         Args:
             name: Name of the export.
-            manifest: Its manifest.
+            manifest: Manifest of the export.
         """
         manifests = dict(sorted({**self.manifests, name: manifest}.items())).values()
         merged: dict[str, dict[str, Any]] = {"assets": {}, "external": {}, "pools": {}}
@@ -118,16 +118,16 @@ class DagFolder:
             yield f"{named}: no longer in the project; tasks that followed them follow what is left of their upstreams"
 
     def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> FolderChanges:
-        """Returns what writing the files of an export changes.
+        """Returns the names of the files that an export would write, leave unchanged and remove.
 
         Args:
             name: Name of the export.
             project: Name of the project, which is in the header of files that no manifest lists.
-            prefix: Prefix of its DAG ids.
+            prefix: Prefix of the DAG ids of the export.
             files: Texts by name.
 
         Raises:
-            ProjectError: A file to write exists and is not one of this export.
+            ProjectError: A file to write exists and does not belong to this export.
         """
         texts = {one: self.read(one) for one in files}
         others = {
@@ -165,7 +165,7 @@ class DagFolder:
         )
 
     def write(self, files: Mapping[str, str], changes: FolderChanges) -> None:
-        """Writes and removes files.
+        """Writes and removes the files of an export.
 
         Args:
             files: Texts by name.
@@ -178,7 +178,7 @@ class DagFolder:
             (self._path / name).unlink()
 
     def _is_foreign(self, file: str, listed: Collection[str]) -> bool:
-        """Whether an existing file was not exported: no manifest lists it, or its first line is not that of exports."""
+        """Whether an existing file is foreign to the export: unlisted, or a Python file without the export marker."""
         if file.endswith(".py"):
             return file not in listed or not self._marked(self._path / file)
         return file not in listed and not file.endswith((_SUFFIX, ".yaml"))
@@ -205,7 +205,7 @@ class DagFolder:
             return file.readline().rstrip("\n") in _MARKERS
 
     def read(self, name: str) -> str | None:
-        """Returns the text of a file; None if there is none."""
+        """Returns the text of a file; None if the file does not exist."""
         try:
             return (self._path / name).read_bytes().decode("utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
@@ -213,7 +213,7 @@ class DagFolder:
 
 
 def _json(value: Mapping[str, Any], dense: Collection[str] = ()) -> str:
-    """Returns JSON with one line per entry of each section; dense sections, repeated elsewhere, have one line."""
+    """Renders sections as JSON with one line per entry; each section in `dense` has one line in all."""
     texts = {key: _text(value[key]) if key in dense else _section(value[key]) for key in sorted(value)}
     return "{\n" + ",\n".join(f"  {_text(key)}: {text}" for key, text in texts.items()) + "\n}\n"
 

@@ -1,4 +1,4 @@
-"""Options of DAG configurations as Airflow has them: `default_args`, pools, environment variables."""
+"""Options of DAG configurations as Airflow settings: `default_args`, pools, environment variables."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECONDS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _NOT_EXPORTED = ("SL_ROOT", "SL_LOG_LEVEL")
-"""The root is a variable of Airflow; verdicts are read from the log, at the level `info`."""
+"""Variables that are not exported: the root is an Airflow variable; results are read from the log at level `info`."""
 _OWN = ("start_date", "end_date", "retries", "retry_delay")
 
 
 def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[str, Any]:
-    """Returns the arguments that all tasks of a DAG share: `default_dag_args`, then options with a name.
+    """Returns the `default_args` of a DAG: those of `default_dag_args`, overridden by options such as `retries`.
 
     Args:
         job: The options of a DAG configuration.
-        options: The options that it does not set.
+        options: Defaults of the options that the DAG configuration does not set.
         pool: The pool of all tasks, regardless of the configured one; None = the configured one.
 
     Raises:
-        ProjectError: When `default_dag_args` is not a JSON mapping, contains a secret, or changes when tasks run.
+        ProjectError: When `default_dag_args` is not a JSON mapping, or contains a secret or `trigger_rule`.
     """
     arguments = _mapping("default_dag_args", {**options.settings, **job.options})
     problems = [problem for name, value in arguments.items() if (problem := _problem_of_argument(name, value))]
@@ -74,7 +74,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
 
 
 def _problem_of_argument(name: str, value: object) -> str:
-    """Returns the reason why an argument of all tasks cannot be exported; "" if it can."""
+    """Returns the reason why an entry of `default_dag_args` cannot be exported; "" if it can."""
     if secret := next(secret_names({name: value}), None):
         return (
             f"option default_dag_args: `{secret}` looks like a secret, which would be written into the Airflow files. "
@@ -99,7 +99,7 @@ def configured_pool(job: Job, settings: Mapping[str, str]) -> str | None:
 
 
 def pool_of(project: ProjectSource) -> str | None:
-    """Returns the pool that a project needs: a DuckDB file has one writer."""
+    """Returns the pool `starlake_duckdb` if the project uses a DuckDB connection (a file has one writer); else None."""
     application = project.model.application
     used = {application.connection_ref, application.audit.connection} | {
         thing.connection for thing in (*project.model.tables, *project.model.tasks)
@@ -109,13 +109,13 @@ def pool_of(project: ProjectSource) -> str | None:
 
 
 def setting(settings: Mapping[str, str], *names: str) -> str | None:
-    """Returns the first of several options that is given."""
+    """Returns the value of the first option that is set; None if none of them is."""
     return next((settings[name] for name in names if settings.get(name)), None)
 
 
 @dataclass(frozen=True)
 class Templates:
-    """Templates of Airflow for what a project configures.
+    """Airflow templates for the settings of a project.
 
     Attributes:
         project: The project.
@@ -126,7 +126,7 @@ class Templates:
     prefix: str = ""
 
     def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
-        """Returns `SL_ENV` and `sl_env_var`; secrets come from Airflow variables of the same name.
+        """Returns `SL_ENV` and the variables of `sl_env_var`; secrets come from Airflow variables of the same name.
 
         A variable is secret by its name, or by a value that contains a secret, such as a URL with a password.
 
@@ -144,7 +144,7 @@ class Templates:
         return found
 
     def root(self, settings: Mapping[str, str]) -> str:
-        """Returns `SL_ROOT`: the Airflow variable `starlake_root`, by default the value of the options.
+        """Returns the template of `SL_ROOT`: the Airflow variable `starlake_root`, by default the value of the options.
 
         Args:
             settings: Options of a DAG configuration.
@@ -159,7 +159,7 @@ class Templates:
 
         Args:
             name: Name of the variable, without the prefix.
-            default: Its value where it is not set; None = it must be set.
+            default: Value if the variable is not set; None = the variable must be set.
         """
         name = self.prefix + name
         if default is None:
@@ -167,7 +167,7 @@ class Templates:
         return "{{ var.value.get('" + name + "', " + jinja_text(default) + ") }}"
 
     def rooted(self, text: str) -> str:
-        """Returns a text of the project with its variables filled in, and the Airflow variable instead of its root.
+        """Fills in the project's variables in a text, and replaces the project root with an Airflow variable.
 
         The root on the machine that exports may differ from that on the machine that runs the DAGs.
 

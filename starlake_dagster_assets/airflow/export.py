@@ -41,13 +41,13 @@ _NAME = re.compile(r"\w[\w.-]*")
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Result of an export, or of a check of one.
+    """Result of an export, or of its check (`check=True`).
 
     Attributes:
         written: Files that are new or changed.
-        unchanged: Files that were right.
+        unchanged: Files that were up to date.
         removed: Files of an earlier export that are not exported any more.
-        notes: What cannot be expressed in Airflow, by name.
+        notes: Notes on the export, such as settings that Airflow cannot express.
         plan: The content of the files.
         request: The nodes and options that were requested.
     """
@@ -61,7 +61,7 @@ class ExportReport:
 
     @cached_property
     def former_ids(self) -> Mapping[str, Mapping[str, Any]]:
-        """Ids of this export by those of starlake-airflow: of DAGs, tasks, datasets, and datasets of whole DAGs.
+        """Ids of this export by the ids of starlake-airflow: for DAGs, tasks, datasets, and datasets of whole DAGs.
 
         Raises:
             ProjectError: Two tables or tasks have the same id in starlake-airflow.
@@ -70,7 +70,7 @@ class ExportReport:
 
     @property
     def stale(self) -> tuple[str, ...]:
-        """Files that are not as they should be."""
+        """Sorted names of the files that differ from the export: new, changed or no longer exported."""
         return tuple(sorted([*self.written, *self.removed]))
 
 
@@ -120,7 +120,7 @@ def export_airflow(
             default it consists of prefix, project and a hash of `select` and `exclude`.
         task_groups: Whether each file has a function `task_group` that adds its tasks to your own DAG, and the
             `SCHEDULE` for that DAG, instead of a DAG.
-        check: Whether to compare only, and to write nothing.
+        check: Whether to compare the files only, without writing any.
 
     Returns:
         The files that were written, or would be, and notes on the export.

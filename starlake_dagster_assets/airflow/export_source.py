@@ -18,10 +18,10 @@ _NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 class NamingSource(Protocol):
-    """Something that names the nodes of a project; `StarlakeTranslator` is one."""
+    """Protocol of objects that name the nodes of a project, such as `StarlakeTranslator`."""
 
     def naming(self, source: ProjectSource) -> AssetOverrides:
-        """Returns the names of a project's nodes."""
+        """Returns the keys, groups and dependencies of a project's nodes."""
         ...
 
 
@@ -31,10 +31,10 @@ class DefinitionsGraph:
 
     Attributes:
         project: The project.
-        naming: Keys, groups and edges of its assets, those that are left out, and the assets that are not its own.
-        triggers: The trigger of each table and task; None if the definitions do not have it.
-        environments: Where each table and task runs, by node id, in the words of the command line; nothing where a
-            resource of yours runs it.
+        naming: Keys, groups and edges of the project's assets, the excluded ones, and the assets outside the project.
+        triggers: The trigger of each table and task; None if the definitions do not contain the triggers.
+        environments: Execution environment of each table and task by node id, under its name on the command line;
+            nodes that a resource of your own runs are left out.
     """
 
     project: ProjectSource

@@ -30,7 +30,7 @@ def export_name(
 
     Args:
         project: The project.
-        options: Their `prefix` begins the name.
+        options: Options of the DAGs; the name begins with their `prefix`.
         select: The selection; with `exclude` it adds a hash to the name.
         exclude: The nodes that are left out.
     """
@@ -88,7 +88,7 @@ def _rooted(text: str, project: ProjectSource) -> str:
 
 
 def _tables(plan: ExportPlan, project: ProjectSource) -> Mapping[str, Any]:
-    """Returns the tables of the domains that are loaded: files go to the tables whose patterns match them."""
+    """Returns all tables of each loaded domain, because files are matched against the patterns of all of them."""
     loaded = {table.domain for node in plan.node_tasks if (table := project.graph.nodes[node].table) is not None}
     found: dict[str, Any] = {}
     for node in project.graph.nodes.values():

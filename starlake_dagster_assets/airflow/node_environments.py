@@ -19,10 +19,10 @@ _NOWHERE: Mapping[str, EnvironmentName] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class NodeEnvironments:
-    """Environments of nodes.
+    """Execution environments of nodes.
 
     Attributes:
-        default: Environment of all nodes without an entry in `others`.
+        default: Environment of all nodes without an entry in `overrides`.
         overrides: Environments by node id.
         dagster: Environments of Dagster definitions by node id, also those without Airflow operators.
     """
@@ -44,7 +44,7 @@ class NodeEnvironments:
 
 
 def validate_environment(name: str) -> EnvironmentName:
-    """Returns a name if Airflow has operators for that environment.
+    """Returns the name of an environment if Airflow has operators for the environment.
 
     Raises:
         StarlakeError: For any other name; the message suggests the closest one.
@@ -60,17 +60,17 @@ def validate_environment(name: str) -> EnvironmentName:
 def environments_of(
     graph: Graph, environment: str | None, selections: Mapping[str, str], dagster: Mapping[str, str]
 ) -> NodeEnvironments:
-    """Assigns each node to an environment: by the first selection with it, `environment`, or the definitions.
+    """Assigns each node to an environment: by the first selection that contains it, `environment`, or the definitions.
 
     Args:
-        graph: The project's.
-        environment: Environment of nodes that no selection has; None = that of the definitions, else `shell`.
+        graph: Graph of the project.
+        environment: Environment of nodes that no selection contains; None = that of the definitions, else `shell`.
         selections: Environments by selection.
         dagster: Environments of definitions, by node id.
 
     Raises:
-        StarlakeError: For an environment that is not known.
-        SelectionError: When a selection names nothing or is not of the grammar.
+        StarlakeError: For an environment that is unknown or has no operators in Airflow.
+        SelectionError: When a selection matches nothing or cannot be parsed.
     """
     known = {selection: validate_environment(name) for selection, name in selections.items()}
     others = assign_by_selection(graph, known)

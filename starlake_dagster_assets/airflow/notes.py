@@ -37,12 +37,12 @@ def notes_of(
     """Returns one sentence per setting that the exported files cannot express.
 
     Args:
-        request: What is exported.
+        request: The nodes to export, with their options.
         found: The DAGs.
         dag_numbers: Number of the DAG by node id.
-        triggers: By node id.
-        preloads: What tables wait for, by node id.
-        waits: What of that can be waited for, by environment: directories of domains.
+        triggers: Triggers by node id.
+        preloads: Pre-load settings of the tables that wait for files, by node id.
+        waits: Directories of domains and pre-load settings that a sensor can wait for, by environment.
     """
     graph, lineage = request.lineage.graph, request.lineage
     notes = list(request.triggers.warnings)
@@ -80,7 +80,7 @@ def notes_of(
 
 
 class _Ordered:
-    """Whether one node always runs after another: by tasks of one DAG, or by assets from DAG to DAG."""
+    """Order of the nodes, by task dependencies within a DAG and by the assets that start DAGs."""
 
     def __init__(
         self, upstream: Mapping[str, Sequence[str]], dag_numbers: Mapping[str, int], found: Sequence[DagNodes]
@@ -89,7 +89,7 @@ class _Ordered:
         self._starts: list[frozenset[str]] = [frozenset(self._started_by(dag_nodes, found)) for dag_nodes in found]
 
     def _started_by(self, dag_nodes: DagNodes, found: Sequence[DagNodes]) -> Iterator[str]:
-        """Yields the nodes whose update starts a DAG; all nodes of a DAG that it follows as a whole."""
+        """Yields the nodes whose updates start a DAG; for a DAG that is followed as a whole, all of its nodes."""
         names = dag_nodes.start.names if isinstance(dag_nodes.start, AssetExpression) else ()
         numbers = [self._dag_numbers[name] for name in names]
         for name, number in zip(names, numbers, strict=True):
@@ -152,7 +152,7 @@ def pool_notes(
 
 
 def _of_own(key: Key, lineage: ExportLineage, dag_numbers: Mapping[str, int]) -> Iterator[str]:
-    """Yields a note if the user's own assets downstream of the project need a DAG of the user."""
+    """Yields a note on an asset of the user that reads exported nodes and needs a DAG of the user."""
     nodes = [lineage.nodes[one] for one in lineage.upstreams_in_project.get(key, ()) if one in lineage.nodes]
     read = [node for node in nodes if node in dag_numbers]
     if read:
@@ -172,7 +172,7 @@ def _of_watch(node: str, watch: UpstreamCondition | None) -> Iterator[str]:
 
 
 def _of_holes(node: Node, clock: CronSchedule | None) -> Iterator[str]:
-    """Yields a note per task whose SQL reads the interval of a tick, and whose missed ticks are never run."""
+    """Yields a note if the SQL of a task reads the interval of a tick and missed ticks are not caught up."""
     has_sql = node.task is not None and bool(node.task.source_sql or node.task.sql)
     if has_sql and reads_interval(node) and clock is not None and not clock.catchup:
         yield (
@@ -202,7 +202,7 @@ def _of_files(
 
 
 def _of_checks(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
-    """Yields notes on expectations that no exported task checks: loads may fail by them, transforms never do."""
+    """Yields notes on expectations that no exported task checks: these can fail a load, but no transform."""
     application, inside = request.project.model.application, frozenset(here)
     nodes = [node for name, node in request.project.graph.nodes.items() if name in inside]
     if request.audit(environment) is not None:

@@ -17,7 +17,7 @@ DIRECTORY = "proxied_state"
 
 
 def switchable_tasks(dag: DagSpec) -> list[TaskSpec]:
-    """Returns the tasks of a DAG that have the events of assets.
+    """Returns the tasks of a DAG that can be switched to Dagster: those that update the assets of nodes.
 
     Args:
         dag: The DAG.
@@ -37,7 +37,7 @@ def proxied_states(
         read: Returns the text of a file of the folder; None if there is none.
 
     Raises:
-        ProjectError: An existing file is not of this format.
+        ProjectError: An existing file has another format.
     """
     files: dict[str, str] = {}
     notes: list[str] = []
@@ -64,7 +64,7 @@ def removed_switches(removed: Sequence[str], read: Callable[[str], str | None]) 
         read: Returns the text of a file of the folder; None if there is none.
 
     Raises:
-        ProjectError: A file is not of this format.
+        ProjectError: A file has another format.
     """
     return tuple(
         _no_longer(name.removeprefix(f"{DIRECTORY}/").removesuffix(".yaml"), task)

@@ -14,13 +14,13 @@ __all__ = ["validate_no_secrets"]
 
 _SUFFIXES = (".yml", ".yaml", ".sql", ".j2", ".py", ".conf")
 _HOMES = ("application.", "env.")
-"""Files that may hold secrets: they are named only where no other file of the project contains the text."""
+"""Name prefixes of files that may hold secrets: a message names them only if no other file contains the text."""
 
 
 def validate_no_secrets(
     files: Mapping[str, str], project: ProjectSource, plan: ExportPlan, options: Mapping[str, str]
 ) -> None:
-    """Raises an error for texts that contain a secret, from any option or file of the project.
+    """Raises an error if a text to be exported contains a secret, from any option or file of the project.
 
     Args:
         files: Texts by name.

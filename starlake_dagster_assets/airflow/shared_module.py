@@ -1,4 +1,4 @@
-"""The module that is exported next to the DAG files: macros and the rules of results, in one source file."""
+"""The module that is exported next to the DAG files: macros, and the rules that decide results, in one file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SharedModule:
 
 @lru_cache(maxsize=1)
 def build_shared_module(marker: str) -> SharedModule:
-    """Returns the module, concatenated from the sources of modules of this package.
+    """Builds the shared module from the concatenated sources of modules of this package.
 
     Args:
         marker: First line of the text.
@@ -129,7 +129,7 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 
 
 def _body(text: str, statements: Sequence[ast.stmt]) -> str:
-    """Returns the text of a module without its docstring, imports and `__all__`; of docstrings, the first lines.
+    """Returns the source of a module without module docstring, imports and `__all__`; other docstrings keep one line.
 
     Docstrings of attributes and constants are left out.
     """
@@ -154,7 +154,7 @@ def _body(text: str, statements: Sequence[ast.stmt]) -> str:
 
 
 def _texts_of_attributes(bodies: Sequence[Sequence[ast.stmt]]) -> Iterator[ast.Expr]:
-    """Yields the texts that follow an assignment."""
+    """Yields the docstrings of attributes and constants: texts that follow an assignment."""
     for body in bodies:
         for before, then in itertools.pairwise(body):
             if not isinstance(before, ast.Assign | ast.AnnAssign):

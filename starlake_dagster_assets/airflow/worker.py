@@ -39,7 +39,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
             task instance and the number of its try, as the macro `attempt` returns them.
 
     Returns:
-        0 where there is evidence of success, 99 where a load found no file and no earlier try of the task took one
+        0 if there is evidence of success, 99 if a load found no file and no earlier try of the task took one
         (`BashOperator` skips the task), else 1.
     """
     if argv[:1] == ["load"]:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _lines(argv: Sequence[str], environ: Mapping[str, str], code: list[int]) -> Iterator[str]:
-    """Yields and prints the lines of the program; appends its exit code to `code`."""
+    """Runs the program, prints and yields its lines, and appends its exit code to `code`."""
     level = environ.get("SL_LOG_LEVEL", "").lower()
     env = {**environ, "SL_LOG_LEVEL": level if level in _LEVELS else "info"}  # the verdict is read from these lines
     with subprocess.Popen(

@@ -21,8 +21,8 @@ class DagTable:
     """A table of a `schedules` literal.
 
     Attributes:
-        domain: `name` of the domain, as the command line is given it.
-        name: `name` of the table, as the command line is given it.
+        domain: `name` of the domain, as passed to the command line.
+        name: `name` of the table, as passed to the command line.
         final_domain: `final_name` of the domain; None if the literal does not contain it.
         final_name: `final_name` of the table; None if the literal does not contain it.
         path: Its path in the literal.
@@ -56,7 +56,7 @@ class DagSchedule:
 
 @dataclass(frozen=True)
 class DagNode:
-    """Table or task of a dependency tree, however often the tree repeats it.
+    """Table or task of a dependency tree; the occurrences of a node in the tree are merged.
 
     Attributes:
         name: `data.name`: the full name of a task, or a table as SQL spells it.
@@ -78,11 +78,11 @@ class DagNode:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Kind and name without case: two spellings in SQL are one table."""
+        """Kind and lower-case name, because SQL may spell the name of one table in several ways."""
         return (self.kind, self.name.lower())
 
     def with_more(self, other: DagNode) -> DagNode:
-        """Returns this node with the values of another for the same node that it lacks."""
+        """Returns this node with missing values filled in from another occurrence of the node."""
         return DagNode(
             self.name,
             self.kind,
@@ -96,12 +96,12 @@ class DagNode:
 
 @dataclass(frozen=True)
 class DagContext:
-    """DAG file of `starlake dag-generate`.
+    """Contents of a DAG file of `starlake dag-generate`.
 
     Attributes:
-        name: Of the file, without its suffix: what its job is named after.
-        file: Path of the file; "" where the literals were passed as they are.
-        line: Line of the literal, where it is known.
+        name: Name of the file without its suffix; the job is named after it.
+        file: Path of the file; "" if the literals were passed without a file.
+        line: Line of the literal; None if it is unknown.
         schedules: `schedules` of a load file.
         roots: Keys of the tasks that the file runs.
         nodes: The tables and tasks of its trees by key.

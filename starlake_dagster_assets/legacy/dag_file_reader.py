@@ -1,4 +1,4 @@
-"""Reads the DAG files that `starlake dag-generate` wrote, as text: nothing of them is run or imported."""
+"""Reads the DAG files that `starlake dag-generate` wrote as text: the files are neither run nor imported."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def read_dag_files(path: str | Path) -> list[DagContext]:
-    """Reads a DAG file, or all those below a directory.
+    """Reads a DAG file, or all DAG files below a directory.
 
     Args:
-        path: A Python file that `starlake dag-generate` wrote, for Dagster or Airflow; or a directory, where other
-            Python files are left alone.
+        path: A Python file that `starlake dag-generate` wrote, for Dagster or Airflow; or a directory, whose other
+            Python files are ignored.
 
     Returns:
-        The contents of each, by path.
+        The contents of each file, sorted by path.
 
     Raises:
-        ProjectError: When there is none, or for what cannot be read in them.
+        ProjectError: When there is no DAG file, or for files and values that cannot be read.
     """
     where = Path(path)
     files = sorted(where.rglob("*.py")) if where.is_dir() else [where]
@@ -58,7 +58,7 @@ def read_dag_files(path: str | Path) -> list[DagContext]:
 
 
 class _Computed:
-    """A value that only running the file would give."""
+    """An expression whose value is known only when the file runs."""
 
     def __init__(self, node: ast.expr) -> None:
         self.text = ast.unparse(node)
@@ -66,7 +66,7 @@ class _Computed:
 
 
 def _read(file: Path) -> DagContext | None:
-    """Reads a DAG file; returns None if the file is no DAG file."""
+    """Reads a DAG file; returns None if the file is not a DAG file."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
@@ -112,14 +112,14 @@ def _variables(tree: ast.Module) -> tuple[_Values, dict[str, int]]:
 
 
 class _Values(dict[str, Any]):
-    """Values by name; None if there is none."""
+    """Values of variables by name; None for unknown names."""
 
     def __missing__(self, name: str) -> None:
         return None
 
 
 def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
-    """Returns the value of an expression, as far as it can be computed without running anything."""
+    """Returns the value of a literal, variable or constructor of the generator; `_Computed` for others."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
@@ -147,7 +147,7 @@ def _dictionary(node: ast.Dict, known: Mapping[str, Any]) -> Any:
 
 
 def _called(node: ast.Call, known: Mapping[str, Any]) -> Any:
-    """Values that the generator's own constructors stand for."""
+    """Returns the value that a call of a constructor of the generator stands for; `_Computed` for other calls."""
     name = ast.unparse(node.func).rsplit(".", 1)[-1]
     arguments = {keyword.arg: _value(keyword.value, known) for keyword in node.keywords if keyword.arg}
     if name in _ITEMS:
@@ -181,7 +181,7 @@ def _unknown(file: Path, name: str, computed: _Computed) -> Problem:
 
 
 def _environment(values: Mapping[str, Any]) -> str | None:
-    """Returns the execution environment of a file: as declared, of the class of its job, or of its template."""
+    """Returns the execution environment of a file: as declared, or from the class of its job, or from its template."""
     declared = values.get("execution_environment")
     if declared is not None:
         return declared.text if isinstance(declared, _Computed) else str(declared)

@@ -43,7 +43,7 @@ def definitions_from_dag_context(
     automation: StarlakeAutomation | None = None,
     **settings: Any,
 ) -> dg.Definitions:
-    """Returns the tables and tasks of DAG files as assets, with their jobs, schedules and sensors.
+    """Builds definitions from DAG files: their tables and tasks as assets, with jobs, schedules and sensors.
 
     Each schedule of a load file, and each transform file, is a job of that name. No code of a file is run.
 
@@ -61,13 +61,13 @@ def definitions_from_dag_context(
         description: Literal of either: the description of the job.
         execution_environment: A registered environment, such as `cloud_run`; by default that of the files, else
             `shell`.
-        file: The file that the literals are in (`__file__`): its job is named after it.
+        file: The file that contains the literals (`__file__`); the job is named after it.
         root: The project's directory, without `project`; `SL_ROOT` of `sl_env_var` by default.
         env: `SL_ENV`, without `project`; that of `sl_env_var` by default.
         starlake: The resource that runs Starlake, instead of that of the options.
-        automation: Settings of all of them, unless their options set others; everything is stopped by default, until
-            you switch it on.
-        settings: Anything else that `build_definitions` takes.
+        automation: Settings of all tables and tasks, unless the options of a file set others; by default, schedules
+            and sensors are stopped until you switch them on.
+        settings: Other arguments of `build_definitions`.
 
     Returns:
         The definitions.
@@ -120,7 +120,7 @@ def definitions_from_dag_context(
 
 
 def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
-    """Nodes that the files run, and upstreams that run first in their jobs (`run_dependencies_first`)."""
+    """Returns the nodes that the files run, and the upstreams that run first in their jobs."""
     mine = {part.job for part in source.parts}
     first = (node for job in triggers.jobs.values() if job.dag in mine for node in job.nodes)
     return sorted({*source.declared_nodes, *first})
@@ -130,7 +130,7 @@ def _resource(contexts: Sequence[DagContext], environment: str | None) -> Starla
     """Returns the resource that the options of all files describe.
 
     Raises:
-        ProjectError: When they describe two, or not a whole one.
+        ProjectError: When the options describe two resources, or an incomplete one.
     """
     homes = {context.environment or environment or "shell": context for context in contexts}
     if len(homes) > 1:

@@ -22,7 +22,7 @@ from starlake_dagster_assets.project.model.project import (
 __all__ = ["infer_project"]
 
 _NOWHERE = Location(file="")
-"""No file of the project describes what is known by name only."""
+"""Location of tables and tasks that are known by name only: no file of the project describes them."""
 
 
 def infer_project(contexts: Sequence[DagContext], root: Path, env: str | None, variables: Mapping[str, str]) -> Project:
@@ -56,7 +56,7 @@ def infer_project(contexts: Sequence[DagContext], root: Path, env: str | None, v
 
 
 class _Names:
-    """The tables and tasks of DAG files, each once."""
+    """The tables and tasks of DAG files, without duplicates."""
 
     def __init__(self, contexts: Sequence[DagContext]) -> None:
         self._tables: dict[str, DagTable] = {}
@@ -86,7 +86,7 @@ class _Names:
         self._by_name.setdefault(table.raw.lower(), table.id.lower())
 
     def domains(self, datasets: str) -> Iterable[Domain]:
-        """Yields the load domains; files arrive where `imported` looks for them, as with these DAG files before."""
+        """Yields the load domains; with strategy `imported`, their files arrive in `<datasets>/incoming/<domain>`."""
         crons = {node.name.lower(): node for key, node in self._nodes.items() if key[0] == "table"}
         found: dict[str, list[Table]] = {}
         for name, table in self._tables.items():

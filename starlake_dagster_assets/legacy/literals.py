@@ -35,12 +35,12 @@ def read_dag_context(
     """Reads the literals of a DAG file, in the shapes of all versions of the generator.
 
     Args:
-        name: Of the file, without its suffix.
+        name: Name of the file, without its suffix.
         schedules: `schedules`: a list, or its JSON.
         dependencies: `task_deps`, `dependencies`: a list, or its JSON.
         options: `options`.
         jobs: `jobs`: `{"domain.task": {"options": "k=v,k=v"}}`.
-        cron: `cron`; the text `None` is none.
+        cron: `cron`; the text `None` stands for no cron.
         description: `description`.
         environment: `execution_environment`, or a `template`, whose name contains it.
         file: Path of the file, for messages.
@@ -76,12 +76,12 @@ def read_dag_context(
 
 
 def _text_or_none(value: Any) -> Any:
-    """Returns a text; none for what the templates write instead of a missing value."""
+    """Returns a value unchanged; None for the texts that the templates write instead of a missing value."""
     return None if isinstance(value, str) and value.strip() in ("", "None") else value
 
 
 def _named(value: Any) -> Any:
-    """Returns an item; a name alone becomes an item that has only a name."""
+    """Returns an item as a mapping; a plain name becomes an item that has only a name."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -96,7 +96,7 @@ _FINAL = AliasChoices("final_name", "finalName")
 
 
 class _Shape(BaseModel):
-    """Part of a literal; what other versions of the generator add is left alone."""
+    """Part of a literal; fields that other versions of the generator add are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -198,7 +198,7 @@ class _Reader:
         self.nodes[node.key] = first.with_more(replace(node, reads=tuple(reads)))
 
     def task_options(self, literal: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-        """Returns the variables of single transforms."""
+        """Returns the variables of single transforms, by task name."""
         found: dict[str, Mapping[str, str]] = {}
         for name, value in literal.items():
             variables: Any = cast("Mapping[str, Any]", value).get("options") if isinstance(value, Mapping) else value
@@ -220,7 +220,7 @@ class _Reader:
         return {key.strip(): text.strip() for key, equals, text in pairs if equals}
 
     def cron(self, path: str, value: Any) -> str | None:
-        """Returns a cron expression of five fields; None for none."""
+        """Returns a cron expression of five fields; None if there is none."""
         try:
             return cron_of(_text_or_none(value), PRESETS)
         except (ValueError, AttributeError) as error:
@@ -228,7 +228,7 @@ class _Reader:
             return None
 
     def environment(self, value: str | None) -> str | None:
-        """Returns the environment named by an enum's text or by a template."""
+        """Returns the environment in the text of an enum or the name of a template; None if there is none."""
         if not value:
             return None
         name = value.removesuffix(".py.j2").rsplit("__", 1)[-1].rsplit(".", 1)[-1].lower()
@@ -240,7 +240,7 @@ class _Reader:
         return None
 
     def wrong(self, path: str, message: str, hint: str = "") -> None:
-        """Notes a problem."""
+        """Records a problem."""
         self.problems.append(self._context.problem(path, message, hint))
 
     def mapping(self, path: str, literal: Any) -> Mapping[str, Any]:
@@ -308,7 +308,7 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Returns the found value, shortened."""
+    """Returns the found value as text for a message, shortened."""
     if isinstance(value, str):
         return f"the text `{value[:60]}`"
     if value is None:

@@ -1,4 +1,4 @@
-"""DAG files as a project: over the project's own files, whose nodes they select, or alone, by names only."""
+"""DAG files as a project: on top of the project's own files, or alone, with tables and tasks by name only."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ScheduledNodes:
     """Nodes that one schedule of a DAG file runs together.
 
     Attributes:
-        job: Its name: the file's, with the schedule's label where the file has several.
-        cron: Of the schedule, or of the file.
+        job: Name of the job: that of the file, with the label of the schedule if the file has several schedules.
+        cron: Cron of the schedule, or of the file.
         schedule: The schedule's label.
         tables: The tables that are loaded.
         tasks: The tasks that are run.
@@ -50,7 +50,7 @@ class ScheduledNodes:
         return text.strip().lower() in {"true", "1", "yes", "on"}
 
     def cron_of(self, item: DagTable | DagNode) -> str | None:
-        """Returns the cron of a node: its own, or else that of the file, which is the cron of its first task."""
+        """Returns the cron of a node: its own, or else that of the schedule or file."""
         return (item.cron if isinstance(item, DagNode) else None) or self.cron
 
 
@@ -59,10 +59,10 @@ class DagProject:
 
     Args:
         contexts: The files.
-        base: The project that they were generated from: its graph, columns and checks apply; the files declare which of
-            its tables and tasks run, when and how. None: tables and tasks are known by name only.
-        root: The project's directory, where there is no `base`; `SL_ROOT` of `sl_env_var` by default.
-        env: The environment, where there is no `base`; `SL_ENV` of `sl_env_var` by default.
+        base: The project that the files were generated from: its graph, columns and checks apply; the files declare
+            which tables and tasks run, when and how. None: tables and tasks are known by name only.
+        root: The project's directory, without `base`; `SL_ROOT` of `sl_env_var` by default.
+        env: The environment, without `base`; `SL_ENV` of `sl_env_var` by default.
 
     Raises:
         ProjectError: When a file names a table or task that the project does not have, one is given two crons, or
@@ -109,17 +109,17 @@ class DagProject:
 
     @property
     def declared_nodes(self) -> frozenset[str]:
-        """Ids of the tables and tasks that the files themselves run, without what those read."""
+        """Ids of the tables and tasks that the files themselves run, without the upstreams of these."""
         return frozenset(self._found)
 
     @property
     def model(self) -> Project:
-        """The project, its schedules and DAG configurations those of the files."""
+        """The project, with the schedules and DAG configurations of the files."""
         return self._model
 
     @property
     def graph(self) -> Graph:
-        """The project's graph; without the project, the graph of the files' trees.
+        """Graph of the project; without `base`, the graph of the trees in the files.
 
         Raises:
             ProjectError: When the trees cannot be a graph: two tasks write one table, or read each other in a cycle.
@@ -128,7 +128,7 @@ class DagProject:
 
     @property
     def problems(self) -> Sequence[Problem]:
-        """Those of the project's files, where they are there."""
+        """Problems in the project's files; empty without `base`."""
         return self._base.problems if self._base is not None else ()
 
     @cached_property
@@ -190,7 +190,7 @@ class DagProject:
 
     @cached_property
     def _dependencies(self) -> frozenset[str]:
-        """Ids that the jobs of files with `load_dependencies` run first, regardless of their schedules."""
+        """Ids of the upstreams that jobs with `load_dependencies` run first, regardless of the upstreams' schedules."""
         upstream: Mapping[str, tuple[str, ...]] = self._base.graph.upstream if self._base is not None else {}
         stack = [node for node, (part, _) in self._found.items() if part.runs_dependencies]
         found: set[str] = set()
@@ -218,7 +218,7 @@ class DagProject:
     # ------------------------------------------------------------------------------------------------- names
 
     def _id(self, item: DagTable | DagNode) -> str | None:
-        """Returns the id of the node that a literal names."""
+        """Returns the id of the node that a literal names; None if the project does not have the node."""
         if isinstance(item, DagNode):
             kind, raw, final = "task", item.name, item.sink
         else:
@@ -243,17 +243,17 @@ class DagProject:
 
     @cached_property
     def _ids(self) -> Mapping[tuple[str, str], str]:
-        """The ids of nodes by kind and raw name: several tasks may write one table."""
+        """Ids of the nodes by kind and raw name, because several tasks may write one table."""
         graph = self._base.graph if self._base is not None else build_graph(self._plain)[0]
         found = {("table", table.raw): table.id for table in self._plain.tables}
         found |= {("task", task.raw): task.id for task in self._plain.tasks}
         return found | {key: node.id for key, node in graph.by_raw.items()}
 
     def _nodes(self) -> Mapping[str, tuple[ScheduledNodes, str | None]]:
-        """Returns the part that runs each node, and by which cron.
+        """Returns the part that runs each node, and the cron of the node, by node id.
 
         Raises:
-            ProjectError: Names what the project does not have, and what two schedules have.
+            ProjectError: Names the tables and tasks that the project does not have, and those with two crons.
         """
         found: dict[str, tuple[ScheduledNodes, str | None]] = {}
         problems: list[Problem] = []

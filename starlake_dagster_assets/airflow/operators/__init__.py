@@ -3,7 +3,7 @@
 - `renderer`: the base class, `OperatorRenderer`
 - `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one per environment of the registry
   (`starlake_dagster_assets.environments`)
-- `google`: what Dataproc and Cloud Run share
+- `google`: base class of the operators of Dataproc and Cloud Run
 - `expectation_tasks`: tasks that query the results of expectations
 - `standard`: operators of Airflow itself
 """

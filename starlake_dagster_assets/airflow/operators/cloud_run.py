@@ -22,7 +22,7 @@ def starlake(command, **flags):
 
 @dataclass(frozen=True)
 class CloudRun(Google):
-    """`CloudRunExecuteJobOperator`: the entry point of the job's container is the program."""
+    """Operators of Cloud Run: one `CloudRunExecuteJobOperator` per command; the entry point is `starlake`."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "starlake")
     bigquery_connection: ClassVar[str | None] = "google_cloud_default"
@@ -34,7 +34,7 @@ class CloudRun(Google):
         return [f"from {module} import (\n    CloudRunExecuteJobOperator,\n)", *self.waiting_imports()]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """Returns the environment variables."""
+        """Returns the constants for environment variables and for the file locations of loads."""
         return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
@@ -42,7 +42,7 @@ class CloudRun(Google):
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
-        """Arguments of all tasks: location and credentials of the job."""
+        """Returns the arguments that all tasks share: project, region, name and service account of the job."""
         found: dict[str, Any] = {
             "project_id": self.templated_option("cloud_run_project_id"),
             "region": self.templated_option("cloud_run_job_region", "europe-west1", options=["cloud_run_region"]),
@@ -54,7 +54,7 @@ class CloudRun(Google):
         return found
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the operator of a task."""
+        """Returns the operator of a task and its arguments."""
         if task.kind == "wait":
             return self.waiting(task)
         if self.runs_no_command(task):

@@ -46,7 +46,7 @@ _TEXTS = (
 
 @dataclass(frozen=True)
 class Dataproc(Google):
-    """`DataprocSubmitJobOperator`; without `cluster_id` also the operators that create and delete a cluster."""
+    """Operators of Dataproc: one `DataprocSubmitJobOperator` per command; without `cluster_id`, a cluster per run."""
 
     has_job_ids: ClassVar[bool] = False
     reserved: ClassVar[tuple[str, ...]] = (
@@ -91,7 +91,7 @@ class Dataproc(Google):
         return (_STARLAKE,)
 
     def default_args(self) -> dict[str, Any]:
-        """Default arguments of all tasks: location and credentials of clusters."""
+        """Returns the arguments that all tasks share: project and region of the clusters."""
         return {
             "project_id": self.templated_option("dataproc_project_id"),
             "region": self.templated_option("dataproc_region", "europe-west1"),
@@ -99,7 +99,7 @@ class Dataproc(Google):
         }
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the operator of a task."""
+        """Returns the operator of a task and its arguments."""
         if task.kind == "wait":
             return self.waiting(task)
         if self.runs_no_command(task):
@@ -111,7 +111,7 @@ class Dataproc(Google):
 
     @property
     def setup_and_teardown(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
-        """The cluster of a run."""
+        """Tasks that create and delete the cluster of a run; None for an existing cluster (`cluster_id`)."""
         if self.dag_option("cluster_id"):
             return None
         name: Arguments = [("cluster_name", Raw("CLUSTER"))]

@@ -12,7 +12,7 @@ from starlake_dagster_assets.airflow.render.source import Call, Raw
 __all__ = ["JOB_ID", "ExpectationCheckRenderer"]
 
 JOB_ID = "{{ job_id() }}"
-"""`SL_JOB_ID` of every command, which identifies its rows in the audit: DAG, task, run and try."""
+"""Template of `SL_JOB_ID`, which identifies the audit rows of a command by DAG, task, run and try."""
 
 _ALTERED = " \t\n\r'\"`{}\\"
 """Characters that Starlake alters when it writes a text into its audit: both sides are compared without them."""
@@ -23,8 +23,8 @@ class ExpectationCheckRenderer:
     """Renders the expectation checks of a DAG.
 
     Attributes:
-        audit: The audit that they query.
-        warns: Whether some of them hold nothing back.
+        audit: The audit schema that the checks query.
+        warns: Whether some of the checks only warn.
     """
 
     audit: AuditSchema
@@ -33,14 +33,14 @@ class ExpectationCheckRenderer:
 
     @property
     def imports(self) -> Sequence[str]:
-        """Of the operators."""
+        """Import of the check operator."""
         if not self.audit.bigquery:
             return ["from airflow.providers.common.sql.operators.sql import SQLCheckOperator"]
         module = "airflow.providers.google.cloud.operators.bigquery"
         return [f"from {module} import (\n    BigQueryCheckOperator,\n)"]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """Returns the constant with the table of the results of expectations."""
+        """Returns the constant with the name of the table of expectation results."""
         return [("EXPECTATIONS", f"{self.audit.name}.expectations")]
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:

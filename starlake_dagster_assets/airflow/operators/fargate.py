@@ -27,7 +27,7 @@ _SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
 
 @dataclass(frozen=True)
 class Fargate(OperatorRenderer):
-    """`EcsRunTaskOperator`: the entry point of the container is the program."""
+    """Operators of ECS on Fargate: one `EcsRunTaskOperator` per command; the entry point is `starlake`."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "StarlakeTask", "starlake")
 
@@ -38,7 +38,7 @@ class Fargate(OperatorRenderer):
         return [*found, *self.waiting_operators(_SENSOR)]
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """Returns the environment variables."""
+        """Returns the constants for environment variables and for the file locations of loads."""
         return [("ENV", [{"name": name, "value": value} for name, value in self.env.items()]), *self.root]
 
     def functions(self) -> Sequence[str]:
@@ -58,7 +58,7 @@ class Fargate(OperatorRenderer):
         )
 
     def default_args(self) -> dict[str, Any]:
-        """Arguments of all tasks: cluster, region and credentials."""
+        """Returns the arguments that all tasks share: cluster, task definition, network, region and logs."""
         network = {"subnets": self._ids("aws_task_private_subnets"), "assignPublicIp": "DISABLED"}
         if self.dag_option("aws_task_security_groups"):
             network["securityGroups"] = self._ids("aws_task_security_groups")
@@ -73,7 +73,7 @@ class Fargate(OperatorRenderer):
         }
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the operator of a task."""
+        """Returns the operator of a task and its arguments."""
         if task.kind == "wait" and task.waiting is not None:
             if task.waiting.ack:
                 return "S3KeySensor", [("bucket_key", task.waiting.ack), *self.sensor(task)]
@@ -83,7 +83,7 @@ class Fargate(OperatorRenderer):
         return "StarlakeTask", [("overrides", self.command_line(task, "starlake")), *self.result_arguments(task)]
 
     def _ids(self, name: str) -> list[str]:
-        """Ids, of which an Airflow variable can give one: a template is a text, not a list."""
+        """Returns the ids in an option; without the option, one id: the template of an Airflow variable."""
         text = self.dag_option(name)
         if not text:
             return [self.templated_option(name)]

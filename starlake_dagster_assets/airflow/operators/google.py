@@ -1,4 +1,4 @@
-"""Base of the operators of Dataproc and Cloud Run: sensors of Cloud Storage."""
+"""Base class of the operators of Dataproc and Cloud Run, with sensors of Cloud Storage."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SENSOR = "from airflow.providers.google.cloud.sensors.gcs import GCSObjectExist
 
 @dataclass(frozen=True)
 class Google(OperatorRenderer):
-    """Commands run in Google's cloud, files are in its store."""
+    """Operators of Google Cloud, with sensors for files in Cloud Storage."""
 
     def waiting_imports(self) -> list[str]:
-        """Imports of sensors."""
+        """Returns the imports of the operators that wait for files in Cloud Storage."""
         return self.waiting_operators(_SENSOR)
 
     def waiting(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the sensor of a task that waits."""
+        """Returns the sensor of a task that waits for files, and its arguments."""
         assert task.waiting is not None
         if task.waiting.ack:
             bucket, path = url_parts(task.waiting.ack)

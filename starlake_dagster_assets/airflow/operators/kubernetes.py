@@ -20,7 +20,7 @@ _MODELS = "from kubernetes.client import models as k8s"
 
 @dataclass(frozen=True)
 class Kubernetes(OperatorRenderer):
-    """Operators of Kubernetes: one `KubernetesPodOperator` per command; the entry point of the image is the program."""
+    """Operators of Kubernetes: one `KubernetesPodOperator` per command; the image's entry point is `starlake`."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "Secret", "k8s")
 
@@ -69,12 +69,12 @@ class Kubernetes(OperatorRenderer):
 
     @property
     def _secrets(self) -> list[str]:
-        """Secrets whose keys all become variables."""
+        """Names of the Kubernetes Secrets whose keys become environment variables."""
         names = (name.strip() for name in (self.dag_option("kubernetes_env_secrets") or "").split(","))
         return [name for name in names if name]
 
     @property
     def _resources(self) -> dict[str, str]:
-        """Requests of the container; the memory request is also the limit."""
+        """Resource requests of the container; the memory request is also the limit."""
         limits = {name: self.dag_option(f"kubernetes_{name}") for name in ("cpu", "memory")}
         return {name: value for name, value in limits.items() if value}

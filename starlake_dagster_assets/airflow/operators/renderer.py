@@ -1,4 +1,4 @@
-"""Base class of the operators of an environment: the parts that differ, and the parts that all share."""
+"""Base class of the operator renderers: methods that each environment overrides, and methods that all share."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class OperatorRenderer:
 
     Attributes:
         dag: The DAG to write.
-        project: Its project.
+        project: The project of the DAG.
     """
 
     dag: DagSpec
     project: ProjectSource
     reserved: ClassVar[tuple[str, ...]] = ()
-    """Names that the file defines."""
+    """Python names that the DAG file defines, so that tasks and imports must not use them."""
     local_files: ClassVar[bool] = False
-    """Whether commands run on the worker: it sees local files, and a load without a file is skipped."""
+    """Whether commands run on the Airflow worker, which sees local files; a load without a file is then skipped."""
     has_job_ids: ClassVar[bool] = True
-    """Whether a command has the environment variables of its task, so that its rows in the audit can be found."""
+    """Whether each command gets the environment variables of its task, so that its audit rows can be found."""
     bigquery_connection: ClassVar[str | None] = None
-    """Airflow connection that reads an audit in BigQuery where none is given."""
+    """Airflow connection that reads an audit in BigQuery if no other one is configured."""
 
     @property
     def imports(self) -> Sequence[str]:
@@ -53,11 +53,11 @@ class OperatorRenderer:
         raise NotImplementedError
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """Names and values that the file defines before its functions."""
+        """Returns the names and values of the constants that the file defines before its functions."""
         return ()
 
     def functions(self) -> Sequence[str]:
-        """Functions that the file defines before its DAG."""
+        """Returns the source of the functions that the file defines before its DAG."""
         return ()
 
     def default_args(self) -> Mapping[str, Any]:
@@ -70,11 +70,11 @@ class OperatorRenderer:
 
     @property
     def setup_and_teardown(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:
-        """A setup and a teardown task for all commands, each as a task id, an operator and its arguments."""
+        """Setup and teardown task of all commands, each as task id, operator and arguments; None if there are none."""
         return None
 
     def runs_no_command(self, task: TaskSpec) -> bool:
-        """Whether a task runs no Starlake command: it waits for files, or ends the wait."""
+        """Whether a task runs no Starlake command: a wait for files, or, without an ack file, the start of the loads."""
         return task.kind == "wait" or (task.kind == "start" and task.waiting is not None and not task.waiting.ack)
 
     # -------------------------------------------------------------------------------------- what they share
@@ -87,7 +87,7 @@ class OperatorRenderer:
         """Returns a setting as a template: the Airflow variable of that name, with the option as its default.
 
         Args:
-            name: Of the variable, and of the option.
+            name: Name of the variable and of the option.
             default: Used if no option is set; None = the variable must be set.
             options: Other names of the option.
         """
@@ -95,7 +95,7 @@ class OperatorRenderer:
         return self._templates.variable(name, known)
 
     def dag_option(self, *names: str) -> str | None:
-        """Returns an option of the DAG; None if it is not given."""
+        """Returns the first of the named options that the DAG sets; None if the DAG sets none of them."""
         return setting(self.dag.settings, *names)
 
     @cached_property
@@ -117,7 +117,7 @@ class OperatorRenderer:
         return found
 
     def command_line(self, task: TaskSpec, function: str = "command_line") -> Call:
-        """Returns the call of a function that takes the command of a task, and its flags by name.
+        """Returns the call of a function with the command of a task, and with the flags of the command by name.
 
         Args:
             task: The task.
@@ -162,7 +162,7 @@ class OperatorRenderer:
         return "{{ manifest('" + f"{self.dag.id}.py" + "') }}" if self.dag.embedded else "{{ manifest() }}"
 
     def result_arguments(self, task: TaskSpec) -> Arguments:
-        """Returns the callbacks that determine a result: of a load by its files, of a transform by its audit row."""
+        """Returns the callbacks that decide the result of a load by its files, or of a transform by its audit row."""
         if task.audited:
             return [("post_execute", Call("end_transform", [*task.audited, Raw("**AUDIT")]))]
         if task.kind != "load":
@@ -172,7 +172,7 @@ class OperatorRenderer:
         return [("pre_execute", Call("begin_load", arguments)), ("post_execute", Call("end_load", arguments))]
 
     def waiting_operators(self, sensor: str) -> list[str]:
-        """Returns the imports that waiting in an object store needs.
+        """Returns the imports of the operators that wait for files in an object store.
 
         Args:
             sensor: Import of the sensor of ack files.
@@ -182,7 +182,7 @@ class OperatorRenderer:
         return [*found, *([sensor] if acks else []), *([PYTHON_SENSOR] if self._waits_for_files() else [])]
 
     def by_patterns(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the operator and the arguments of the sensor of files of the tables in an object store."""
+        """Returns the sensor that waits for files of the tables in an object store, and its arguments."""
         assert task.waiting is not None
         known = {"url": task.waiting.directory, "patterns": [jinja(one) for one in task.waiting.patterns]}
         return "PythonSensor", [("python_callable", Raw("files_in_store")), ("op_kwargs", known), *self.sensor(task)]
@@ -191,7 +191,7 @@ class OperatorRenderer:
         return any(task.waiting and not task.waiting.ack for task in self.dag.tasks if task.kind == "wait")
 
     def sensor(self, task: TaskSpec) -> Arguments:
-        """Returns the arguments that decide how a sensor waits."""
+        """Returns the arguments `mode`, `poke_interval`, `timeout` and `soft_fail` of a sensor."""
         assert task.waiting is not None
         preload = task.waiting.preload
         return [

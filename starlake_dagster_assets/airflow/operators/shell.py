@@ -19,7 +19,7 @@ _SHARED = {"--scheduledDate"}
 
 @dataclass(frozen=True)
 class Shell(OperatorRenderer):
-    """`BashOperator`, and a `PythonSensor` that waits."""
+    """Operators on the Airflow worker: one `BashOperator` per command, and a `PythonSensor` that waits for files."""
 
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "STAGE", "LOAD", "TRANSFORM", "files_are_there")
     local_files: ClassVar[bool] = True
@@ -33,7 +33,7 @@ class Shell(OperatorRenderer):
         return found
 
     def constants(self) -> Sequence[tuple[str, Any]]:
-        """Returns the environment, and one command line per kind of command."""
+        """Returns the constants for the environment variables and for one command line per kind of command."""
         starlake = self.templated_option("starlake_path", "starlake", options=["SL_STARLAKE_PATH"])
         kinds = {task.kind: task for task in reversed(self.dag.tasks)}
         env = {"STARLAKE": starlake}
@@ -51,15 +51,15 @@ class Shell(OperatorRenderer):
 
     @property
     def shared(self) -> Sequence[str]:
-        """The function that waits for files."""
+        """Name of the shared function that waits for files; empty if no task waits."""
         return ("files_are_there",) if self.waits() else ()
 
     def default_args(self) -> dict[str, Any]:
-        """Returns the argument that keeps variables such as `PATH`."""
+        """Returns `append_env`, which keeps environment variables of the worker such as `PATH`."""
         return {"append_env": True}
 
     def task(self, task: TaskSpec) -> tuple[str, Arguments]:
-        """Returns the operator of a task."""
+        """Returns the operator of a task and its arguments."""
         if task.kind == "start":
             return "EmptyOperator", []
         if task.kind == "wait":

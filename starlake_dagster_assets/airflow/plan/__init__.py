@@ -1,4 +1,4 @@
-"""DAGs, tasks, ids and asset events from the graph and its triggers, before they are rendered.
+"""Plan of an export: DAGs, tasks, ids and asset events, from the graph and its triggers, before rendering.
 
 - `model`: the content of a DAG file
 - `build`: from graph and triggers to DAGs

@@ -72,13 +72,13 @@ class ExportRequest:
     Attributes:
         project: The project.
         triggers: The trigger of each node.
-        selected: Ids of the nodes that get a task; what they read of others becomes an external asset.
-        environments: Where commands run.
-        naming: Keys and metadata by a translator or definitions.
-        options: For every DAG.
+        selected: Ids of the nodes that get a task; other assets that these nodes read become external assets.
+        environments: Execution environment of each node.
+        naming: Keys, groups and edges from a translator or definitions.
+        options: Options of every DAG.
         split: The property that the nodes of a DAG share in addition to their trigger.
         granularity: One task per table, or one for all tables of a domain in a DAG.
-        ids: Task ids and URIs like those of starlake-airflow, exactly those, or those of asset keys.
+        ids: Form of task ids and URIs: similar to those of starlake-airflow, equal to those, or from asset keys.
     """
 
     project: ProjectSource
@@ -92,20 +92,20 @@ class ExportRequest:
     ids: Ids = "starlake"
 
     def audit(self, environment: EnvironmentName) -> AuditSchema | None:
-        """Returns the audit that tasks of an environment can query for results of expectations."""
+        """Returns the audit that tasks of an environment can query for expectation results; None if there is none."""
         return find_audit_schema(self.project, environment, self.options)
 
     @cached_property
     def lineage(self) -> ExportLineage:
-        """The edges that Dagster has."""
+        """Lineage of the export, with the edges that Dagster has."""
         return build_export_lineage(self.project.graph, self.naming)
 
 
 def plan_dags(request: ExportRequest) -> ExportPlan:
-    """Returns the DAGs of a project.
+    """Plans the DAGs of an export.
 
     Raises:
-        ProjectError: For names that collide and circles, each by name.
+        ProjectError: For names that collide and for cycles, each by name.
         CommandError: For names that cannot be written on a command line.
     """
     return _Planner(request).plan()
@@ -212,7 +212,7 @@ class _Planner:
 
     @cached_property
     def _external(self) -> Mapping[str, ExternalAsset]:
-        """Returns the assets without a task: those that tasks read, and those that read from tasks."""
+        """Assets without a task, by URI: assets that tasks read, and assets that read from tasks."""
         lineage = self._request.lineage
         made = {self._keys[node] for node in self._nodes}
         read: set[Key] = {key for node in self._nodes for key in lineage.outside.get(node, ())}
@@ -285,13 +285,13 @@ class _Planner:
 
     @cached_property
     def _preloads(self) -> Mapping[str, PreLoad]:
-        """Returns the pre-load settings of each table."""
+        """Pre-load settings of the tables that wait for files, by node id."""
         found = {node: trigger.preload for node, trigger in self._triggers.items() if self._nodes[node].table}
         return {node: preload for node, preload in found.items() if preload and preload.strategy != "none"}
 
     @cached_property
     def _mixed(self) -> frozenset[str]:
-        """Directories whose tables do not all wait for the same."""
+        """Directories of domains whose tables have different pre-load settings."""
         seen: dict[str, set[PreLoad | None]] = {}
         for name, node in self._nodes.items():
             if node.table:
@@ -299,7 +299,7 @@ class _Planner:
         return frozenset(domain for domain, found in seen.items() if len(found) > 1)
 
     def _order(self) -> list[str]:
-        """Returns the nodes in topological order, by what they read and what they wait for."""
+        """Returns the nodes in topological order of the upstreams that they read or wait for."""
         before: dict[str, list[str]] = {}
         for node in self._nodes:
             rule = self._rules.get(node)
@@ -356,7 +356,7 @@ class _Planner:
         return DagNameParts(self._label(dag_nodes), self._file(dag_nodes), self._environment(dag_nodes))
 
     def _label(self, dag_nodes: DagNodes) -> str:
-        """Returns a word for the trigger of a DAG."""
+        """Returns the part of a DAG's name for its trigger; "" if assets or nothing starts the DAG."""
         if isinstance(dag_nodes.start, CronSchedule):
             return name_of_cron(dag_nodes.start.cron, self._request.project.model.application.schedule_presets)
         return "files" if isinstance(dag_nodes.start, FileTrigger) else ""

@@ -12,11 +12,11 @@ __all__ = ["DagEvents"]
 
 
 class DagEvents:
-    """The events of DAGs that others follow as a whole.
+    """Asset events of the DAGs that other DAGs follow as a whole.
 
     Args:
         found: All DAGs of the export.
-        names: Their ids, in the same order.
+        names: Ids of the DAGs, in the same order.
         ids: Form of the URIs.
     """
 
@@ -33,7 +33,7 @@ class DagEvents:
         return {f"the DAG {uri}": uri for uri in self._uris.values()}
 
     def of(self, dag_nodes: DagNodes) -> str | None:
-        """Returns the URI of the event of a DAG; None if nothing follows it as a whole."""
+        """Returns the URI of the event of a DAG; None if no DAG follows it as a whole."""
         return self._uris.get(self._numbers[id(dag_nodes)])
 
     def schedule(self, dag_nodes: DagNodes, uris: Mapping[str, str]) -> AssetExpression:

@@ -21,9 +21,9 @@ class DagNameParts:
     """Parts of the name of a DAG.
 
     Attributes:
-        label: A word for what starts it; "" for assets and for nothing.
+        label: Word for the trigger of the DAG; "" if assets or nothing starts the DAG.
         file: The file of its DAG configuration, if it has one.
-        environment: Where its commands run: in the name only where two DAGs would have the same one.
+        environment: Execution environment; part of the name only if two DAGs would have the same name.
     """
 
     label: str
@@ -53,13 +53,13 @@ def names_of_dags(
     name_parts: Callable[[DagNodes], DagNameParts],
     groups: Mapping[str, str],
 ) -> list[str]:
-    """Returns a name for each DAG.
+    """Returns the name of each DAG, in the order of the DAGs.
 
     Args:
         found: The DAGs.
         graph: The graph.
-        prefix: Begins each name.
-        split: What their nodes have in common.
+        prefix: Prefix of the names, except those from DAG configurations.
+        split: Property that the nodes of a DAG share.
         name_parts: Returns the parts of the name of a DAG.
         groups: The groups of a translator, by node id.
     """

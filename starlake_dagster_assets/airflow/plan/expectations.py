@@ -20,14 +20,14 @@ _NAME = re.compile(r"[\w $-]+")
 def find_audit_schema(
     project: ProjectSource, environment: EnvironmentName, options: AirflowOptions
 ) -> AuditSchema | None:
-    """Returns the audit to query: by the given connection, or by Google's own connection for BigQuery.
+    """Returns the audit that tasks can query, with its Airflow connection; None if tasks cannot query the audit.
 
     A driver on Dataproc has the environment of its cluster, not of its job: its rows cannot be identified.
 
     Args:
         project: The project.
         environment: Where commands run.
-        options: `checks` is the connection.
+        options: `checks` is the connection; by default `google_cloud_default`, for an audit in BigQuery on Cloud Run.
     """
     application = project.model.application
     stored = project.model.connection(application.audit.connection or application.connection_ref)
@@ -51,7 +51,7 @@ def select_expectations(nodes: Iterable[Node], application: Application, *, bloc
     Args:
         nodes: The nodes of one task. An expectation that blocks one of them blocks all: its rows are queried together.
         application: Sets the default of `failOnError`.
-        blocking: Which.
+        blocking: Whether to return the expectations that block, or else the others.
     """
     named = [item for node in nodes for item in named_expectations(node, application)]
     blocks = {item.expect for item in named if item.blocking}

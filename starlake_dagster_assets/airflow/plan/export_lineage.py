@@ -16,13 +16,13 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class ExportLineage:
-    """A graph and the assets around it.
+    """Graph of a project, with the assets outside the project that are connected to its nodes.
 
     Attributes:
         graph: The nodes of the project.
         keys: Asset key by node id.
-        outside: Keys of what a node reads that is no node, by node id.
-        upstreams_in_project: What each asset reads that is not of the project, by key.
+        outside: Keys of the assets outside the project that a node reads, by node id.
+        upstreams_in_project: Keys of the assets that each asset outside the project reads, by its key.
     """
 
     graph: Graph
@@ -36,7 +36,7 @@ class ExportLineage:
         return {key: node for node, key in self.keys.items()}
 
     def external_neighbours(self, made: Iterable[Key]) -> frozenset[Key]:
-        """Returns the assets outside the project that are connected with given nodes only through other such assets.
+        """Returns the assets outside the project that are connected to nodes, directly or through other such assets.
 
         Args:
             made: Keys of the nodes to start from.
@@ -57,7 +57,7 @@ class ExportLineage:
         return frozenset(found)
 
     def list_upstream_nodes(self, key: Key) -> tuple[str, ...]:
-        """Sorted ids of the nodes that an external asset reads, directly or through other external assets."""
+        """Returns the sorted ids of the nodes that an external asset reads, directly or through other such assets."""
         found: set[str] = set()
         seen, stack = {key}, [key]
         while stack:
@@ -71,11 +71,11 @@ class ExportLineage:
 
 
 def build_export_lineage(graph: Graph, naming: AssetOverrides) -> ExportLineage:
-    """Returns the edges of a project, with those that a naming declares instead of its own.
+    """Builds the lineage of an export: the project's graph, with the edges that a naming declares instead of its own.
 
     Args:
-        graph: The project's own.
-        naming: Whose `reads` replace the edges of their nodes.
+        graph: Graph of the project.
+        naming: Overrides; `reads` replaces the incoming edges of each node in it.
     """
     keys = {node.id: naming.keys.get(node.id, node.key) for node in graph.nodes.values()}
     nodes = {key: node for node, key in keys.items()}

@@ -1,4 +1,4 @@
-"""Files that loads wait for, where the environment can list them."""
+"""Files that loads wait for, if the environment can list them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdH
 def waiting_for(
     loads: Mapping[str, PreLoad], templates: Templates, environment: EnvironmentName
 ) -> dict[tuple[str, PreLoad], FileWait]:
-    """Returns the files that can be waited for, by directory of the domain and pre-load strategy.
+    """Returns the files that a sensor can wait for, by directory of the domain and pre-load settings.
 
-    Where commands run elsewhere, their exit code is the same for missing files and a crash: the store itself is
+    If commands run elsewhere, their exit code is the same for missing files and a crash: the store itself is
     listed, if its files are in one that the provider of the environment knows.
 
     Args:
-        loads: Pre-load strategies of tables, by node id.
+        loads: Pre-load settings of tables, by node id.
         templates: Templates for the paths of the project.
         environment: Environment of the commands.
 
@@ -76,7 +76,7 @@ class _Paths:
         return self._templated(base if "{domain}" in base else f"{base.rstrip('/')}/{{domain}}")
 
     def _templated(self, text: str) -> str:
-        """Returns a path whose dates are those of the run, in the time zone of the DAG."""
+        """Returns a path as a template, with the dates of the run in the time zone of the DAG."""
         parts: list[str] = []
         end = 0
         text = to_strftime(text)

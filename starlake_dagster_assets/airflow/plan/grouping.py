@@ -33,7 +33,7 @@ class FileTrigger:
 
 
 Start = CronSchedule | FileTrigger | AssetExpression | None
-"""Trigger of a DAG: a clock, files or assets; None if it is only started by hand."""
+"""Trigger of a DAG: a cron, files or assets; None if the DAG is only started by hand."""
 
 
 @dataclass
@@ -41,11 +41,11 @@ class DagNodes:
     """Nodes of one DAG, upstream first.
 
     Attributes:
-        scope: Values that its nodes have in common, apart from their start.
-        start: Their trigger; an `AssetExpression` names nodes of other DAGs.
-        nodes: Ids.
-        follows_updates: Whether an update of any followed node starts it, and each node runs only if its own condition
-            is met.
+        scope: Values that the nodes have in common, apart from their trigger.
+        start: Trigger of the DAG; an `AssetExpression` names nodes of other DAGs.
+        nodes: Ids of the nodes.
+        follows_updates: Whether an update of any followed node starts the DAG, and each node runs only if its own
+            condition is met.
     """
 
     scope: tuple[Hashable, ...]
@@ -60,9 +60,9 @@ def reduce_condition(condition: Condition, made: Iterable[str], patient: frozens
     Returns None if no node of the condition has a task.
 
     Args:
-        condition: Condition of the watch of a node.
+        condition: Condition of a node on its upstreams.
         made: Ids of the nodes that have a task.
-        patient: Ids that are watched and never waited for.
+        patient: Ids of the optional and slower nodes, which are watched but not waited for.
     """
     known = frozenset(made)
     found = _reduced(condition, known, patient)
@@ -74,10 +74,10 @@ def reduce_condition(condition: Condition, made: Iterable[str], patient: frozens
 
 
 def drop_covered_upstreams(condition: Condition, conditions: Mapping[str, Condition]) -> Condition:
-    """Returns an `|` condition without members that are upstream of another member: Airflow would run a task for each.
+    """Removes members upstream of another member from an `|` condition: Airflow would run the task for each of them.
 
     Args:
-        condition: Condition of the watch of a node.
+        condition: Condition of a node on its upstreams.
         conditions: Conditions of all nodes that have one, by id.
     """
     if not isinstance(condition, AnyOf):
@@ -109,7 +109,7 @@ def group_into_dags(
 
     Args:
         order: Node ids, upstream first.
-        starts: Start of each node by id.
+        starts: Trigger of each node by id.
         scopes: Values that the nodes of one DAG must have in common, by node id.
         size: Maximum number of nodes per DAG.
     """
@@ -165,7 +165,7 @@ def _would_form_cycle(start: Start, dag_nodes: DagNodes, dag_of: Mapping[str, Da
 
 
 def _followed(start: Start, scope: tuple[Hashable, ...], dag_of: Mapping[str, DagNodes], size: int) -> DagNodes | None:
-    """Returns the DAG of nodes that a node follows, if it can run there; None if there is none."""
+    """Returns the DAG of a followed node that a node can join; None if there is none."""
     if not isinstance(start, AssetExpression):
         return None
     for name in start.names:
@@ -201,10 +201,10 @@ def _reduced(condition: Condition, known: frozenset[str], patient: frozenset[str
 
 
 def topological_order(before: Mapping[str, Iterable[str]]) -> list[str]:
-    """Returns ids in topological order, sorted where the order is free.
+    """Returns ids in topological order; ids that do not depend on each other are sorted.
 
     Args:
-        before: By id, the ids that come before it.
+        before: The ids that come before each id, by id.
 
     Raises:
         ProjectError: For a cycle.
@@ -224,7 +224,7 @@ def topological_order(before: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def connected_components(graph: Graph, ids: Collection[str]) -> Mapping[str, str]:
-    """Returns the first node of the connected component of each node, in the graph of some nodes."""
+    """Returns the first node of each node's connected component in the subgraph of given nodes, by node id."""
     found: dict[str, str] = {}
     for start in ids:
         stack = [start]

@@ -1,4 +1,4 @@
-"""Names that Airflow accepts: those that users of starlake-airflow know, or asset keys."""
+"""Ids that Airflow accepts: in the form of starlake-airflow, or from asset keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlake_dagster_assets.graph.model import Node
 __all__ = ["Ids", "asset_uri", "dag_id", "id_part", "python_names", "task_id", "unique"]
 
 _LONGEST = 240
-"""Airflow refuses ids of 250 characters; some get a prefix of ours."""
+"""Maximum length of an id: Airflow limits ids to 250 characters, and some ids get a prefix."""
 _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
 _WORD = re.compile(r"\w")
 
@@ -44,7 +44,7 @@ def _is_kept(char: str) -> bool:
 def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> str:
     """Returns the URI of an asset: starlake-airflow's (`<domain>_<table>`), or one built from the asset key.
 
-    A scheme without `x-` would import every provider at each parse; Airflow 2 refuses what is not ASCII.
+    A scheme without `x-` would import every provider at each parse; Airflow 2 rejects URIs that are not ASCII.
 
     Examples:
         >>> asset_uri(("Sales", "Orders"), "starlake"), asset_uri(("Sales", "été"), "asset")
@@ -69,7 +69,7 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
 def dag_id(parts: Iterable[str]) -> str:
     """Returns a DAG id, which is also the name of a file: lower-case letters, digits and `_`.
 
-    A part with letters of a non-Latin script gets a short hash in their place.
+    A part with letters of a non-Latin script gets a short hash instead of these letters.
 
     Examples:
         >>> dag_id(["starlake", "Ventes d'été", "注文"])
@@ -86,15 +86,15 @@ def _part(text: str) -> str:
 
 
 def unique(what: str, names: Mapping[str, str], advice: str) -> None:
-    """Refuses names that two things would share, or that are too long.
+    """Raises an error if two nodes would have the same name, or if a name is too long.
 
     Args:
-        what: `task id`, `URI`.
-        names: The name by node id.
-        advice: What to do.
+        what: Kind of the names, for the message: `task id` or `URI`.
+        names: Names by node id.
+        advice: The next step, for the message.
 
     Raises:
-        ProjectError: One line for each.
+        ProjectError: One problem per such name.
     """
     seen: dict[str, str] = {}
     problems: list[str] = []
@@ -109,7 +109,7 @@ def unique(what: str, names: Mapping[str, str], advice: str) -> None:
 
 
 def python_names(ids: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:
-    """Returns a Python name for each task id: the id itself where it is valid.
+    """Returns a Python name for each task id: the id itself if it is a valid name.
 
     Args:
         ids: Task ids.

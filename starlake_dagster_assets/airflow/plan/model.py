@@ -81,7 +81,7 @@ class AirflowOptions:
     airlift_operator: str | None = None
 
     def __post_init__(self) -> None:
-        """Warns about deprecated options; rejects names that would be template code of Airflow."""
+        """Raises an error for names that Airflow could read as template code; warns about deprecated options."""
         for option, value in (("variables_prefix", self.variables_prefix), ("checks", self.checks or "")):
             if not _AIRFLOW_NAME.fullmatch(value):
                 raise ProjectError(
@@ -93,21 +93,21 @@ class AirflowOptions:
 
 @dataclass(frozen=True)
 class AssetExpression:
-    """An asset-triggered schedule: names under `&` (all) or `|` (any), or nested rules. Names are node ids or URIs."""
+    """Condition on assets: node ids or URIs, or nested conditions, joined by `&` (all) or `|` (any)."""
 
     operator: Literal["&", "|"]
     parts: tuple[AssetExpression | str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in order, once."""
+        """All names in order, without duplicates."""
         found = [name for part in self.parts for name in ([part] if isinstance(part, str) else part.names)]
         return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
 class ContinuousSchedule:
-    """A schedule of one run after the other: each waits for files."""
+    """Schedule that starts a run when the previous one has ended; each run waits for files."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class FileWait:
     """Files that a sensor waits for before a domain is loaded.
 
     Attributes:
-        preload: Strategy, interval, timeout.
-        directory: Where the files arrive or are staged, as the project declares it; "" if it does not.
+        preload: Pre-load settings: strategy, interval and timeout.
+        directory: Directory in which files arrive or are staged, a template of Airflow; "" if there is none.
         ack: Path of the ack file, a template of Airflow; "" for other strategies.
         patterns: Regular expressions of Java for the names of the files.
     """
@@ -133,28 +133,28 @@ class TaskSpec:
 
     Attributes:
         id: Task id.
-        kind: `wait` for files, `start` where the loads of a domain begin, `stage`, `load`, `transform`; `check` and
+        kind: `wait` for files, `start` of the loads of a domain, `stage`, `load`, `transform`; `check` and
             `warn` for the results of expectations; `finish` for the event of a whole DAG, `end` for the result of a run
             whose last tasks do not give it.
-        argv: Argument list of Starlake, as it stands; `--scheduledDate` and the data interval are added.
-        upstream: Ids of tasks of this DAG.
-        inlets: URIs read.
-        outlets: URIs written.
-        groups: Task groups around it, outermost first.
-        doc: Markdown.
+        argv: Argument list of Starlake, to which `--scheduledDate` and the data interval are added.
+        upstream: Ids of the upstream tasks in this DAG.
+        inlets: URIs of the assets that the task reads.
+        outlets: URIs of the assets that the task updates.
+        groups: Task groups around the task, outermost first.
+        doc: Documentation in Markdown.
         owner: The owner in Airflow.
-        trigger_rule: Of Airflow; None = all that is upstream succeeded.
-        waiting: For `wait`.
+        trigger_rule: Trigger rule of Airflow; None = all upstream tasks succeeded.
+        waiting: For `wait` and `start`: the files to wait for.
         options: `--options` of one transform, in addition to the data interval.
-        spark: Spark properties, where it runs on Spark.
-        checks: For `check` and `warn`: id of the task whose expectations they are.
-        expectations: For them: which, as the project has them.
-        idle: For them: the task may have found no file for a table, and left no result of it.
+        spark: Spark properties, if the command runs on Spark.
+        checks: For `check` and `warn`: id of the task whose expectations are checked.
+        expectations: For `check` and `warn`: the expectations, as the project defines them.
+        idle: For `check` and `warn`: whether the task may have found no file for a table, and so has no result of it.
         audited: For `transform`: schema and name of the table whose row in the audit decides the result; None if the
             command itself decides.
-        follows: Condition on the updates of other assets under which it runs; None = no such condition.
-        own: URI of the asset by whose events it knows what it has read, if it has such a condition.
-        present: URIs that must have been materialized once; None = all of the condition.
+        follows: Condition on the updates of other assets under which the task runs; None = no such condition.
+        own: URI of the asset whose events record what the task has read, if the task has such a condition.
+        present: URIs of the assets that must have been materialized once; None = all assets of the condition.
         arguments: Arguments of the operator from tags and the translator.
     """
 
@@ -197,7 +197,7 @@ class AuditSchema:
 
     @property
     def arguments(self) -> Mapping[str, str]:
-        """The connection and the table of executed commands, as `end_transform` takes them."""
+        """Arguments of `end_transform`: the connection, and the table of executed commands."""
         return {"gcp_conn_id" if self.bigquery else "conn_id": self.connection, "table": f"{self.name}.audit"}
 
 
@@ -207,22 +207,22 @@ class DagSpec:
 
     Attributes:
         id: DAG id, and the name of the file.
-        title: One sentence: what it does and when.
-        sources: Files of the project that it was exported from.
+        title: One sentence about the purpose of the DAG.
+        sources: Files of the project that the DAG is exported from.
         schedule: Its schedule; None = started by hand only.
-        timezone: Of its dates; IANA name.
-        start_date: From when it may run.
-        end_date: Until when.
-        catchup: Whether ticks that were missed are caught up.
-        max_active_runs: At the same time.
-        tags: For the list of DAGs.
-        default_args: Of its tasks.
-        tasks: In an order in which they could run.
+        timezone: Time zone of the dates, an IANA name.
+        start_date: Start of the time for which the DAG runs.
+        end_date: End of the time for which the DAG runs; None = no end.
+        catchup: Whether missed ticks are caught up.
+        max_active_runs: Maximum number of runs at the same time.
+        tags: Tags in Airflow's list of DAGs.
+        default_args: Default arguments of the tasks.
+        tasks: The tasks in the order of the file, loads before transforms.
         settings: Options of the environment.
         variables_prefix: Prefix of the names of Airflow variables.
         audit: The audit that its tasks query; None if they query none.
-        environment: Where its commands run.
-        prefix_groups: Whether ids of tasks begin with those of their groups.
+        environment: Execution environment of the commands.
+        prefix_groups: Whether the ids of tasks begin with the ids of their groups.
         embedded: Whether the file has a function that adds the tasks to a DAG of the user, instead of a DAG.
         airlift: Whether tasks can be switched to Dagster.
         airlift_operator: Operator class that calls Dagster, as `module:Name`; None = that of dagster-airlift.
@@ -256,7 +256,7 @@ class ExternalAsset:
 
     Attributes:
         key: Its asset key.
-        reads: URIs of what it reads, where that is known.
+        reads: URIs of the assets that it reads, if known.
     """
 
     key: tuple[str, ...]
@@ -268,12 +268,12 @@ class ExportPlan:
     """Plan of an export: DAGs, asset URIs, external assets, pools and notes.
 
     Attributes:
-        dags: By id, sorted.
+        dags: The DAGs, sorted by id.
         uris: URI by node id.
         node_tasks: (DAG id, task id) by node id.
         external: Assets that no DAG writes, upstream or downstream of the DAGs, by URI.
         pools: Slots of the pools that tasks use, by name.
-        notes: What cannot be expressed in Airflow, by name.
+        notes: Notes on settings that Airflow cannot express.
     """
 
     dags: tuple[DagSpec, ...]

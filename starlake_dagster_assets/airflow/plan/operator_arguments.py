@@ -30,17 +30,17 @@ _OWN = frozenset(
         *("bash_command", "env", "append_env", "env_vars", "arguments", "overrides", "job", "python_callable"),
     }
 )
-"""Arguments that the export writes."""
+"""Arguments that the export itself writes, so that tags and translators must not set them."""
 
 
 class Imported(str):
-    """An object of a module, as `package.module:name`."""
+    """Reference to an object of a module, as `package.module:name`."""
 
     __slots__ = ()
 
 
 def arguments_of(node: Node, given: Mapping[str, Any], pool: str | None) -> dict[str, Any]:
-    """Returns the arguments of the task of a node: those of its tags, and over them those of a translator.
+    """Returns the operator arguments of a node: those of its tags, overridden by those of a translator.
 
     Args:
         node: The table or task.
@@ -73,7 +73,7 @@ def shared_arguments(task: str, arguments: Mapping[str, Mapping[str, Any]]) -> M
         arguments: Arguments by node id.
 
     Raises:
-        ProjectError: They differ.
+        ProjectError: The arguments of two nodes differ.
     """
     nodes = [*arguments]
     different = next((node for node in nodes if arguments[node] != arguments[nodes[0]]), None)
@@ -88,11 +88,11 @@ def shared_arguments(task: str, arguments: Mapping[str, Mapping[str, Any]]) -> M
 
 
 def with_imports(dag: DagSpec, reserved: Iterable[str]) -> tuple[DagSpec, list[str]]:
-    """Returns a DAG whose arguments have the Python names of the objects that they refer to, and the imports.
+    """Replaces references to objects in the arguments of a DAG with Python names; returns the DAG and the imports.
 
     Args:
         dag: The DAG.
-        reserved: Names that its file has already.
+        reserved: Python names that the file of the DAG already uses.
     """
     shared = {name: _value(name, value) for name, value in dag.default_args.items()}
     used, names = {*reserved}, dict[str, str]()
@@ -124,7 +124,7 @@ def _named(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    """Reads the value of a tag: JSON, or a text."""
+    """Parses the value of a tag as JSON; returns other values as text."""
     try:
         return json.loads(text)
     except ValueError:

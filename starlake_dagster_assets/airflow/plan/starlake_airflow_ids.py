@@ -35,7 +35,7 @@ def starlake_airflow_name(text: str) -> str:
 
 
 def starlake_airflow_dag_ids(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:
-    """Returns the DAG ids; DAGs without a DAG configuration keep the id in `names`.
+    """Returns the DAG ids of starlake-airflow; DAGs without a DAG configuration keep the id in `names`.
 
     Args:
         members: The tables and tasks of each DAG, and its job.
@@ -61,7 +61,7 @@ def with_starlake_airflow_ids(
     Args:
         dags: The DAGs, with their final ids.
         members: The tables and tasks of each DAG, and its job.
-        places: DAG and task by node id.
+        places: DAG id and task id by node id.
 
     Raises:
         ProjectError: Two tasks or groups would have the same id.
@@ -76,7 +76,7 @@ def with_starlake_airflow_ids(
 
 
 def former_ids(former: ExportPlan, plan: ExportPlan) -> dict[str, dict[str, Any]]:
-    """Returns the ids in an export by those of starlake-airflow: of DAGs, tasks, datasets, and datasets of whole DAGs.
+    """Returns the ids of an export by the ids of starlake-airflow: for DAGs, tasks, datasets, datasets of whole DAGs.
 
     Args:
         former: The DAGs with the ids of starlake-airflow.
@@ -138,10 +138,10 @@ def _peer_dag(dag: DagSpec, nodes: Sequence[Node], job: Job) -> tuple[DagSpec, M
 
 @dataclass(frozen=True)
 class _Names:
-    """The ids of the tasks of one DAG.
+    """Task ids of one DAG in the form of starlake-airflow.
 
     Attributes:
-        nodes: Its tables and tasks.
+        nodes: Tables and tasks of the DAG.
         suffix: `_<schedule>` in a file with several schedules.
     """
 

@@ -1,4 +1,4 @@
-"""The tasks of a DAG: wait, stage and load a domain; transforms."""
+"""Tasks of a DAG: waits, stages and loads of domains; transforms."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _EXIT_CODE_ONLY = "\nResult: exit code only. Airflow reads neither the log nor t
 
 @dataclass(frozen=True)
 class TaskBuilder:
-    """Builds the tasks of the nodes of a DAG.
+    """Builder of the tasks of a DAG.
 
     Attributes:
         graph: The graph.
         ids: Task id by node id, of all nodes that have a task.
         uris: URI by node id, of all nodes.
         extra: Additional URIs that a node reads, by node id.
-        preloads: What a table waits for, by node id.
-        waits: How that is waited for, by the directory of its domain.
-        granularity: A task a table, or one for all tables of a domain in a DAG.
+        preloads: Pre-load settings of the tables that wait for files, by node id.
+        waits: Files that a sensor waits for, by directory of the domain and pre-load settings.
+        granularity: One task per table, or one for all tables of a domain in a DAG.
         options: `--options` of a transform, by node id.
         rules: The condition on updates of other nodes under which each node runs.
         present: Nodes that must have been materialized once before a node runs, by node id.
-        application: The meaning of an expectation without `failOnError`; None if no task can query the audit.
+        application: Defines the default of `failOnError` of expectations; None if no task can query the audit.
         logs_unread: Whether commands run in a cloud, where no task reads their log.
         arguments: Arguments of the operators, by node id.
     """
@@ -69,12 +69,12 @@ class TaskBuilder:
         return self.ids[node.id]
 
     def outlet_task_of(self, node: Node) -> str:
-        """Returns the id of the task after which a node is valid: its blocking check, or else its own task."""
+        """Returns the id of the task that has the outlets of a node: its blocking check, or else its own task."""
         return self._blocking_checks.get(self.task_of(node), self.task_of(node))
 
     @cached_property
     def _blocking_checks(self) -> Mapping[str, str]:
-        """The check by the task that it holds back."""
+        """Id of the blocking check of each task that has one, by task id."""
         if self.application is None:
             return {}
         nodes = [self.graph.nodes[node] for node in self.ids]
@@ -133,7 +133,7 @@ class TaskBuilder:
         return [*tasks, *(task for load, batch in zip(loads, batches, strict=True) for task in self._with(load, batch))]
 
     def _with(self, task: TaskSpec, nodes: Sequence[Node]) -> Iterator[TaskSpec]:
-        """Yields a task and its checks; the outlets belong to the check that withholds them."""
+        """Yields a task and its checks; a blocking check gets the outlets of the task."""
         check = self._blocking_checks.get(task.id)
         yield replace(task, outlets=()) if check else task
         if self.application is None:
@@ -189,7 +189,7 @@ class TaskBuilder:
         )
 
     def _trigger_rule(self, node: str, here: Sequence[str], dag_nodes: DagNodes) -> str | None:
-        """Returns the trigger rule of a task: a skipped upstream (no file) skips only what waits for it."""
+        """Returns the trigger rule of a task: a skipped upstream (no file) skips only the tasks that wait for it."""
         rule = self.rules.get(node)
         if rule is None or dag_nodes.follows_updates or not is_met_by_any_update(rule):
             return _RULES["clock"]
@@ -200,7 +200,7 @@ class TaskBuilder:
         return AssetExpression(rule.operator, tuple(parts))
 
     def _present(self, node: str, rule: AssetExpression) -> tuple[str, ...] | None:
-        """Returns the URIs that must have been materialized once; None if these are all of the condition."""
+        """Returns the URIs of assets that must have been materialized once; None for all assets of the condition."""
         found = [name for name in rule.names if name in self.present[node]]
         return None if len(found) == len(rule.names) else tuple(self.uris[name] for name in found)
 
@@ -210,7 +210,7 @@ class TaskBuilder:
 
 
 def _ends(found: Sequence[TaskSpec], finished: str | None) -> list[TaskSpec]:
-    """Returns the last tasks, which decide the state of a run: a failed warning does not fail it, other tasks do."""
+    """Returns the last tasks of a DAG, which decide the state of a run: a failed `warn` task does not fail the run."""
     warnings = [task for task in found if task.kind == "warn"]
     made = tuple(task.id for task in found if task.outlets)
     ends: list[TaskSpec] = []
@@ -230,7 +230,7 @@ def _owner_of_nodes(nodes: Sequence[Node]) -> str | None:
 
 
 def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
-    """Raises an error for two tasks of one id, or a task and a group of one id, which Airflow rejects.
+    """Raises an error if two tasks, or a task and a group, have the same id, which Airflow rejects.
 
     Args:
         dag: Id of the DAG.

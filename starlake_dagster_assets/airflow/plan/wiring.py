@@ -26,7 +26,7 @@ def edges_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[Edge]:
     """Returns one edge per set of tasks with the same upstream tasks.
 
     Args:
-        tasks: In the order of the file.
+        tasks: The tasks in the order of the file.
         names: Python names by task id.
     """
     after: dict[tuple[str, ...], list[str]] = {}
@@ -37,7 +37,7 @@ def edges_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> list[Edge]:
 
 
 def groups_of(tasks: Sequence[TaskSpec], names: Mapping[str, str]) -> dict[TaskSet, tuple[str, ...]]:
-    """Returns the task groups that can stand for their tasks, as no task in them depends on another one in them.
+    """Returns the task groups that can stand for their tasks in dependencies: these tasks do not depend on each other.
 
     Args:
         tasks: The tasks of the DAG.
@@ -75,7 +75,7 @@ def wiring(edges: Sequence[Edge], groups: Mapping[TaskSet, str], last: Edge | No
     Args:
         edges: The dependencies.
         groups: Python names of task groups that can stand for their tasks.
-        last: The one of them that `run_after_all_assets` declares, unless a group stands for its upstream tasks.
+        last: The dependency that `run_after_all_assets` declares, unless a group stands for its upstream tasks.
     """
     if last is not None and frozenset(last[0]) not in groups:
         yield from wiring([edge for edge in edges if edge != last], groups)

@@ -1,4 +1,4 @@
-"""A DAG as the text of a file: the same for Airflow 2.10 to 3, the same each time."""
+"""Text of a DAG file: one text for Airflow 2.10 to 3, and the same text at each export."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def _window_hook(dag: DagSpec) -> str:
 
 
 def _window_hooks(dag: DagSpec) -> Mapping[str, str]:
-    """Returns the `post_execute` of the tasks that have another one than the default, by task id."""
+    """Returns the `post_execute` of the tasks that do not use the default, by task id."""
     loads, default = _loads_by_clock(dag), _window_hook(dag)
     if default == "emit_window":
         return dict.fromkeys(loads, "emit_load_window")
@@ -230,7 +230,7 @@ def _window_hooks(dag: DagSpec) -> Mapping[str, str]:
 
 
 def _loads_by_clock(dag: DagSpec) -> frozenset[str]:
-    """Returns the ids of the scheduled loads of a DAG, and of the tasks that announce what they have loaded."""
+    """Returns the ids of a DAG's scheduled loads, of their checks, and of the task with the event of the DAG."""
     loads = (
         {task.id for task in dag.tasks if task.kind == "load"} if isinstance(dag.schedule, CronSchedule) else set[str]()
     )
@@ -274,7 +274,7 @@ def _groups(
 
 
 def _cluster(around: Any) -> list[str]:
-    """Returns the tasks that create the cluster once files are there, and delete it in any case."""
+    """Returns the source of the tasks that create the cluster, and delete it even after a failure."""
     (setup, maker, how), (teardown, remover, who) = around
     return [
         f"    {setup} = {_exploded(maker, [('task_id', setup), *how], 4)}",
@@ -285,7 +285,7 @@ def _cluster(around: Any) -> list[str]:
 def _cluster_edges(
     dag: DagSpec, renderer: OperatorRenderer, setup: str, teardown: str, names: Mapping[str, str]
 ) -> list[Edge]:
-    """Returns the edges from waiting tasks to cluster setup, and from setup and to teardown."""
+    """Returns the edges of the cluster: from waits to setup, from setup to commands, and from commands to teardown."""
     work = {task.id: task for task in dag.tasks if task.kind in _ON_CLUSTER and not renderer.runs_no_command(task)}
     waits = [task for task in dag.tasks if renderer.runs_no_command(task)]
     waited = {up for task in waits for up in task.upstream}
@@ -386,13 +386,13 @@ def _moment(moment: datetime, timezone: str) -> str:
 
 
 def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
-    """Returns the documentation of each task; it is last in the file, after the DAG."""
+    """Returns the statements that set the documentation of tasks, which follow the DAG in the file."""
     texts = [f"{names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     return "\n\n" + "\n".join(texts) if texts else ""
 
 
 def _proxying(dag: DagSpec) -> str:
-    """Returns the call that replaces tasks by runs in Dagster; the last one of the file, as dagster-airlift demands."""
+    """Returns the call that replaces tasks with runs in Dagster, which must be at the end of the file."""
     if not dag.airlift:
         return ""
     also = {

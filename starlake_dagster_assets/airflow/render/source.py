@@ -1,4 +1,4 @@
-"""Python text, laid out as `ruff format` leaves it; values are rendered by `literal`, templates by `jinja`."""
+"""Python source in the layout of `ruff format`: `python_literal` renders values, `jinja` renders templates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLAIN = frozenset(" /._-:@,=")
 
 
 class Raw(str):
-    """An expression that is already Python."""
+    """Python expression that is rendered unchanged."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class Call:
 
 
 def jinja(text: str) -> str:
-    """Returns a template of Airflow that renders to a text, and that no operator takes for the name of a file."""
+    """Returns an Airflow template that renders to a text, and that no operator mistakes for the name of a file."""
     escaped = _TEMPLATE.sub("{{ '{' }}", text)
     return escaped + "{{ '' }}" if _FILE.search(escaped) else escaped
 
@@ -55,8 +55,8 @@ def python_literal(value: Any, indent: int = 0, used: int = 0) -> str:
 
     Args:
         value: Texts, numbers, None, durations, sequences, mappings and `Raw`.
-        indent: Columns before the lines that follow the first.
-        used: Columns that the first line has taken, and those after the value.
+        indent: Indentation of the lines after the first one, in columns.
+        used: Columns of the first line that other text takes, before and after the value.
     """
     if isinstance(value, Raw):
         return value
@@ -81,7 +81,7 @@ def call(name: str, arguments: Sequence[tuple[str, Any]], indent: int = 0, used:
 
 
 def text_block(text: str) -> str:
-    """Returns a text of several lines between triple quotes."""
+    """Returns a text of several lines as a Python literal in triple quotes."""
     body = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     body = _CONTROL.sub(_escape, body)
     body = re.sub(r"[ \t]+(?=\n|$)", lambda match: "".join(f"\\x{ord(char):02x}" for char in match[0]), body)

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 READ = "sl_read"
-"""Key of the XCom and of the extra of an event: what a try of a task has read."""
+"""Key of an XCom, and in the extra of an event: the newest events that a try of a task has read."""
 
 WINDOW = ("sl_start_date", "sl_end_date")
 """Start and end of the data of a run, in the extra of an event, the parameters and the configuration of the run."""
@@ -147,8 +147,8 @@ class TaskUpdates:
 
         Args:
             context: The context of the task.
-            own: The asset that it materializes.
-            others: The assets that it reads or follows.
+            own: The asset that the task materializes.
+            others: The assets that the task reads or follows.
 
         Raises:
             RuntimeError: Airflow is older than 2.10, and tasks cannot read events.
@@ -170,7 +170,7 @@ class TaskUpdates:
 
     @property
     def window(self) -> tuple[str, str] | None:
-        """Span of the windows of the updates; None if an update has no window, and if there is no update."""
+        """Span of the windows of the updates; None if there is no update, or if one of them has no window."""
         if self.same_run is not None:
             return span_of_windows([self.same_run])
         if None in self.unread.values():
@@ -178,7 +178,7 @@ class TaskUpdates:
         return span_of_windows([event for events in self.unread.values() for event in events or ()])
 
     def read_within(self, start: str, end: str) -> Mapping[str, int]:
-        """Returns the id of the newest event of each asset that has been read after the task has processed a window.
+        """Returns the id of the newest event of each asset that the task has read once it has processed a window.
 
         Args:
             start: Start of the window; "" if the task processes everything.

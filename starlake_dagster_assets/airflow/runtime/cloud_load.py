@@ -69,7 +69,7 @@ class _CloudLoad:
         self._attempt = attempt(context)
 
     def begin(self) -> None:
-        """Records where the files are, unless another process has done so for this try.
+        """Records the locations of the files, unless another process has already begun this try.
 
         Raises:
             RuntimeError: The load would overwrite a file that is still to be loaded.
@@ -120,7 +120,7 @@ class _CloudLoad:
         return [*self._spec.requested.values()]
 
     def _files(self, areas: StoreAreas, record: TryRecord) -> LoadFiles:
-        """Returns the files of the load, as the record of the try has them from before it."""
+        """Returns the files of the load, with the listings from before the load in the record of the try."""
         reader = RecordedAreas(areas, record.listing)
         return LoadFiles(reader, self._tables, self._spec.domain, archives=areas.archives)
 

@@ -22,7 +22,7 @@ class WorkerTable:
     Attributes:
         name: `table.name`.
         domain_name: `load.name`.
-        pattern: Regular expression of Java for the names of its files; "" where the manifest does not have the table.
+        pattern: Regular expression of Java for the names of its files; "" if the manifest does not list the table.
     """
 
     name: str
@@ -31,7 +31,7 @@ class WorkerTable:
 
 
 def read_manifest(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """Reads the manifest of the export, whose path `STARLAKE_EXPORT` has; {} where it has none."""
+    """Reads the manifest of the export from the path in `STARLAKE_EXPORT`; {} if the variable has no path."""
     path = environ.get("STARLAKE_EXPORT")
     if not path:
         return {}
@@ -44,11 +44,11 @@ class LoadSpec:
     """The tables of one load command.
 
     Attributes:
-        requested: By file stem.
-        domain: All tables of their domain.
+        requested: The requested tables, by file stem.
+        domain: All tables of the domain.
         expected: The requested tables for the rules of results, by (domain, table).
-        blocking: Those of them with an expectation that blocks.
-        repeated: Those of them that may be announced more than once.
+        blocking: The requested tables with an expectation that blocks.
+        repeated: The requested tables that the log may announce more than once.
     """
 
     requested: Mapping[str, WorkerTable]
@@ -62,7 +62,7 @@ class LoadSpec:
         """Reads the tables of a load from a manifest.
 
         Args:
-            manifest: The manifest of the export; {} where it is not known.
+            manifest: The manifest of the export; {} if it is unknown.
             directory: Directory of the domain, as the command names it.
             stems: File stems of the tables.
         """

@@ -39,8 +39,8 @@ class LoadedFiles:
         """Moves files that an earlier try did not load back to `stage`.
 
         Returns:
-            By table, why the load must not run: it would overwrite a file that is still to be loaded, or another file
-            has replaced one.
+            The reasons why the load must not run, by table: it would overwrite a file that is still to be loaded, or
+            another file has replaced such a file.
         """
         if not any(one.pending for one in self._tries.values()):
             return {}
@@ -83,12 +83,12 @@ class LoadedFiles:
         self._record.save(tries, ended_well=False)
 
     def resolve(self, alone: Mapping[str, TableResult], ending: CommandEnd, files: LoadFiles) -> dict[str, TableResult]:
-        """Returns the verdicts with earlier tries taken into account, by table.
+        """Returns the results by table, with earlier tries taken into account.
 
         Args:
-            alone: Verdicts of this try alone, by table.
+            alone: Results of this try alone, by table.
             ending: The facts about the load.
-            files: Its files.
+            files: The files of the load.
         """
         return {
             table.name: self._resolved(table, self._tries[stem], alone[table.name], ending, files)
@@ -133,8 +133,8 @@ class LoadedFiles:
         """Moves files that were not loaded back to `stage`, and records this try for the next one.
 
         Args:
-            alone: Verdicts of this try alone, by table.
-            final: Verdicts with earlier tries taken into account, by table.
+            alone: Results of this try alone, by table.
+            final: Results with earlier tries taken into account, by table.
             ending: The facts about the load.
             ended_well: Whether the exit code is 0 or 99.
         """
@@ -168,7 +168,7 @@ class LoadedFiles:
             one.loaded.append(name)
 
     def _put_back(self, table: WorkerTable, one: TableFilesByTry) -> None:
-        """Moves unfinished files back to `stage`, and keeps their names and marks there."""
+        """Moves unfinished files back to `stage`, and records their names and marks in `stage`."""
         for name in one.unfinished:
             if (new := self._areas.put_back(table, name, self._domain)) is None:
                 continue

@@ -89,7 +89,7 @@ class WorkerAreas:
         return "archive" in self.paths
 
     def record(self, name: str) -> RecordFile:
-        """Returns the file of a record: next to `ingesting`; below `AIRFLOW_HOME` where that is elsewhere."""
+        """Returns the file of a record: next to `ingesting` if this machine has that area, else in `AIRFLOW_HOME`."""
         home = self.paths["ingesting"].parent if "ingesting" in self.paths else None
         if home is None or not home.is_dir():
             home = Path(os.environ.get("AIRFLOW_HOME") or Path.home() / "airflow")
@@ -150,7 +150,7 @@ def _mark(path: Path) -> str:
 
 @dataclass(frozen=True)
 class LocalRecord:
-    """The file of a record on a disk; files of other records that are older than 30 days are removed.
+    """The file of a record on a disk; each write removes the files of records that are older than 30 days.
 
     Attributes:
         path: The file.
@@ -199,7 +199,7 @@ def area_urls(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> Mappin
 
 
 def areas_of(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerAreas:
-    """Returns the areas that are directories of this machine; none where they are in an object store.
+    """Returns the areas that are directories of this machine; areas in an object store are left out.
 
     Args:
         manifest: The manifest of the export.
@@ -218,11 +218,11 @@ class TableFilesByTry:
     """Files that the tries of a task took for one table.
 
     Attributes:
-        status: The verdict of the last try; "" before the first one.
-        pending: Files that nothing shows as loaded, with the mark that `archive` had for their names before ("" for
-            none).
-        unfinished: Those of them that have no summary: none of their rows is in the table.
-        returned: Those of them that were moved back to `stage`, with their marks there.
+        status: The result of the last try; "" before the first one.
+        pending: Files without evidence that they were loaded, with the mark that `archive` had for their names before
+            ("" for none).
+        unfinished: Pending files without a summary: none of their rows is in the table.
+        returned: Pending files that were moved back to `stage`, with their marks there.
         loaded: Files that were loaded.
     """
 
@@ -243,8 +243,8 @@ class TryRecord:
         known: Whether the record of earlier tries was found; true on the first try.
         again: Whether this try follows one that did not end with exit code 0 or 99.
         begun: Whether the record is that of this try, which another process has begun.
-        tables: What this try and earlier ones did, by file stem; empty unless `again` or `begun`.
-        listing: What a process that began this try keeps for the one that ends it.
+        tables: Files of this try and earlier ones, by file stem of the table; empty unless `again` or `begun`.
+        listing: Listings of the areas that the process which began this try keeps for the one that ends it.
     """
 
     file: RecordFile | None
@@ -261,7 +261,7 @@ class TryRecord:
 
         Args:
             attempt: The task instance and the number of the try, as the macro `attempt` returns them.
-            areas: Where the record is.
+            areas: The areas, which locate the file of the record.
             resume: Whether a record of this try is continued: the begin and the end of a try are two processes.
         """
         instance, _, number = attempt.rpartition("/")
@@ -289,7 +289,7 @@ class TryRecord:
         """Writes the record.
 
         Args:
-            tables: What this try and earlier ones did, by file stem.
+            tables: Files of this try and earlier ones, by file stem of the table.
             ended_well: Whether this try ended with exit code 0 or 99.
         """
         if self.file is None:

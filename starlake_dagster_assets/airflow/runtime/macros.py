@@ -39,14 +39,14 @@ __all__ = [
 
 _MOMENT = "%Y-%m-%dT%H:%M:%S"
 _LOADED = "sl_loaded"
-"""XCom of a load: start and end of its window; the start is empty where it has none."""
+"""Key of the XCom of a load: start and end of its window; the start is empty if it is unknown."""
 _NOT_SQL = {ord(char): None for char in "'\\"}
-"""Characters that end a literal of SQL."""
+"""Translation table that removes the characters that can end an SQL literal."""
 
 
 @pass_context
 def window(context: Any) -> tuple[str, str]:
-    """Returns start and end of the data of a run (UTC); the start is empty where nothing declares it.
+    """Returns start and end of the data of a run (UTC); the start is empty if nothing declares it.
 
     The first of these that exists: the params or configuration of the run, the span of the windows of the updates that
     the task reads or that triggered the run, the data interval of its cron. There is none if one of the updates has no
@@ -156,7 +156,7 @@ def worker() -> str:
 
 @pass_context
 def manifest(context: Any, file: str = "") -> str:
-    """Returns the path of the manifest that lists a file; "" where there is none.
+    """Returns the path of the manifest that lists a file; "" if there is none.
 
     Args:
         context: The context of the run.
@@ -189,7 +189,7 @@ def window_params() -> dict[str, Any]:
 
 
 def embed(group: Any) -> None:
-    """Gives the DAG around a task group what the templates of its tasks need: the macros and the params of the window.
+    """Adds the macros and the window params, which templates of tasks need, to the DAG around a task group.
 
     Args:
         group: The task group.
@@ -202,7 +202,7 @@ def embed(group: Any) -> None:
 
 
 def emit_window(context: Any, result: Any = None) -> None:
-    """Adds the window of a task, and what it has read, to the events of its outlets: its `post_execute`."""
+    """Adds the window of a task, and the events that it has read, to the events of its outlets (`post_execute`)."""
     reading = _recorded_reading(context)
     if reading is None:
         _add_window(context, *window(context))
@@ -213,7 +213,7 @@ def emit_window(context: Any, result: Any = None) -> None:
 
 
 def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
-    """Returns what the task of an asset has read: the task itself, or the one whose expectations it checks."""
+    """Returns the recorded reading of a task, or of the task whose expectations it checks; None if there is none."""
     task, one = context["task"], context["ti"]
     if _update_condition(task) is not None:
         return one.xcom_pull(task_ids=one.task_id, key=READ)
@@ -226,7 +226,7 @@ def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
 
 
 def emit_load_window(context: Any, result: Any = None) -> None:
-    """Adds the window of a load to its events, or that of the loads before a task to its events: `post_execute`."""
+    """Adds the window of a load, or of the loads upstream of a task, to the events of its outlets (`post_execute`)."""
     one, ups = context["ti"], sorted(context["task"].upstream_task_ids)
     found = [span for span in (one.xcom_pull(task_ids=ups, key=_LOADED) if ups else None) or () if span]
     if not found:  # the load itself
@@ -254,17 +254,17 @@ def _add_window(context: Any, start: str, end: str) -> None:
 
 
 def command_line(command: str, **flags: str) -> list[str]:
-    """Returns the arguments of the Starlake program.
+    """Returns the arguments of the `starlake` program.
 
     Args:
-        command: Such as `load`.
+        command: Name of the command, such as `load`.
         flags: Values by flag, such as `domains="sales"` for `--domains sales`.
     """
     return [command, *(word for name, value in flags.items() for word in (f"--{name}", value))]
 
 
 def files_are_there(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether there are files to load, by `starlake preload`.
+    """Whether `starlake preload` finds files to load.
 
     Args:
         argv: The command without `--notReadySentinel`.
@@ -285,8 +285,8 @@ def expectations_query(table: str, task_id: str, *expectations: str, idle: bool 
     Args:
         table: The table of results, `audit.expectations`.
         task_id: The task.
-        expectations: Their texts, without the characters that Starlake alters.
-        idle: The task may have found no file: only results that exist count.
+        expectations: Texts of the expectations, without the characters that Starlake alters.
+        idle: Whether the task may have found no file, so that only existing results count.
     """
     wanted = "count(*)" if idle else len(expectations)
     texts = ", ".join(f"'{text}'" for text in sorted({*expectations}))

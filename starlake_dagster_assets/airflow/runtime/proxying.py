@@ -24,7 +24,7 @@ _TASK_INSTANCE = tuple(f"dagster-airlift/airflow-{name}" for name in ("dag-id", 
 _TRY = "starlake/airflow_try"
 """Tag of a run in Dagster: the number of the try in Airflow that launched it."""
 _PATIENCE = 60
-"""Seconds in which Dagster must answer a request; dagster-airlift waits 3 or 10 seconds."""
+"""Timeout of a request to Dagster, in seconds; dagster-airlift waits 3 or 10 seconds."""
 _DEFAULT_OPERATOR = "dagster_airlift.in_airflow:DefaultProxyTaskToDagsterOperator"
 _NONE_ELSE: Mapping[str, Sequence[str]] = {}
 _COPIED = (
@@ -32,7 +32,7 @@ _COPIED = (
     *("trigger_rule", "priority_weight", "pool", "queue", "inlets", "outlets", "doc_md", "email_on_failure"),
     *("on_failure_callback", "on_success_callback", "on_retry_callback", "on_skipped_callback"),
 )
-"""Arguments of a task that the task in its place also has."""
+"""Arguments that are copied from a task to the operator that replaces the task."""
 
 
 def proxy_to_dagster(
@@ -78,15 +78,15 @@ def _switches(dag_id: str) -> Mapping[str, bool]:
 
 
 def _operator(reference: str) -> Any:
-    """Returns the operator that runs assets in Dagster instead of a task in Airflow."""
+    """Returns the class of the operator that runs assets in Dagster instead of a task in Airflow."""
     module, _, name = reference.partition(":")
     return new_class("StarlakeProxyOperator", (RunsInDagster, getattr(import_module(module), name)))
 
 
 class RunsInDagster:
-    """Mixin for an operator of dagster-airlift: window of the run, state of a run without files, patience.
+    """Mixin for an operator of dagster-airlift: passes the window, skips a task without files, and waits longer.
 
-    A task instance has one run in Dagster at a time, also if an answer of Dagster is lost.
+    A task instance has one run in Dagster at a time, even if an answer of Dagster is lost.
     """
 
     has_materialized = False
@@ -134,14 +134,14 @@ class RunsInDagster:
             raise
 
     def _run_of(self, session: Any, dagster_url: str, wanted: Mapping[str, Any]) -> str | None:
-        """Returns the id of the newest run that a filter selects."""
+        """Returns the id of the newest run that a filter selects; None if there is none."""
         parent: Any = super()
         query = {"query": _RUNS, "variables": {"filter": wanted}}
         found = parent.get_valid_graphql_response(session.post(f"{dagster_url}/graphql", json=query), "runsOrError")
         return next((one["runId"] for one in found["results"]), None)
 
     def get_partition_key(self, context: Any, partitioning_info: Any) -> str:
-        """Returns the partition of the window of the run."""
+        """Returns the key of the time partition that has the window of the run."""
         return _partition_key(context, partitioning_info)
 
     def wait_for_run_to_complete(self, session: Any, dagster_url: str, run_id: str) -> Any:
@@ -186,7 +186,7 @@ def _partition_key(context: Any, partitioning_info: Any) -> str:
 
 
 def _build(kind: Any, task: Any) -> Any:
-    """Builds the operator that takes the place of a task."""
+    """Builds the operator that replaces a task."""
     arguments = {name: value for name in _COPIED if (value := getattr(task, name, None)) is not None}
     return kind(
         task_id=task.label,
@@ -198,15 +198,15 @@ def _build(kind: Any, task: Any) -> Any:
 
 
 def _leave_to_dagster(task: Any) -> None:
-    """Replaces the work of a task by nothing, because the run of its assets in Dagster does it."""
+    """Turns a task into a no-op, because the run of its assets in Dagster does its work."""
     task._pre_execute_hook, task._post_execute_hook, task.execute = _update_hook(task), None, _do_nothing  # noqa: SLF001
 
 
 def _update_hook(task: Any) -> Callable[[Any], None] | None:
-    """Returns the hook by which a task runs only if its upstreams were updated; hooks that judge files are left out."""
+    """Returns the hook of a task that evaluates its condition on upstream updates; None for other hooks."""
     hook: Any = getattr(task, "_pre_execute_hook", None)
     return hook if isinstance(hook, UpdateCondition) else None
 
 
 def _do_nothing(context: Any) -> None:
-    """No-op `execute` for tasks that Dagster runs."""
+    """Does nothing: the `execute` of tasks whose work Dagster does."""

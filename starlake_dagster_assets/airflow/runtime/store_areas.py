@@ -94,12 +94,12 @@ class StoreRecord:
 
 @dataclass
 class RecordedAreas:
-    """Areas whose first listings are the recorded ones from before the load, which another process began.
+    """Areas whose first listings are those that the record of the try has from before the load.
 
     Attributes:
         areas: The areas.
         listing: The first listings: `stage`, `ingesting` and `archive`.
-        used: Those that were returned.
+        used: Areas whose recorded listing was already returned.
     """
 
     areas: StoreAreas

@@ -31,7 +31,7 @@ def run_if_updated(condition: Any, *, own: Any = None, present: Collection[str] 
 
     Args:
         condition: Assets, joined by `&` (all of them) and `|` (any of them).
-        own: The asset that the task materializes, if the event of the asset is that of another task.
+        own: The asset that the task materializes, if another task emits its event.
         present: URIs of assets that must have been materialized once; by default all of the condition.
     """
     return UpdateCondition(condition, own, [one.uri for one in _assets(condition)] if present is None else present)
@@ -42,7 +42,7 @@ class UpdateCondition:
 
     Attributes:
         condition: Assets, joined by `&` and `|`.
-        own: The asset that the task materializes, if the event of the asset is that of another task.
+        own: The asset that the task materializes, if another task emits its event.
         present: URIs of assets that must have been materialized once.
     """
 
@@ -70,7 +70,7 @@ class UpdateCondition:
         return self._reading(context).window
 
     def _reading(self, context: Any) -> TaskUpdates:
-        """Returns what a try reads; it is read once, so that templates and the record of the try agree."""
+        """Returns the updates that a try reads, queried once so that templates and the record of the try agree."""
         key = attempt(context)
         if key not in self._known:
             others = [*context["task"].inlets, *_assets(self.condition)]
