@@ -41,7 +41,7 @@ class OperatorRenderer:
     reserved: ClassVar[tuple[str, ...]] = ()
     """Python names that the DAG file defines, so that tasks and imports must not use them."""
     local_files: ClassVar[bool] = False
-    """Whether commands run on the Airflow worker, which sees local files; a load without a file is then skipped."""
+    """Whether commands run on the Airflow worker, which sees local files and skips loads without a file."""
     has_job_ids: ClassVar[bool] = True
     """Whether each command gets the environment variables of its task, so that its audit rows can be found."""
     bigquery_connection: ClassVar[str | None] = None
@@ -74,7 +74,7 @@ class OperatorRenderer:
         return None
 
     def runs_no_command(self, task: TaskSpec) -> bool:
-        """Whether a task runs no Starlake command: a wait for files, or, without an ack file, the start of the loads."""
+        """Whether a task runs no Starlake command: a wait for files, or the start of loads without an ack file."""
         return task.kind == "wait" or (task.kind == "start" and task.waiting is not None and not task.waiting.ack)
 
     # -------------------------------------------------------------------------------------- what they share

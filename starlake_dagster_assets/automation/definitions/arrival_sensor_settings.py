@@ -1,4 +1,4 @@
-"""Settings of an arrival sensor: the tables whose files it waits for, their keys, and the policy."""
+"""Settings of an arrival sensor: the tables that wait for files, their asset keys, and the pre-load policy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ __all__ = ["ArrivalGroup", "ArrivalSensor"]
 
 @dataclass(frozen=True)
 class ArrivalGroup:
-    """Tables of one domain whose files are waited for together, by the same policy.
+    """Tables of one domain that one arrival sensor watches, with the same pre-load policy.
 
     Attributes:
-        name: Of the sensor.
+        name: Name of the sensor.
         job: Name of the job.
         domain: The domain.
-        tables: By node id, in the order of the domain.
+        tables: Tables by node id, in the order of the domain.
         pre_load: The policy.
         cron_schedule: The schedule whose ticks open windows; None if files are waited for at any time.
     """
@@ -44,9 +44,9 @@ class ArrivalSensor:
 
     Args:
         project: The project.
-        translator: Bound to the project.
-        group: The tables.
-        store: Looks at files.
+        translator: Translator that is bound to the project.
+        group: The tables and their policy.
+        store: Lists files.
         tags: Tags of every run.
     """
 
@@ -60,7 +60,7 @@ class ArrivalSensor:
     ) -> None:
         self.group, self.store, self.tags = group, store, tags
         self.answering: Sequence[ArrivalGroup] = ()
-        """The groups that answer the same ack file, this one included."""
+        """The groups that wait for the same ack file, including the group of this sensor."""
         self.model = project.model
         self.zone = ZoneInfo(group.pre_load.timezone if group.cron_schedule is None else group.cron_schedule.timezone)
         staged = group.pre_load.strategy == "pending"
@@ -78,7 +78,7 @@ class ArrivalSensor:
         self.partitions = None if rows else next(iter(parts.values()))
 
     def validate_paths(self) -> str:
-        """Renders the paths once, so that a mistake in them is an error of the definitions.
+        """Renders the paths of the sensor once, so that a wrong path fails when the definitions are built.
 
         Returns:
             The ack file of today; "" for other strategies.
@@ -88,6 +88,6 @@ class ArrivalSensor:
         return self.path(now) if self.group.pre_load.strategy == "ack" else ""
 
     def path(self, moment: datetime) -> str:
-        """Returns what is waited for at a moment: a directory, or an ack file."""
+        """Returns the path that the sensor waits for at a moment: a directory, or an ack file."""
         find = ack_path if self.group.pre_load.strategy == "ack" else directory
         return find(self.group.pre_load, self.model, self.group.domain, moment)

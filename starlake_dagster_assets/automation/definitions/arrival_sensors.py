@@ -1,4 +1,4 @@
-"""Arrival sensors: tables are loaded once their files are there, once per set of files."""
+"""Arrival sensors: each requests loads of tables whose files have arrived, once per set of files."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -35,7 +35,7 @@ def build_arrival_sensors(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Only those that wait for files are used: of kind `arrival`, or `schedule` with a cron.
+        triggers: Only triggers that wait for files are used: of kind `arrival`, or `schedule` with a cron.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks; by default that of each policy (`poke_interval`).
@@ -72,12 +72,12 @@ def build_arrival_sensors(
 
 
 def arrival_groups(project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator) -> list[ArrivalGroup]:
-    """Returns the tables that the arrival sensors watch, by name of the sensor.
+    """Returns the groups of tables that the arrival sensors watch, one group per sensor.
 
     Args:
         project: The project.
         triggers: All triggers.
-        translator: Bound to the project; tables of different partitions are not watched together.
+        translator: Translator that is bound to the project; tables of different partitions are not watched together.
     """
     members: dict[tuple[str, str, str], list[Trigger]] = {}
     for node in sort_topologically(project.graph, triggers.triggers.keys() & project.graph.nodes.keys()):

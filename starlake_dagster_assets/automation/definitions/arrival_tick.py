@@ -43,15 +43,15 @@ __all__ = ["evaluate_tick"]
 
 _TAG_LENGTH = 500
 _DATES_BEFORE = 2
-"""Earlier dates whose ack files are answered too: of a late delivery."""
+"""Number of earlier dates whose ack files are answered too, for late deliveries."""
 _DATES_AFTER = 1
-"""Dates after it: of a writer whose time zone is ahead. Not with a schedule: they are of its next window."""
+"""Number of later dates, for writers in a time zone ahead; none with a schedule, whose next window they belong to."""
 _WINDOWS = 30
-"""Missed windows that one tick evaluates at most; the next tick continues after them."""
+"""Maximum number of missed windows that one tick evaluates; the next tick continues after them."""
 
 
 def evaluate_tick(sensor: ArrivalSensor, context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Scans the files, and requests a run where one is due."""
+    """Scans the files of a sensor, and requests a run if one is due."""
     now = time.time()
     return _Tick(sensor, context, now, SensorState.load(context.cursor, now)).result()
 
@@ -62,12 +62,12 @@ class _Tick:
 
     Attributes:
         sensor: The sensor.
-        context: Of the tick.
-        now: Seconds since 1970.
-        state: Of the tick before.
+        context: Evaluation context of the tick.
+        now: Time of the tick, in seconds since 1970.
+        state: State that the previous tick left.
         unstable: Sets of files that may still be written.
-        reasons: Why nothing is requested, and what else was done.
-        observations: Of the files that were seen.
+        reasons: Reasons why no run is requested, and notes on other actions.
+        observations: Observations of incoming files.
     """
 
     sensor: ArrivalSensor
@@ -79,7 +79,7 @@ class _Tick:
     observations: list[dg.AssetObservation] = field(default_factory=list[dg.AssetObservation])
 
     def result(self) -> dg.SensorResult:
-        """Scans the files of each window, and returns the first run that is due."""
+        """Scans the files of each window, and returns the first run that is due, or the reasons to skip."""
         clock, windows, scan = self.sensor.group.cron_schedule, *self._windows()
         if not windows:
             assert clock is not None
@@ -125,7 +125,7 @@ class _Tick:
         return result
 
     def _loaded_for(self, window: ArrivalWindow | None) -> dict[str, str]:
-        """Returns the runs of the newest loads that cover a window, or were written since it opened, by node id."""
+        """Returns the run ids of the newest loads that cover a window or were written since it opened, by node id."""
         if window is None:
             return {}
         instance, keys, found = self.context.instance, self.sensor.keys, dict[str, str]()
@@ -144,7 +144,7 @@ class _Tick:
     def _observe(
         self, scan: DirectoryScan, unstable: Mapping[str, tuple[str, float]], requested: Sequence[str]
     ) -> None:
-        """Notes observations of the files that a run is requested for, and of those that a condition waits for."""
+        """Records observations of the files that a run is requested for, or that an automation condition waits for."""
         sensor = self.sensor
         there = scan.sets if not scan.ack_path else scan.files
         if scan.ack_path and not scan.acks:
@@ -196,7 +196,7 @@ class _Tick:
             return dg.SensorResult(**fields, asset_events=self.observations)
 
     def _windows(self) -> tuple[list[ArrivalWindow | None], int]:
-        """Returns the windows to evaluate, oldest first, and where the next tick continues; [None] without a clock."""
+        """Returns the windows to evaluate, oldest first ([None] without a schedule), and `scan` for the next tick."""
         group, since = self.sensor.group, self.state.since
         if group.cron_schedule is None:
             return [None], 0
@@ -230,7 +230,7 @@ class _Tick:
         return not is_loaded
 
     def _is_loaded(self, window: ArrivalWindow, nodes: Sequence[str]) -> bool:
-        """Whether one of some tables has a run or a materialization for a window."""
+        """Whether at least one of the given tables has a run or a materialization for a window."""
         until = window.interval[1].isoformat()
         if own := [run for run in self._sensor_runs.recent if run.until == until]:
             return any(run.in_progress or run.has_succeeded for run in own)
@@ -270,7 +270,7 @@ class _Tick:
         return apply_ack_files(scan, acks, expected, others)
 
     def _shared_acks(self, window: ArrivalWindow | None) -> list[str]:
-        """Returns the ack files of the next window, and of other sensors that answer the same ones."""
+        """Returns the ack files of the next window, and those of the sensors that wait for the same ack file."""
         sensor, found = self.sensor, list[str]()
         if window is not None:
             following = sensor.path(datetime.fromtimestamp(window.following, sensor.zone))
@@ -285,7 +285,7 @@ class _Tick:
         return found
 
     def _without_answered(self, scan: DirectoryScan) -> DirectoryScan:
-        """Deletes the ack files that every sensor has answered with a run that succeeded."""
+        """Returns a scan without answered ack files; deletes those that all sensors have answered successfully."""
         sensor, left, is_answered = self.sensor, dict(scan.acks), False
         for path, file in scan.acks.items():
             sets = {path: scan.sets[path].digest}
@@ -304,7 +304,7 @@ class _Tick:
         return apply_ack_files(scan, left, scan.ack_path, scan.other_acks, answered=is_answered)
 
     def _files_elsewhere(self, runs: LoadRuns, scan: DirectoryScan, window: ArrivalWindow | None) -> list[str]:
-        """Names the files of the tables that lie on the other stations of a load: incoming, stage, ingesting."""
+        """Describes files of the tables in the other directories of a load: incoming, stage and ingesting."""
         sensor, found = self.sensor, list[str]()
         if window is not None and window.is_missed:
             return found

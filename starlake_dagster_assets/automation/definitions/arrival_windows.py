@@ -1,4 +1,4 @@
-"""The windows that the ticks of a schedule open for files, by Dagster's own iteration of crons."""
+"""Windows after the ticks of a schedule, in which files are expected; Dagster's own code computes the ticks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,11 +13,11 @@ from starlake_dagster_assets.dagster_assets.specs.partitions import cron_partiti
 __all__ = ["missed_windows", "newest_window"]
 
 _ONE, _OTHER = datetime(2001, 2, 3, 4, 5, 6), datetime(1999, 11, 12, 13, 14, 15)
-"""Moments that have no part in common: a path that is the same at both names no date."""
+"""Two moments without a common date part: a path that is the same for both contains no date."""
 
 
 def newest_window(clock: CronSchedule, patience: float, now: float, since: float) -> ArrivalWindow | None:
-    """Returns the window of the newest tick, whether it is still open or not; None before the first tick.
+    """Returns the window of the newest tick, open or closed; None before the first tick.
 
     Args:
         clock: The schedule.
@@ -38,15 +38,15 @@ def newest_window(clock: CronSchedule, patience: float, now: float, since: float
 def missed_windows(
     clock: CronSchedule, patience: float, newest: ArrivalWindow, path: Callable[[datetime], str], since: float
 ) -> list[ArrivalWindow]:
-    """Returns the windows before the newest one whose files lie in a place of their own, oldest first (`catchup`).
+    """Returns the earlier windows whose files have a path of their own, oldest first; empty without `catchup`.
 
     Of windows with the same path, the newest counts.
 
     Args:
-        clock: The schedule; its start counts, else the first tick of the sensor.
+        clock: The schedule; windows begin at its start, or else at the first tick of the sensor.
         patience: Seconds for which files are expected.
-        newest: Of `newest_window`.
-        path: Where the files of the window of a tick are.
+        newest: Result of `newest_window`.
+        path: Returns the path of the files for the window of a tick.
         since: Time of the first tick of the sensor.
     """
     if not clock.catchup or path(_ONE) == path(_OTHER):
@@ -58,7 +58,7 @@ def missed_windows(
 
 
 def _ticks(clock: CronSchedule, first: float, before: float) -> Iterator[datetime]:
-    """Yields the ticks from one moment until before another."""
+    """Yields the ticks from one moment, included, to another, excluded."""
     windows = cron_partitions(clock)
     at = datetime.fromtimestamp(first, ZoneInfo(clock.timezone))
     while (found := windows.get_next_partition_window(at, respect_bounds=False)) and found.start.timestamp() < before:

@@ -39,7 +39,7 @@ def build_automation(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Of the project (`build_triggers`).
+        triggers: Triggers of the project (`build_triggers`).
         automation: Whether sensors and schedules are on from the start (`status`), and the time zone of data cycles;
             by default as `triggers` were built.
         translator: Defines keys and metadata of the assets.

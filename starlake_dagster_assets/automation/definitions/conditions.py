@@ -1,4 +1,4 @@
-"""Lineage as `AutomationCondition`: the same evaluation as that of the lineage sensors, by Dagster's own sensors.
+"""Lineage as `AutomationCondition`: the evaluation of the lineage sensors, run by Dagster's condition sensors.
 
 Tasks of a project have the condition, and assets of your own that read them can have it (`upstreams_updated`).
 """
@@ -37,14 +37,14 @@ __all__ = [
 
 _NO_KEYS: Mapping[str, dg.AssetKey] = MappingProxyType({})
 MOST_KEYS = 500
-"""Assets that one sensor evaluates: Dagster's own limit for conditions that are not its own."""
+"""Maximum number of assets per sensor: Dagster's limit for sensors with custom conditions."""
 
 
 class ConditionScope:
     """Facts of the event log that the conditions of a project share during one evaluation.
 
     Args:
-        translator: Bound to the project.
+        translator: Translator that is bound to the project.
         triggers: Triggers of the project, and of other assets with the condition.
         others: Keys of assets that are not in the project, by their ids in `triggers`.
     """
@@ -56,7 +56,7 @@ class ConditionScope:
         self._last: tuple[Any, EventLogFacts, Evaluator] | None = None
 
     def of(self, node: str) -> dg.AutomationCondition[Any] | None:
-        """Returns the condition of a node; None if its trigger is another one."""
+        """Returns the condition of a node; None if the node has another trigger."""
         trigger = self._triggers.triggers.get(node)
         is_condition = (
             trigger is not None and trigger.triggered_by == "condition" and trigger.upstream_condition is not None
@@ -64,11 +64,11 @@ class ConditionScope:
         return UpstreamsUpdated(self, node) if is_condition else None
 
     def due(self, node: str, context: Any) -> list[LineageTarget]:
-        """Returns the partitions of a node, or the whole node, that are due.
+        """Returns the due targets of a node: some of its partitions, or the whole node.
 
         Args:
-            node: Its id.
-            context: Of the evaluation of its condition.
+            node: Id of the node.
+            context: Context of the evaluation of the condition.
         """
         facts, evaluator = self._at(context.asset_graph_view)
         requested = {
@@ -81,7 +81,7 @@ class ConditionScope:
 
     @cached_property
     def keys(self) -> Mapping[str, dg.AssetKey]:
-        """Asset key of each node that lineage starts, and of what it watches."""
+        """Asset keys of the nodes that lineage starts, and of the nodes that they watch, by node id."""
         nodes: dict[str, None] = {}
         for node, trigger in self._triggers.triggers.items():
             if trigger.upstream_condition is not None:
@@ -89,7 +89,7 @@ class ConditionScope:
         return {node: self._others.get(node) or asset_key(self._translator, node) for node in nodes}
 
     def _at(self, view: Any) -> tuple[EventLogFacts, Evaluator]:
-        """Returns the facts of one evaluation of all conditions."""
+        """Returns the facts and the evaluator that all conditions share during one evaluation."""
         if self._last is None or self._last[0]() is not view:
             states = SensorStates(view.instance, self._triggers, self.keys)
             facts = EventLogFacts(view.instance, view.asset_graph, self._triggers, self.keys, states.stopped)
@@ -98,10 +98,10 @@ class ConditionScope:
 
 
 class UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
-    """Whether the upstreams of a table or task have updates that it has not read, see `build_lineage_sensors`.
+    """Condition that upstreams of a table or task have updates that it has not read, see `build_lineage_sensors`.
 
     Args:
-        scope: Of the project.
+        scope: The facts that the conditions of the project share.
         node: Id of the table or task.
     """
 
@@ -133,7 +133,7 @@ def automation_conditions(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Of the project.
+        triggers: Triggers of the project.
         translator: Defines keys and metadata of the assets.
     """
     project = project_of(project, "automation_conditions")
@@ -155,7 +155,7 @@ def build_condition_sensors(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Only those of kind `condition` are used.
+        triggers: Only triggers of kind `condition` are used.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
@@ -191,10 +191,10 @@ def build_condition_sensors(
 
 
 def upstreams_updated() -> dg.AutomationCondition[Any]:
-    """Returns a condition for an asset of your own: it is materialized when an upstream has an update it has not read.
+    """Returns a condition that materializes an asset of your own when an upstream has an update that it has not read.
 
     It waits while a table or task that it reads is being materialized, or is due itself. An update that arrives during
-    a run of the asset starts the next one. `AutomationCondition.eager()` takes such an update as read.
+    a run of the asset starts the next one. `AutomationCondition.eager()` counts such an update as read.
 
     The asset is one of the `extra_assets` of `build_definitions`, which adds the sensor.
 
@@ -210,15 +210,15 @@ def upstreams_updated() -> dg.AutomationCondition[Any]:
 
 
 class _UpstreamsUpdated(dg.AutomationCondition[dg.AssetKey]):
-    """Placeholder that `build_definitions` replaces by `UpstreamsUpdated`."""
+    """Placeholder that `build_definitions` replaces with `UpstreamsUpdated`."""
 
     @property
     def description(self) -> str:
-        """Text of the condition in the UI."""
+        """Label of the condition in the UI."""
         return "the upstreams have updates that the asset has not read"
 
     def evaluate(self, context: Any) -> Any:
-        """Raises an error: the condition is not bound to a project."""
+        """Raises an error, because the condition is not bound to a project."""
         raise dg.DagsterInvalidDefinitionError(
             f"{context.key.to_user_string()} has the condition upstreams_updated(), which is not bound to a project. "
             "Pass the asset as one of `extra_assets` to build_definitions."
@@ -231,12 +231,12 @@ def with_bound_conditions(
     """Binds the conditions `upstreams_updated()` of assets that are not in the project.
 
     Args:
-        translator: Bound to the project.
+        translator: Translator that is bound to the project.
         triggers: Triggers of the project.
         assets: The `extra_assets` of `build_definitions`.
 
     Returns:
-        The assets, and the sensor that evaluates the conditions; no sensor where no asset has the condition.
+        The assets, and the sensor that evaluates the conditions; no sensor if no asset has the condition.
     """
     assets = list(assets)
     nodes = {spec.key: node for node, spec in translator.specs().items()}

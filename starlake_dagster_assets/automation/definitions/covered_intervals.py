@@ -30,7 +30,7 @@ class CoveredIntervals:
     Args:
         instance: The instance.
         keys: The assets.
-        partitions: Their partitions; None if they have none.
+        partitions: Partitions definition of the assets; None if they are unpartitioned.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class CoveredIntervals:
         self._covered: dict[dg.AssetKey, list[_Span]] = {}
 
     def first(self) -> float | None:
-        """Returns the start of the first interval that a schedule requested, else of the first materialization."""
+        """Returns the start of the first scheduled interval or else materialization, in seconds since 1970, or None."""
         for kind in (_PLANNED, _MATERIALIZED):
             starts = [start for key in self._keys for start, _ in self._oldest(kind, key)]
             if starts:
@@ -59,7 +59,7 @@ class CoveredIntervals:
         return [key for key in self._keys if not self._is_covered(key, start, end)]
 
     def _is_covered(self, key: dg.AssetKey, start: float, end: float) -> bool:
-        """Whether an interval is covered; reads no more of the event log than is needed to know that it is."""
+        """Whether runs or materializations cover an interval; reads only as many pages of the event log as needed."""
         if key not in self._unread:  # what covers a part of an interval is written after the interval has begun
             self._unread[key], self._covered[key] = self._spans(key, start), []
         while not any(one[0] <= start and end <= one[1] for one in self._covered[key]):

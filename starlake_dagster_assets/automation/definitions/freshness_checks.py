@@ -1,4 +1,4 @@
-"""Freshness checks and their sensor, for a Dagster whose assets have no freshness policies of time windows."""
+"""Freshness checks and their sensor, for versions of Dagster without freshness policies of time windows."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -23,18 +23,18 @@ def build_freshness_checks(
     prefix: str = "",
     status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
 ) -> tuple[list[dg.AssetChecksDefinition], list[dg.SensorDefinition]]:
-    """Returns the checks of the nodes that have a freshness, and the sensor that runs them.
+    """Builds the freshness checks of the nodes that have a freshness policy, and the sensor that runs the checks.
 
     An asset has one check: of `error` (severity ERROR), else of `warn` (severity WARN).
 
     Args:
-        translator: Bound to the project; its `get_freshness_policy` sets how old an asset may become.
-        nodes: Those that are materialized.
+        translator: Translator that is bound to the project; `get_freshness_policy` sets the maximum age of an asset.
+        nodes: The nodes that are materialized.
         prefix: Prefix of the name of the sensor.
         status: Whether the sensor is on from the start.
 
     Returns:
-        Nothing and nothing where no node has one, or where the policies are on the assets already.
+        The checks and the sensor; both are empty if no node has a policy, or if the assets themselves have them.
     """
     limits: dict[tuple[timedelta, bool], list[dg.AssetKey]] = {}
     for node in nodes:

@@ -18,7 +18,7 @@ from starlake_dagster_assets.execution.file_store import Store
 __all__ = ["build_incoming_files", "build_observation", "file_keys", "find_condition_nodes", "is_observed"]
 
 _VERSION = "dagster/data_version"
-"""Tag of Dagster: the data version of an observation. Conditions count one that changes as an update."""
+"""Tag of Dagster: the data version of an observation. For conditions, a changed data version is an update."""
 _MOST_NAMED = 100
 
 
@@ -39,15 +39,15 @@ def build_observation(key: dg.AssetKey, files: FileSet, place: str) -> dg.AssetO
     """Returns the observation of a set of files: names, sizes, and a data version of the set.
 
     Args:
-        key: Of the incoming files.
-        files: The set.
-        place: Its directory.
+        key: Asset key of the incoming files.
+        files: The set of files.
+        place: Directory of the files.
     """
     return dg.AssetObservation(key, metadata=_metadata(files, place), tags={_VERSION: files.digest})
 
 
 def is_observed(instance: dg.DagsterInstance, key: dg.AssetKey, files: FileSet) -> bool:
-    """Whether the newest observation of incoming files is of this set."""
+    """Whether the newest observation of incoming files is of the given set of files."""
     records = instance.fetch_observations(dg.AssetRecordsFilter(asset_key=key), limit=1).records
     found = records[0].asset_observation if records else None
     return found is not None and (found.tags or {}).get(_VERSION) == files.digest
@@ -56,13 +56,13 @@ def is_observed(instance: dg.DagsterInstance, key: dg.AssetKey, files: FileSet) 
 def build_incoming_files(
     translator: StarlakeTranslator, triggers: Triggers, defined: Collection[dg.AssetKey]
 ) -> list[dg.AssetsDefinition]:
-    """Builds the observable assets of the files of those tables that wait for files and have an automation condition.
+    """Builds observable assets for the files of tables that wait for files and have an automation condition.
 
-    Arrival sensors report their observations; *Observe* in the UI looks at once.
+    Arrival sensors report their observations; *Observe* in the UI lists the files at once.
 
     Args:
-        translator: Bound to the project.
-        triggers: Of the project.
+        translator: Translator that is bound to the project.
+        triggers: Triggers of the project.
         defined: Keys of assets that are defined elsewhere.
     """
     waiting = {node: one.preload for node, one in triggers.triggers.items() if one.preload is not None}
@@ -85,7 +85,7 @@ def build_incoming_files(
 def _observed(
     translator: StarlakeTranslator, waiting: Mapping[str, PreLoad], nodes: Mapping[dg.AssetKey, str]
 ) -> Iterator[dg.ObserveResult]:
-    """Observes the files of tables; those of tables without files keep their last observation."""
+    """Yields an observation of the files of each table; a table without files keeps its last observation."""
     for key, node in nodes.items():
         table, pre_load = translator.graph.nodes[node].table, waiting[node]
         assert table is not None

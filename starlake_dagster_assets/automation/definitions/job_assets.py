@@ -17,11 +17,11 @@ __all__ = ["asset_key", "split_by_partitions", "untriggered_upstreams", "without
 
 
 def asset_key(translator: StarlakeTranslator, node: str) -> dg.AssetKey:
-    """Returns the asset key of a node; for an id outside the project, its parts.
+    """Returns the asset key of a node; for an id outside the project, the key with the parts of the id.
 
     Args:
-        translator: Bound to the project.
-        node: Its id.
+        translator: Translator that is bound to the project.
+        node: Id of the node.
     """
     known = translator.graph.nodes.get(node)
     if known is not None:
@@ -38,7 +38,7 @@ def untriggered_upstreams(
 
     Args:
         project: The project.
-        triggers: Of the project.
+        triggers: Triggers of the project.
         members: Ids of the nodes of one trigger.
         made: Ids of all nodes of their job.
     """
@@ -61,8 +61,8 @@ def split_by_partitions(translator: StarlakeTranslator, triggers: Triggers) -> T
     Unpartitioned nodes keep the name of the job, the others have that of a preset or a hash in theirs.
 
     Args:
-        translator: Bound to the project.
-        triggers: Of the project; given back as they are where no job is cut.
+        translator: Translator that is bound to the project.
+        triggers: Triggers of the project; returned unchanged if no job is split.
     """
     names: dict[str, str] = {}
     jobs = dict(triggers.jobs)
@@ -86,8 +86,8 @@ def without_translator_conditions(translator: StarlakeTranslator, triggers: Trig
     """Returns the triggers without the conditions of nodes whose `AutomationCondition` the translator sets.
 
     Args:
-        translator: Bound to the project.
-        triggers: Of the project; given back as they are where no node has one.
+        translator: Translator that is bound to the project.
+        triggers: Triggers of the project; returned unchanged if no node has such a condition.
     """
     lineage = (node for node, one in triggers.triggers.items() if one.triggered_by == "lineage")
     specs: dict[str, Any] = {node: translator.spec(translator.graph.nodes[node]) for node in lineage}

@@ -22,11 +22,11 @@ DAG = "starlake/dag"
 def build_jobs(
     project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> dict[str, Any]:
-    """Returns the jobs of a project, to be started by its sensors and schedules, or by hand.
+    """Builds the jobs of a project, which sensors and schedules start, or a person.
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Of the project.
+        triggers: Triggers of the project.
         translator: Defines keys and metadata of the assets.
 
     Returns:
@@ -48,7 +48,7 @@ def build_jobs(
 def split_jobs(
     project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator | None
 ) -> tuple[StarlakeTranslator, Triggers]:
-    """Returns the translator that knows the project and its triggers, and the triggers as Dagster needs them.
+    """Returns a translator that is bound to the project, and the triggers with jobs that Dagster accepts.
 
     Jobs have one kind of partitions each, and assets with a condition of the translator's own have no other trigger.
     """

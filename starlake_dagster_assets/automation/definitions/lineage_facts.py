@@ -1,4 +1,4 @@
-"""Facts of the event log that the lineage of a project is evaluated by, read in bulk once per tick."""
+"""Facts of the event log for the evaluation of lineage, read in bulk once per tick."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ _STATES = {dg.DagsterRunStatus.SUCCESS: "succeeded", dg.DagsterRunStatus.CANCELE
 _WILL_RETRY = "dagster/will_retry"
 """Run tag of Dagster: the daemon will retry the run."""
 _MOST_RUNS = 20
-"""Runs of the updates of an upstream that are named."""
+"""Maximum number of unread updates of an upstream whose runs are listed."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ class EventLogFacts:
     Args:
         instance: The instance.
         graph: The asset graph of the code location.
-        triggers: Of the project.
+        triggers: Triggers of the project.
         keys: Asset key of each node that is watched or evaluated.
-        stopped: Returns the name of the sensor of a node that is stopped; None for one that is on.
+        stopped: Returns the name of the sensor of a node if the sensor is stopped; None if it is on.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class EventLogFacts:
     # --------------------------------------------------------------------------------------- the evaluator's questions
 
     def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
-        """Returns the newest materialization of each watched node, as far as the target reads it."""
+        """Returns the newest materialization of each watched node that the target reads, by node id."""
         if target.partition is not None:
             return self.table(target.node).updates.get(target.partition, {})
         materialization, nodes = self.records.get(target.node), self.upstreams(target.node)
@@ -157,7 +157,7 @@ class EventLogFacts:
         return self._attempts[target]
 
     def can_repeat(self, target: LineageTarget, attempt: TargetRun) -> bool:
-        """Whether a failed run did not begin a target, and the assets it lacked for the target are materialized now.
+        """Whether a failed run never began a target, and the upstreams that the target lacked are materialized now.
 
         An upstream has failed in the run, or Dagster skipped the step of the target because another step failed. There
         is no endless repetition: each one needs another materialization of that upstream, or leaves out a task that
@@ -184,7 +184,7 @@ class EventLogFacts:
         return partition in self.table(target.node).read_by(target.partition, up)
 
     def running(self, target: LineageTarget) -> str:
-        """Returns the run in progress that is still to materialize the target."""
+        """Describes the run in progress that is still to materialize the target; "" if there is none."""
         key = self.keys[target.node]
         return next((run.text for run in self._runs if key in run.keys and self._is_open(run, target)), "")
 
@@ -193,14 +193,14 @@ class EventLogFacts:
         return node in self.records
 
     def last_run(self, node: str) -> float:
-        """Returns when the newest run of a node was created, or its newest materialization written."""
+        """Returns the time of a node's newest run or materialization, in seconds since 1970; 0 if there is none."""
         record = self.records.get(node)
         info = self.instance.get_latest_planned_materialization_info(self.keys[node])
         runs = self._run_records([info.run_id] if info is not None else ()).values()
         return max([record.timestamp if record else 0.0, *(run.create_timestamp.timestamp() for run in runs)])
 
     def upstream(self, target: LineageTarget, node: str) -> Sequence[LineageTarget]:
-        """Returns the node, or the partitions of it, that a target reads."""
+        """Returns the targets of an upstream that a target reads: the node, or some of its partitions."""
         if self.partitions(node) is None:
             return [LineageTarget(node)]
         if target.partition is None:
@@ -210,7 +210,7 @@ class EventLogFacts:
         return [LineageTarget(node, one) for one in read if one in known.newest_by_partition or one in known.planned]
 
     def stopped_sensor(self, node: str) -> str | None:
-        """Returns the stopped sensor of a node."""
+        """Returns the name of the sensor of a node if the sensor is stopped; else None."""
         return self._stopped(node)
 
     # ------------------------------------------------------------------------------------------- questions of the tick
@@ -222,12 +222,12 @@ class EventLogFacts:
         return [LineageTarget(node, one) for one in self.table(node).updates]
 
     def partitions(self, node: str) -> dg.PartitionsDefinition[Any] | None:
-        """Returns the partitions definition of a node, as far as this code location defines it."""
+        """Returns the partitions definition of a node; None if unpartitioned or not defined in this code location."""
         key = self.keys[node]
         return self.graph.get(key).partitions_def if self.graph.has(key) else None
 
     def has_partition(self, node: str, partition: str) -> bool:
-        """Whether a partition of a node is defined."""
+        """Whether the partitions definition of a node has a partition."""
         definition = self.partitions(node)
         if not isinstance(definition, dg.TimeWindowPartitionsDefinition):
             return definition is not None and partition in self.partition_positions(node)
@@ -245,7 +245,7 @@ class EventLogFacts:
         return self._places[node]
 
     def table(self, node: str) -> PartitionTable:
-        """Returns the partitions of a partitioned node."""
+        """Returns the facts about the partitions of a partitioned node."""
         if node not in self._tables:
             self._tables[node] = PartitionTable(self, node)
         return self._tables[node]
@@ -291,7 +291,7 @@ class EventLogFacts:
         return {nodes[key]: record for key, record in newest_materializations(self.instance, nodes).items()}
 
     def _consumption(self, record: Any) -> Consumption:
-        """Reads which upstream updates a materialization has consumed."""
+        """Returns the upstream updates that a materialization has consumed."""
         if record.storage_id not in self._consumed:
             self._consumed[record.storage_id] = consumption_of(self.instance, record)
         return self._consumed[record.storage_id]
@@ -317,7 +317,7 @@ class EventLogFacts:
         return self._events[run]
 
     def _newest_id(self, key: dg.AssetKey, partition: str | None) -> int:
-        """Returns the storage id of the newest materialization of an asset or its partition; 0 where there is none."""
+        """Returns the storage id of the newest materialization of an asset or its partition; 0 if there is none."""
         if partition is not None and self.graph.get(key).partitions_def is not None:
             newest = self.instance.get_latest_storage_id_by_partition(key, _MATERIALIZATION, {partition})
             return newest.get(partition, 0)
@@ -353,7 +353,7 @@ class EventLogFacts:
         return {key for key, place in places.items() if places[start] <= place <= places[end]}
 
     def _active(self, node: str) -> Collection[str]:
-        """Returns the partitions of a node with something new upstream, or with a run in progress."""
+        """Returns the partitions of a node with a new update upstream, or with a run in progress."""
         found = dict.fromkeys(self.table(node).updates)
         for run in self._runs:
             if self.keys[node] in run.keys:

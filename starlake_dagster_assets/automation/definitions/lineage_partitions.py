@@ -1,4 +1,4 @@
-"""Partitions of a table or task that may need a run: what is new upstream for each of them."""
+"""Partitions of a table or task that may need a run, with the new updates of their upstreams."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -19,19 +19,19 @@ __all__ = ["PartitionTable", "split_at_gaps"]
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 _PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 _MOST = 1000
-"""Partitions of a node that one tick evaluates."""
+"""Maximum number of partitions of a node that one tick evaluates."""
 _CHUNK = 500
 _Windows = dg.TimeWindowPartitionsDefinition
 _Ids = dict[str, tuple[int, bool]]
-"""Newest storage id by upstream, and whether it is of another partition."""
+"""Newest storage id by upstream, and whether the materialization is for another partition."""
 
 
 class PartitionTable:
     """Facts of the event log about the partitions of one node.
 
     Args:
-        facts: Of the tick.
-        node: Its id.
+        facts: Facts of the tick.
+        node: Id of the node.
     """
 
     def __init__(self, facts: "EventLogFacts", node: str) -> None:
@@ -44,17 +44,17 @@ class PartitionTable:
 
     @cached_property
     def newest_by_partition(self) -> Mapping[str, int]:
-        """The newest materialization of each partition."""
+        """Storage id of the newest materialization of each partition."""
         return self._facts.instance.get_latest_storage_id_by_partition(self._key, _MADE)
 
     @cached_property
     def planned(self) -> Mapping[str, int]:
-        """The newest event of each partition by which a run was planned to materialize it."""
+        """Storage id of the newest `ASSET_MATERIALIZATION_PLANNED` event of each partition."""
         return self._facts.instance.get_latest_storage_id_by_partition(self._key, _PLANNED)
 
     @cached_property
     def first(self) -> int:
-        """The event by which the node was first planned or materialized; 0 where it never was."""
+        """Storage id of the first event that planned or recorded a materialization of the node; 0 if there is none."""
         log = self._facts.instance.event_log_storage
         found = (
             log.get_event_records(dg.EventRecordsFilter(kind, asset_key=self._key), limit=1, ascending=True)
@@ -64,7 +64,7 @@ class PartitionTable:
 
     @cached_property
     def updates(self) -> Mapping[str, Mapping[str, UpstreamUpdate]]:
-        """The newest update of each upstream, by partition that may need a run for them, oldest first."""
+        """The newest update of each upstream, by partition that may need a run, oldest partition first."""
         kept = self._candidates()
         records = self._upstream_records(kept)
         return {
@@ -106,7 +106,7 @@ class PartitionTable:
     # ------------------------------------------------------------------------------------------------------ candidates
 
     def _candidates(self) -> list[str]:
-        """Returns the partitions with an update that they may not have read; those without a run for it are first."""
+        """Returns the partitions with an update that they may not have read; if too many, first those without a run."""
         since = 0 if self._facts.all_history(self._node) else self.first
         found: list[tuple[bool, str]] = []
         older: list[str] = []
@@ -125,11 +125,11 @@ class PartitionTable:
         return self.ordered([*open_ones, *self.ordered(one for has_run, one in found if has_run)][:_MOST])
 
     def ordered(self, partitions: Iterable[str]) -> list[str]:
-        """Partitions from the oldest to the newest."""
+        """Returns partitions sorted from the oldest to the newest."""
         return sorted(partitions, key=self._position)
 
     def is_followed(self, partition: str, other: str) -> bool:
-        """Whether a partition is the next one after another."""
+        """Whether `other` is the next partition after `partition`."""
         if isinstance(self.definition, _Windows):
             before, after = (self.definition.time_window_for_partition_key(key) for key in (partition, other))
             return before.end.timestamp() == after.start.timestamp()
@@ -156,7 +156,7 @@ class PartitionTable:
         return found
 
     def _by_partition(self, node: str) -> Mapping[str, int]:
-        """Returns the newest materializations of an upstream by partition; empty for an unpartitioned one."""
+        """Returns the newest storage ids of an upstream by partition; empty for an unpartitioned upstream."""
         record = self._facts.records.get(node)
         if record is None or (self._facts.partitions(node) is None and record.partition_key is None):
             return {}
@@ -193,7 +193,7 @@ class PartitionTable:
         return {}
 
     def _is_same(self, up: dg.AssetKey) -> bool:
-        """Whether a partition reads the partition of the same name of an upstream."""
+        """Whether each partition reads the partition of an upstream with the same key."""
         if up not in self._same:
             mapping: Any = self._facts.graph.get_partition_mapping(self._key, up)
             default = mapping in (dg.TimeWindowPartitionMapping(), dg.IdentityPartitionMapping())
@@ -249,11 +249,11 @@ class PartitionTable:
 
 
 def split_at_gaps(table: PartitionTable, partitions: Sequence[str]) -> list[list[str]]:
-    """Cuts ordered partitions where one is missing in between.
+    """Splits ordered partitions into lists of adjacent partitions.
 
     Args:
-        table: Of the node that has them.
-        partitions: From the oldest to the newest.
+        table: Facts about the partitions of the node.
+        partitions: Keys of partitions, from the oldest to the newest.
     """
     found: list[list[str]] = []
     for partition in partitions:

@@ -1,4 +1,4 @@
-"""Runs that the tasks of one job need: which of them are due together, for which partitions, with which tags."""
+"""Runs that the tasks of one job need: tasks that are due together, their partitions, and the tags of the run."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,18 +17,18 @@ __all__ = ["JobPlan", "PlannedRun"]
 
 _TAG_LENGTH = 500
 _MOST_RUNS = 25
-"""Runs of one job that one tick requests; more partitions follow with the next ticks."""
+"""Maximum number of runs of one job that one tick requests; more partitions follow with the next ticks."""
 _MOST_REASONS = 8
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """Run of a job.
+    """Run of a job that is due.
 
     Attributes:
-        nodes: What it materializes, upstream first.
+        nodes: Nodes that the run materializes, upstream first.
         partitions: Adjacent partitions, oldest first; empty for a run without partitions.
-        due: Why, by target.
+        due: Evaluation results of the targets, which contain the reasons.
         options: Tags that carry the options of the upstreams' runs.
         upstreams: Updates that the targets have not read, with the runs that materialized them.
     """
@@ -50,7 +50,7 @@ class PlannedRun:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The updates that its targets have not read; its partitions; the options."""
+        """Tags of the run: the updates that its targets have not read, its range of partitions, and the options."""
         found = {**self.options, UPSTREAMS: self.upstreams}
         if len(self.partitions) > 1:
             ends = {"start": self.partitions[0], "end": self.partitions[-1]}
@@ -59,12 +59,12 @@ class PlannedRun:
 
     @property
     def partition_key(self) -> str | None:
-        """The partition of a run that has one."""
+        """Partition of a run with exactly one partition; else None."""
         return self.partitions[0] if len(self.partitions) == 1 else None
 
     @property
     def reason(self) -> str:
-        """Reason for which the run is needed."""
+        """Reasons why the run is needed, by target."""
         return "; ".join(f"{one.target}: {one.reason}" for one in self.due[:_MOST_REASONS])
 
 
@@ -73,11 +73,11 @@ class JobPlan:
     """Evaluation of the targets of a job at one moment.
 
     Attributes:
-        facts: Of the event log.
-        evaluator: Of the project.
+        facts: Facts of the event log.
+        evaluator: Evaluator of the project.
         nodes: Ids of the targets, upstream first.
-        before: Ids of other nodes that they depend on, upstream first: evaluated first, so that a chain is not deep.
-        requested: What is requested already and runs together with them.
+        before: Ids of other nodes that they depend on, upstream first: evaluated first, to keep recursion shallow.
+        requested: Targets that are already requested and run together with them.
     """
 
     facts: EventLogFacts
@@ -91,7 +91,7 @@ class JobPlan:
 
     @property
     def reason(self) -> str:
-        """Returns the reasons for which nothing is requested, or is left to later ticks."""
+        """Reasons why no run is requested, or why runs are left to later ticks."""
         more = len(self._reasons) - _MOST_REASONS
         return "\n".join(self._reasons[:_MOST_REASONS] + ([f"{more} more wait as well."] if more > 0 else []))
 
@@ -111,10 +111,10 @@ class JobPlan:
         return runs[:_MOST_RUNS]
 
     def evaluate(self, node: str) -> list[LineageTarget]:
-        """Evaluates one node; what is upstream of it in the same run was evaluated before.
+        """Evaluates the targets of one node, after those of its upstreams in the same run.
 
         Returns:
-            What is due of it.
+            The targets of the node that are due.
         """
         grid, targets = self.facts.partitions(node), self.facts.targets(node)
         together = {one for one in {*self._due, *self.requested} if self.facts.partitions(one.node) == grid}
@@ -148,7 +148,7 @@ class JobPlan:
             )
 
     def _first_only(self, node: str, found: list[RunNeeded]) -> list[RunNeeded]:
-        """Returns the partitions of the newest update of a node that was never materialized, without older ones."""
+        """Returns the due partitions; for a node that was never materialized, only those of the newest update."""
         table = self.facts.table(node)
         if table.first or self.facts.all_history(node) or len(found) < 2:
             return found
@@ -166,7 +166,7 @@ class JobPlan:
     # --------------------------------------------------------------------------------------------------------- options
 
     def _has_options_of_joined(self, result: RunNeeded) -> bool:
-        """Whether a target gets the options of the upstreams that its run materializes as well, and no others."""
+        """Whether a target gets the same options as the upstreams that its run also materializes."""
         target = result.target
         tags = self.facts.tags(update.run for update in result.updates.values())
         of_joined = {
@@ -190,7 +190,7 @@ class JobPlan:
     # ------------------------------------------------------------------------------------------------------ partitions
 
     def _partitioned(self) -> list[PlannedRun]:
-        """Runs of partitions: adjacent ones with the same nodes and options are one, as the backfill policies allow."""
+        """Returns the runs of partitions; adjacent ones with equal nodes and options share runs, by backfill policy."""
         by_partition: dict[str, list[LineageTarget]] = {}
         for target in self._due:
             if target.partition is not None:
@@ -221,7 +221,7 @@ class JobPlan:
         return PlannedRun(nodes, partitions, due, self._options[targets[0]], self._upstreams(due))
 
     def _upstreams(self, due: Sequence[RunNeeded]) -> str:
-        """Names the runs of the updates that some targets have not read, oldest first, as far as a tag has space."""
+        """Lists the unread updates of targets with their runs, oldest first, up to the maximum length of a tag."""
         found: dict[str, dict[str, None]] = {}
         text = ""
         for target, up, update in ((one.target, up, update) for one in due for up, update in one.updates.items()):

@@ -1,4 +1,4 @@
-"""Lineage sensors: each starts the due tasks of one job, or reports which upstreams they wait for."""
+"""Lineage sensors: each starts the due tasks of one job, or reports the upstreams that the tasks wait for."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _TEXT_LENGTH = 500
 
 @dataclass(frozen=True)
 class LineageScope:
-    """The tasks of one job that lineage starts, and all that decides about them.
+    """The tasks of one job that lineage starts, with the nodes that decide whether a task is due.
 
     Attributes:
         sensor: Name of the sensor.
@@ -37,7 +37,7 @@ class LineageScope:
         nodes: Ids of the tasks, upstream first.
         watched: Ids of the nodes that they watch.
         before: Ids of other nodes that lineage starts and that they wait for, upstream first.
-        keys: Asset key of every node above, and of what those in `before` watch.
+        keys: Asset keys of these nodes, and of the nodes that those in `before` watch, by node id.
     """
 
     sensor: str
@@ -60,18 +60,18 @@ def build_lineage_sensors(
     tags: Mapping[str, str] | None = None,
     **deprecated: Any,
 ) -> list[dg.SensorDefinition]:
-    """Builds one sensor per job. It starts all tasks of the job that are due in one run.
+    """Builds one sensor per job; a sensor starts all tasks of its job that are due in one run.
 
     A task is due when its upstreams have materializations that its own newest materialization has not read, as the
     event log records it. The sensors keep no state.
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Only those of kind `lineage` are used.
+        triggers: Only triggers of kind `lineage` are used.
         translator: Defines keys and metadata of the assets.
         status: Whether the sensors are on from the start.
         minimum_interval_seconds: Seconds between two ticks.
-        timezone: Of data cycles, an IANA name.
+        timezone: Time zone of data cycles, an IANA name.
         jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
         tags: Tags of every run.
         deprecated: `settle` and `tick_seconds`, which have no effect any more.
@@ -104,13 +104,13 @@ def build_lineage_sensors(
 def lineage_scopes(
     project: ProjectSource, triggers: Triggers, translator: StarlakeTranslator, triggered_by: str = "lineage"
 ) -> list[LineageScope]:
-    """Returns the tasks that lineage starts, by job.
+    """Returns the tasks that lineage starts, grouped by job.
 
     Args:
         project: The project.
-        triggers: Of the project.
-        translator: Bound to the project.
-        triggered_by: Kind of the triggers that are taken.
+        triggers: Triggers of the project.
+        translator: Translator that is bound to the project.
+        triggered_by: Kind of the triggers that are included.
     """
     place = {node: number for number, node in enumerate(sort_topologically(project.graph, ()))}
 
@@ -152,7 +152,7 @@ class _Tick:
     tags: Mapping[str, str]
 
     def __call__(self, context: Any) -> list[dg.RunRequest] | dg.SkipReason:
-        """Returns the runs that are due, or why there are none."""
+        """Returns the runs that are due, or the reason why there are none."""
         instance, repository, keys = context.instance, context.repository_def, self.scope.keys
         origin = context.code_location_origin
         location = origin.location_name if origin is not None else None

@@ -21,10 +21,10 @@ _RECENT, _PAGE, _MOST = 50, 200, 5000
 
 
 class LoadRuns:
-    """The runs of one job, read when they are first used.
+    """The runs of one job, read from the instance at the first use.
 
     Args:
-        context: Of the tick.
+        context: Evaluation context of the tick.
         job: The name of the job.
     """
 
@@ -38,16 +38,16 @@ class LoadRuns:
 
     @cached_property
     def every(self) -> list[ArrivalRun]:
-        """All runs, newest first; of very many the newest ones."""
+        """All runs, newest first; at most the newest 5000."""
         return list(self._read(_MOST)) if len(self.recent) == _RECENT else self.recent
 
     def requested(self, sets: Mapping[str, str], until: str = "", *, all_runs: bool = False) -> dict[str, ArrivalRun]:
-        """Returns the newest run that was requested for a set, by unit.
+        """Returns the newest run that was requested for each set of files, by unit (table or ack file).
 
         Args:
             sets: The digest of each set, by unit.
-            until: End of the data interval that counts; "" = any.
-            all_runs: Whether old runs count, which are read where the newest ones do not have all sets.
+            until: End of the data interval of the runs; "" = any.
+            all_runs: Whether to also read older runs if the newest ones do not have all sets.
         """
         found: dict[str, ArrivalRun] = {}
         units = {(short_hash(unit), digest): unit for unit, digest in sets.items()}
@@ -64,7 +64,7 @@ class LoadRuns:
         return found
 
     def loading(self, keys: Mapping[str, dg.AssetKey]) -> dict[str, ArrivalRun]:
-        """Returns the run in progress that loads a table, by node id: of any job, also by hand.
+        """Returns the run in progress that loads each table, by node id; runs of other jobs and manual runs count.
 
         Args:
             keys: Asset keys of the tables, by node id.

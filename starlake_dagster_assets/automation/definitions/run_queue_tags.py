@@ -1,4 +1,4 @@
-"""Tags of the runs of a job that Dagster's run queue reads, from the options of a DAG configuration."""
+"""Tags of jobs that Dagster's run queue reads, from the options of a DAG configuration."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from starlake_dagster_assets.graph.model import Node
 __all__ = ["PRIORITY", "job_tags", "most_runs_tag", "retry_tags_of"]
 
 PRIORITY = "dagster/priority"
-"""Run tag of Dagster: runs that wait in the queue start by it, the higher the sooner."""
+"""Run tag of Dagster: queued runs with a higher priority start first."""
 
 
 def most_runs_tag(most: int) -> str:
@@ -25,8 +25,8 @@ def job_tags(job: Job) -> dict[str, str]:
     """Returns the tags of a job and its runs.
 
     Args:
-        job: `priority_weight` becomes `dagster/priority`, `max_active_runs` see `most_runs_tag`, `tags` tags of their
-            own: `k=v` has a value.
+        job: Its `priority_weight` becomes `dagster/priority`, `max_active_runs` the tag of `most_runs_tag`, and each of
+            its `tags` a tag; `k=v` has a value.
     """
     found = dict(tags_of(job.tags))
     if job.priority is not None:
@@ -37,11 +37,11 @@ def job_tags(job: Job) -> dict[str, str]:
 
 
 def retry_tags_of(nodes: Iterable[Node]) -> dict[str, str]:
-    """Returns the tags with which retries by the daemon select only the assets that the run did not materialize.
+    """Returns the tags that make the daemon retry only the assets that a run did not materialize.
 
     Args:
-        nodes: Of the job. With a load among them there are no tags: a load can fail after some of its rows are
-            materialized, which that strategy takes for success. Dagster's default repeats the failed steps, which
+        nodes: Nodes of the job. With a load among them there are no tags: a load can fail after some of its rows are
+            materialized, which that strategy counts as success. Dagster's default repeats the failed steps, which
             leave out what is materialized.
     """
     return retry_tags() if all(node.kind == "task" for node in nodes) else {}

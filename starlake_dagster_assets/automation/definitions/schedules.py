@@ -1,4 +1,4 @@
-"""Schedules: one per clock of a job, in its time zone, each run with the data interval of its tick."""
+"""Schedules: one per cron of a job, in its time zone; each run has the data interval of its tick."""
 
 import hashlib
 import re
@@ -36,23 +36,23 @@ __all__ = [
 ]
 
 _MOST = 100
-"""Runs that one tick requests; the next tick continues where it stopped."""
+"""Maximum number of intervals that one tick requests; the next tick continues after them."""
 _TEXT = 500
 _Window = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
 class ScheduleGroup:
-    """Nodes of a job that tick together.
+    """Nodes of a job that one schedule materializes together.
 
     Attributes:
-        name: Of the schedule.
+        name: Name of the schedule.
         job: Name of the job.
-        cron_schedule: When.
+        cron_schedule: The cron expression and its settings.
         nodes: Ids of the nodes of a run, in topological order.
-        partitions: What they are partitioned by; None = unpartitioned.
+        partitions: Partitions definition of the nodes; None = unpartitioned.
         is_whole_job: Whether these are all nodes of the job.
-        concurrent: Tables that they read and that other runs write at the same time, without waiting for them.
+        concurrent: Tables that the nodes read and that other runs may write at the same time, without waiting.
     """
 
     name: str
@@ -82,7 +82,7 @@ def build_schedules(
 
     Args:
         project: The project, or the path of its directory.
-        triggers: Only those of kind `schedule` that wait for no files are used.
+        triggers: Only triggers of kind `schedule` that wait for no files are used.
         translator: Defines keys and metadata of the assets.
         status: Whether the schedules are on from the start.
         jobs: The jobs of the triggers by name (`build_jobs`); built here by default.
@@ -111,8 +111,8 @@ def schedule_groups(translator: StarlakeTranslator, triggers: Triggers) -> list[
     """Returns the groups of nodes that the schedules materialize, by name.
 
     Args:
-        translator: Bound to the project.
-        triggers: Of the project, jobs of one kind of partitions each (`split_by_partitions`).
+        translator: Translator that is bound to the project.
+        triggers: Triggers of the project, with at most one partitions definition per job (`split_by_partitions`).
     """
     by_job: dict[str, dict[CronSchedule, list[Trigger]]] = {}
     for trigger in sorted(triggers.triggers.values(), key=lambda one: one.node):
@@ -142,13 +142,13 @@ def _concurrent(
 
 
 def _grid(translator: StarlakeTranslator, nodes: Iterable[str]) -> dg.PartitionsDefinition[Any] | None:
-    """Returns the partitions definition of the partitioned nodes of a job; None if there is none."""
+    """Returns the partitions definition that the partitioned nodes of a job share; None if there are none."""
     specs = (translator.spec(translator.graph.nodes[node]) for node in sorted(nodes))
     return next((spec.partitions_def for spec in specs if spec.partitions_def is not None), None)
 
 
 def _labels(translator: StarlakeTranslator, clocks: Sequence[CronSchedule]) -> list[str]:
-    """Returns a label per schedule of a job; "" where there is one. Adding or removing others changes no label."""
+    """Returns a label for each schedule of a job, independent of the other labels; "" if the job has one schedule."""
     if len(clocks) == 1:
         return [""]
     presets = {cron: name for name, cron in translator.project.application.schedule_presets.items()}
@@ -201,13 +201,13 @@ def tick_requests(
     tags: Mapping[str, str],
     config: Any = None,
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Yields the runs that a tick requests, each with the data interval of its window; else the reason for none.
+    """Yields the runs that a tick requests, each with the data interval of its window, or the reason to skip.
 
     Args:
-        context: Of the tick.
-        group: What a run materializes.
-        keys: Its asset keys.
-        tags: Of each run.
+        context: Evaluation context of the tick.
+        group: The nodes that a run materializes.
+        keys: Asset keys of the nodes.
+        tags: Tags of each run.
         config: Run configuration of each run.
     """
     moment = context.scheduled_execution_time
@@ -232,10 +232,10 @@ def tick_requests(
 def due_windows(
     context: dg.ScheduleEvaluationContext, group: ScheduleGroup, keys: Sequence[dg.AssetKey], moment: datetime
 ) -> list[tuple[_Window, list[dg.AssetKey]]]:
-    """Returns the windows that a tick requests, oldest first, with assets: those closed since the tick before.
+    """Returns the windows that closed since the previous tick, oldest first, each with the assets to materialize.
 
-    With `catchup` these are all that an asset has no run and no materialization for, since the start or the first one
-    that has.
+    With `catchup`, these are all windows for which an asset has neither a run nor a materialization, from the start
+    date or else the first window that has one.
     """
     ticks = cron_partitions(group.cron_schedule)
     windows = group.partitions if isinstance(group.partitions, dg.TimeWindowPartitionsDefinition) else ticks
@@ -268,7 +268,7 @@ def _multi_keys(
 def partitions_in(
     context: dg.ScheduleEvaluationContext, partitions: dg.PartitionsDefinition[Any] | None, window: _Window
 ) -> Sequence[str | None]:
-    """Returns the partition of the window, per key of other dimensions; all keys where partitions are not of time."""
+    """Returns the partition of a window, per key of other dimensions; all partitions if they are not time windows."""
     if partitions is None:
         return [None]
     if isinstance(partitions, dg.TimeWindowPartitionsDefinition):

@@ -1,4 +1,4 @@
-"""Whether the sensor that starts a node is on."""
+"""States of the sensors that start nodes: on, stopped or not defined."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -17,17 +17,17 @@ _DEFAULT = "default_automation_condition_sensor"
 
 
 class SensorStates:
-    """The sensors of a code location, as the instance has switched them.
+    """States of the sensors of a code location, from the instance or the defaults of the sensors.
 
     Args:
         instance: The instance.
-        triggers: Of the project.
-        keys: Asset key by node.
-        repository: The code location, where it is known; else sensors are on as `status` of the triggers is, and
-            those of conditions are on.
+        triggers: Triggers of the project.
+        keys: Asset keys by node id.
+        repository: The code location; without it, the default of lineage sensors is the `status` of the triggers, and
+            condition sensors count as on.
         location: Name of the code location.
-        ticking: Name of the sensor whose tick queries; if the instance does not record it as on, nothing is known of
-            the others, and they are on. So it is where a person tests a sensor in the UI.
+        ticking: Name of the sensor whose tick queries; if it is not on, as in a test of a sensor in the UI, the states
+            of the others are unknown, and they count as on.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SensorStates:
         self._repository, self._location, self._ticking = repository, location, ticking
 
     def stopped(self, node: str) -> str | None:
-        """Returns the name of the sensor of a node where it is stopped or not defined; else None."""
+        """Returns the name of the sensor of a node if the sensor is stopped or not defined; else None."""
         trigger = self._triggers.triggers.get(node)
         if trigger is None or not trigger.is_lineage:
             return None
@@ -70,7 +70,7 @@ class SensorStates:
 
     @cached_property
     def _of_conditions(self) -> Mapping[str, str]:
-        """The sensor of each node with a condition, as far as one of this code location selects it."""
+        """Name of the condition sensor of each node that a sensor of this code location selects, by node id."""
         if self._repository is None:
             return {}
         graph: Any = self._repository.asset_graph

@@ -37,10 +37,10 @@ class ArrivalWindow:
 
     Attributes:
         start: The tick, seconds since 1970.
-        end: When it closes; files that arrive later are still loaded with its interval.
+        end: Time at which the window closes; files that arrive later are still loaded with its interval.
         following: The next tick.
-        interval: The data interval of its runs: from the tick before to the tick.
-        is_missed: Whether there is a newer tick since (`catchup`).
+        interval: The data interval of its runs: from the previous tick to the tick.
+        is_missed: Whether a newer tick has passed since (`catchup`).
         was_scanned_before_end: Whether the sensor ran before the window closed; if not, files wait for the next one.
     """
 
@@ -57,11 +57,11 @@ class ArrivalRun:
     """A run that loads tables.
 
     Attributes:
-        id: Of the run.
-        status: Dagster's, such as `STARTED`.
-        since: When it was created or started, seconds since 1970.
+        id: Id of the run.
+        status: Status of the run in Dagster, such as `STARTED`.
+        since: Time at which it was started or else created, in seconds since 1970.
         sets: The digest of each set that it was requested for, by the short hash of the table or ack file.
-        until: End of its data interval, ISO 8601; "" where it has none.
+        until: End of its data interval, ISO 8601; "" if it has none.
         files: Names of the files that it was requested for.
     """
 
@@ -74,16 +74,16 @@ class ArrivalRun:
 
     @property
     def in_progress(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the run has not ended."""
         return self.status not in ("SUCCESS", "FAILURE", "CANCELED")
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether it has ended well."""
+        """Whether the run has succeeded."""
         return self.status == "SUCCESS"
 
     def progress(self, now: float) -> str:
-        """Returns its status and age; after an hour also what to do about it."""
+        """Describes the run by its status and age; after an hour, also by the next step for a person."""
         age = now - self.since
         text = f"run {self.id} ({self.status} for {duration_text(age)})"
         if age < _LONG or self.status == "QUEUED":
@@ -93,7 +93,7 @@ class ArrivalRun:
 
 @dataclass(frozen=True)
 class ArrivalRunNeeded:
-    """A run is due.
+    """Result of an evaluation: a run is due.
 
     Attributes:
         nodes: The tables to load.
@@ -112,7 +112,7 @@ class ArrivalRunNeeded:
 
 @dataclass(frozen=True)
 class ArrivalWindowMissed:
-    """A window closed without files, and its run is to fail (`pre_load_sensor_soft_fail` is False)."""
+    """Result of an evaluation: a window closed without files, and fails (`pre_load_sensor_soft_fail` is False)."""
 
     reason: str
     key: str
@@ -120,11 +120,11 @@ class ArrivalWindowMissed:
 
 @dataclass(frozen=True)
 class ArrivalSkip:
-    """No run is due.
+    """Result of an evaluation: no run is due.
 
     Attributes:
         reason: One sentence that names what was seen.
-        is_empty: Whether nothing at all was seen.
+        is_empty: Whether nothing was found.
     """
 
     reason: str
@@ -134,14 +134,14 @@ class ArrivalSkip:
 def unstable_since(
     scan: DirectoryScan, before: Mapping[str, tuple[str, float]], wait: float
 ) -> dict[str, tuple[str, float]]:
-    """Returns digest, and time since which it is unchanged, of each set that write times do not prove complete.
+    """Returns the digest, and the time since which it is unchanged, of each set that may still be written, by unit.
 
-    A set is stable once its youngest file was written `wait` seconds ago. Where the store has no time of writing, or
-    one in the future, it is stable once it has been the same for as long.
+    A set is stable once its youngest file was written `wait` seconds ago. If the store has no time of writing, or one
+    in the future, a set is stable once it has been the same for as long.
 
     Args:
-        scan: At the files.
-        before: Result of the tick before.
+        scan: Scan of the files.
+        before: Result of the previous tick.
         wait: `stable_for`, seconds.
     """
     found: dict[str, tuple[str, float]] = {}
@@ -171,15 +171,15 @@ def evaluate_arrival(
     """Decides whether a run is due.
 
     Args:
-        name: Of the sensor; part of the run key.
+        name: Name of the sensor; part of the run key.
         pre_load: The strategy and its options.
-        scan: At the files.
-        unstable: Of `unstable_since`.
-        requested: The newest run that was requested for the same set (in the window, where there is one), by unit.
+        scan: Scan of the files.
+        unstable: Result of `unstable_since`.
+        requested: The newest run that was requested for the same set (in the window, if there is one), by unit.
         busy: The run in progress that loads a table, by unit.
         window: The window of the schedule; None without one.
         window_runs: The runs with the interval of the window.
-        loaded: Returns the run that loaded a table for the window otherwise, as by hand, by node id.
+        loaded: Returns the newest run that loaded a table for the window, also a manual one, by node id.
         elsewhere: Returns sentences on files of the tables in other directories.
         by_condition: Tables that an automation condition loads: their files are observed, and start no run here.
 
@@ -236,7 +236,7 @@ def _arrival(
 
 
 def _missing(scan: DirectoryScan, runs: Sequence[ArrivalRun], others: Collection[str]) -> str:
-    """Returns the tables or ack files without a run that succeeded or is in progress; "" if all have one."""
+    """Names the tables or the ack file without a run that succeeded or is in progress; "" if all have one."""
     served = {unit for run in runs if run.in_progress or run.has_succeeded for unit in run.sets}
     if scan.ack_path:
         return "" if served or others else "the ack file"

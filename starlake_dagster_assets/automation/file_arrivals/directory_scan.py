@@ -20,9 +20,9 @@ class FileSet:
     """Files of one table, or one ack file.
 
     Attributes:
-        names: Their names.
-        digest: Of their names, sizes and stamps: changes whenever a file arrives, is removed or is written.
-        marks: `mark_of` each file.
+        names: Names of the files.
+        digest: Digest of the names and marks: changes whenever a file arrives, is removed or is written.
+        marks: Mark of each file (`mark_of`).
     """
 
     names: tuple[str, ...]
@@ -31,7 +31,7 @@ class FileSet:
 
     @property
     def sizes(self) -> list[int]:
-        """Their sizes in bytes."""
+        """Sizes of the files in bytes."""
         return [int(mark.partition("\0")[0]) for mark in self.marks]
 
     @classmethod
@@ -47,18 +47,18 @@ class DirectoryScan:
     """Files of some tables in a directory at one moment.
 
     Attributes:
-        at: When, in seconds since 1970, by our own clock.
+        at: Time of the scan, in seconds since 1970, by the clock of this machine.
         directory: The directory.
         tables: Node ids of the tables that are watched.
-        sets: By table: what Starlake would take of it now; with strategy `ack`, by path: the ack files.
-        loadable: With strategy `ack`: the tables that have files, or all of them where none has.
+        sets: Files that Starlake would take now, by table; with strategy `ack`, the ack files, by path.
+        loadable: With strategy `ack`: the tables that have files, or all tables if none has.
         unmatched: Files that match no table's pattern.
         unanswered: Files that wait for their ack file, with its name.
-        exists: False where the directory is not there (yet).
-        acks: The ack files that are there and are answered, by path.
+        exists: Whether the directory exists.
+        acks: The ack files that exist and are to be answered, by path.
         ack_path: The ack file of this moment; "" for other strategies.
-        other_acks: Names of ack files of dates that are not answered.
-        answered: Whether the ack file of this moment was answered here already and is there for other sensors.
+        other_acks: Names of ack files of other dates, which are not answered.
+        answered: Whether this sensor has already answered the ack file of this moment, which other sensors still need.
     """
 
     at: float
@@ -74,13 +74,13 @@ class DirectoryScan:
     other_acks: Sequence[str] = ()
     answered: bool = False
     files: Mapping[str, FileSet] = field(default_factory=lambda: MappingProxyType({}))
-    """With strategy `ack`: what Starlake would take, by table."""
+    """With strategy `ack`: the files that Starlake would take, by table."""
     modified: Callable[[Sequence[str]], float | None] = field(default=never_modified, compare=False, repr=False)
     """Modification time of the youngest of some files, in seconds since 1970; None if the store has none."""
 
     @property
     def waited_for(self) -> str:
-        """Ack file, or directory with the tables, that is waited for."""
+        """Description of the ack file, or of the directory and tables, that the sensor waits for."""
         return f"ack file {self.ack_path}" if self.ack_path else f"{self.directory} ({listed(self.tables)})"
 
     def remarks(self) -> list[str]:
@@ -109,8 +109,8 @@ class FileMatcher:
     """Tables that one sensor watches, with their compiled patterns.
 
     Args:
-        tables: By node id; of one domain.
-        others: All tables of that domain: a file that one of them takes is not reported as without a pattern.
+        tables: Tables of one domain, by node id.
+        others: All tables of that domain: a file that one of them takes is not reported as unmatched.
         staged: Whether the stage area is listed, where `load` requires no ack file any more.
     """
 
@@ -126,11 +126,11 @@ class FileMatcher:
         """Scans a listing for the files of the tables.
 
         Args:
-            at: Now, in seconds since 1970.
-            listing: Of the directory.
+            at: Current time, in seconds since 1970.
+            listing: Listing of the directory.
 
         Raises:
-            StoreError: When a file cannot be looked at.
+            StoreError: When the size or time of a file cannot be read.
         """
         claims = self._landing.claims(listing.names)
         to_load = self._files_to_load(claims, listing)
@@ -151,7 +151,7 @@ class FileMatcher:
         )
 
     def _files_to_load(self, claims: Sequence[PatternMatch], listing: DirectoryListing) -> Sequence[PatternMatch]:
-        """Returns the files that Starlake would take: `stage` those with their ack, `load` each for the first table."""
+        """Returns the files that `stage` would take, if acknowledged, or `load`, each for the first matching table."""
         if self._staged:
             first = {claim.name: claim for claim in reversed(claims)}
             # a table that is known by name only has no pattern of its own: it takes no file away from another
@@ -171,14 +171,14 @@ class FileMatcher:
 def apply_ack_files(
     scan: DirectoryScan, acks: Mapping[str, File], path: str, others: Sequence[str] = (), *, answered: bool = False
 ) -> DirectoryScan:
-    """Returns the scan for strategy `ack`: it waits for ack files, and the files only decide which tables are loaded.
+    """Returns a scan for strategy `ack`: its sets are the ack files; data files only decide which tables are loaded.
 
     Args:
-        scan: At the directory of the files.
-        acks: The ack files that are there, by path.
-        path: Where the ack file of this moment is waited for.
-        others: Names of ack files of dates that are not answered.
-        answered: Whether the ack file of this moment was answered here already, and is kept for other sensors.
+        scan: Scan of the directory of the files.
+        acks: The ack files that exist, by path.
+        path: Path of the ack file of this moment.
+        others: Names of ack files of other dates, which are not answered.
+        answered: Whether this sensor has already answered the ack file of this moment, which other sensors still need.
     """
     sets = {
         one: FileSet((one.rpartition("/")[2],), short_hash(f"{one}\0{mark_of(file)}"))

@@ -1,4 +1,4 @@
-"""Checks again, in a run and before tables are loaded, that their files exist.
+"""Checks again in a run, before tables are loaded, that the files of the tables exist.
 
 A run that a person started, or that waited in a queue while the files were removed, reports it and succeeds; only what
 cannot be determined is a failure.
@@ -30,7 +30,7 @@ __all__ = ["GuardedRun"]
 
 
 def _discard(text: str) -> None:
-    """Logs nothing."""
+    """Discards a log message."""
 
 
 class GuardedRun:
@@ -39,9 +39,9 @@ class GuardedRun:
     Args:
         pre_load: The policy of a table; its `guard` selects the check: `files`, `cli` or `none`.
         source: The project.
-        runner: Where `starlake preload` runs, for `guard="cli"`.
-        settings: Of the run.
-        tags: Of the run: what the sensor that requested it has found.
+        runner: Runs `starlake preload`, for `guard="cli"`.
+        settings: Settings of the run.
+        tags: Tags of the run, with the sets of files that its sensor has found.
         tables: All tables that the run loads: the run waits once for their unstable files, not once per domain.
         log: Logs a message before the run waits.
     """
@@ -83,7 +83,7 @@ class GuardedRun:
         return not_ready
 
     def empty_load_failure(self, node: Node) -> str:
-        """Returns the reason why a load that found no file has failed; "" if it has not.
+        """Returns the reason why a load without files counts as failed; "" if it does not.
 
         It has failed if the files that were there before the load are still in `incoming_path` or `pending_path`, and
         Starlake takes files from another directory.
@@ -104,7 +104,7 @@ class GuardedRun:
         )
 
     def note_files_elsewhere(self, nodes: Sequence[Node]) -> None:
-        """Records the files that `_files_elsewhere` finds before the loads."""
+        """Records, before the loads, the files in `incoming_path` or `pending_path` that Starlake does not take."""
         self._elsewhere |= self._files_elsewhere(nodes)
 
     def _files_elsewhere(self, nodes: Sequence[Node]) -> dict[str, FileSet]:
@@ -123,7 +123,7 @@ class GuardedRun:
             return dict.fromkeys(tables, NotReady(f"unknown whether its files have arrived: {error}", True))
 
     def _policies(self, nodes: Sequence[Node]) -> list[tuple[PreLoad, dict[str, Table]]]:
-        """Tables by node id, grouped by domain and policy."""
+        """Returns the tables by node id, grouped by domain and policy."""
         found: dict[tuple[str, str], tuple[PreLoad, dict[str, Table]]] = {}
         for node in nodes:
             pre_load = self._pre_load(node)

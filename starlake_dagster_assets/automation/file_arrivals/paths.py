@@ -1,4 +1,4 @@
-"""Paths that files are waited for in: with variables and dates, rendered again at each tick."""
+"""Paths of the files that loads wait for: templates with variables and dates, rendered at each tick."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 DEFAULT_ACK = "{SL_DATASETS}/pending/{domain}/{YYYY-MM-DD}.ack"
-"""`global_ack_file_path` where none is given, as in Starlake's own packages."""
+"""Default of `global_ack_file_path`, as in Starlake's own packages."""
 
 _BRACES = re.compile(r"(?<![{$])\{([^{}]+)\}(?!\})")
 _ESCAPED = re.compile(r"\{\{(\{\{[^{}]*\}\})\}\}")
-"""A name between twice two braces, as the documentation of Starlake's packages writes it for Python's `format`."""
+"""A name in four braces, as the documentation of Starlake's packages writes it for Python's `format`."""
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _DATE = re.compile(r"(?:YYYY|yyyy|YY|yy|MM|DD|dd|HH|hh|mm|ss|[-_/.:T ])+")
 _PARTS = {
@@ -46,14 +46,14 @@ _STRFTIME = re.compile(r"%[YymdHMSj]")
 
 
 def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
-    """Returns the directory in which `imported` or `pending` looks for files, and which is listed for `ack`.
+    """Returns the directory that is listed for the files of a domain, by pre-load strategy.
 
     Files of a domain without a directory of its own are put into the stage area by others: `ack` lists that.
 
     Args:
-        pre_load: Its strategy, and `incoming_path` or `pending_path`: one that does not name `{domain}` holds a
-            directory for each domain.
-        project: Whose variables are used.
+        pre_load: The strategy, and `incoming_path` or `pending_path`: a path without `{domain}` contains one directory
+            per domain.
+        project: The project, which defines the variables.
         domain: The domain of the tables.
         moment: Gives the date, in the time zone of the project.
 
@@ -83,8 +83,8 @@ def areas(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime)
     """Returns the directories that the files of a domain pass through on their way into its tables, by name.
 
     Args:
-        pre_load: Its paths.
-        project: Whose areas count.
+        pre_load: The configured paths.
+        project: The project, which defines the areas.
         domain: The domain.
         moment: Gives the date.
     """
@@ -96,12 +96,12 @@ def areas(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime)
 
 
 def ack_path(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
-    """Returns the file that `ack` waits for (`global_ack_file_path`).
+    """Returns the path of the ack file that strategy `ack` waits for (`global_ack_file_path`).
 
     Args:
-        pre_load: Its strategy and path.
-        project: Whose variables are used.
-        domain: `{domain}`.
+        pre_load: The strategy and the path.
+        project: The project, which defines the variables.
+        domain: The domain, for `{domain}`.
         moment: Gives the date, in the time zone of the project.
 
     Raises:
@@ -119,12 +119,12 @@ def ack_paths(
     A path that names the hour has neighbouring hours instead of days.
 
     Args:
-        pre_load: Its strategy and path.
-        project: Whose variables are used.
-        domain: `{domain}`.
+        pre_load: The strategy and the path.
+        project: The project, which defines the variables.
+        domain: The domain, for `{domain}`.
         moment: Gives the date.
         before: How many dates before that of the moment count.
-        after: How many dates after it.
+        after: How many dates after that of the moment count.
 
     Raises:
         StarlakeError: When the path names an unknown variable.
@@ -151,8 +151,8 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
     Args:
         text: May hold `{domain}`, `{SL_DATASETS}` and any other variable of the project, also as `{{name}}` and
             `${name}`; a date as `{YYYY-MM-DD}`, `{{ds}}`, `{{sl_date}}` or in the codes of strftime (`%Y-%m-%d`).
-        project: Its variables.
-        domain: Its raw name is `{domain}`.
+        project: The project, which defines the variables.
+        domain: The domain, whose raw name is `{domain}`.
         moment: Gives the date.
         option: The name of the option, for the message.
 

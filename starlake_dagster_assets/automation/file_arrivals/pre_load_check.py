@@ -25,7 +25,7 @@ class FirstListings:
         self._seen: dict[str, tuple[FileSet, float]] = {}
 
     def note(self, node: str, files: FileSet) -> None:
-        """Records a set of files, unless the table has one already."""
+        """Records the set of files of a table, unless the table already has one."""
         self._seen.setdefault(node, (files, time.monotonic()))
 
     def at(self, node: str) -> float:
@@ -33,25 +33,25 @@ class FirstListings:
         return self._seen[node][1]
 
     def digest(self, node: str) -> str:
-        """Returns the digest of the set."""
+        """Returns the digest of the files of a table."""
         return self._seen[node][0].digest
 
     def names(self, node: str) -> tuple[str, ...]:
-        """Returns the names of the files."""
+        """Returns the names of the files of a table."""
         return self._seen[node][0].names
 
 
 @dataclass(frozen=True)
 class PreLoadCheck:
-    """Tables of one domain that are waited for by one policy.
+    """Check of the files of tables of one domain that have the same pre-load policy.
 
     Attributes:
         pre_load: The policy.
         project: The models.
         domain: The domain.
-        tables: By node id.
+        tables: Tables by node id.
         moment: Gives the date in paths.
-        store: Looks at files.
+        store: Lists files.
     """
 
     pre_load: PreLoad
@@ -63,7 +63,7 @@ class PreLoadCheck:
 
     @property
     def ack(self) -> str | None:
-        """The ack file of strategy `ack`."""
+        """Path of the ack file of strategy `ack`; None for other strategies."""
         waits = self.pre_load.strategy == "ack"
         return ack_path(self.pre_load, self.project, self.domain, self.moment) if waits else None
 
@@ -93,10 +93,10 @@ class PreLoadCheck:
         return rendered(text, self.project, self.domain, self.moment, "path")
 
     def acknowledged(self) -> Mapping[str, NotReady]:
-        """Takes the ack file, as `starlake preload` does: why tables are not loaded, by node id.
+        """Deletes the ack file, as `starlake preload` does; returns the reasons why tables are not loaded, by node id.
 
         Raises:
-            StoreError: When it cannot be determined.
+            StoreError: When the ack file cannot be read or deleted.
         """
         path = self.ack or ""
         file = self.store.file(path)
@@ -173,7 +173,7 @@ class PreLoadCheck:
         return watched.scan(time.time(), self.store.listing(self.directory))
 
     def _staged(self) -> frozenset[str]:
-        """Tables that have files in the stage area already: `load` takes them too."""
+        """Returns the tables that already have files in the stage area, which `load` takes too."""
         if self.pre_load.strategy == "pending":
             return frozenset()
         place = directory(PreLoad("pending"), self.project, self.domain, self.moment)

@@ -34,11 +34,11 @@ def run_preload_command(check: PreLoadCheck, runner: Runner, settings: RunSettin
 
     Args:
         check: The tables.
-        runner: Where the command runs.
-        settings: Of the run.
+        runner: Runs the command.
+        settings: Settings of the run.
 
     Returns:
-        Why tables are not loaded, by node id: not ready, or failed because the program crashed.
+        The reasons why tables are not loaded, by node id: not ready, or failed because the program crashed.
     """
     tables, ack, domain = check.tables, check.ack, check.domain.directory
     job = f"{settings.job_prefix}-preload-{domain}-{uuid4().hex[:8]}"
@@ -97,7 +97,7 @@ def _reported_not_ready(
 
 
 def _remove_sentinel(store: Store, sentinel: str) -> bool:
-    """Whether the sentinel is there; it is removed. If it cannot be read here, the load itself finds no file."""
+    """Removes the sentinel; returns whether it existed. If it cannot be read here, the load itself finds no file."""
     with suppress(StoreError):
         found = store.file(sentinel) is not None
         store.remove(sentinel)

@@ -1,4 +1,4 @@
-"""State of an arrival sensor between two ticks: only hints, because files and runs determine what was loaded."""
+"""State of an arrival sensor between two ticks: only hints, because files and runs show what was loaded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class SensorState:
-    """The cursor of an arrival sensor. Without it, files are listed again before they count.
+    """The cursor of an arrival sensor. Without a cursor, files are listed again before they count.
 
     Attributes:
-        since: Time of the first tick, seconds since 1970: windows that closed before are not the sensor's.
-        unstable: Sets that may still be written: digest, and since when it is the same, by unit.
-        scan: How many missed windows were scanned since the oldest one, where there are too many for one tick.
+        since: Time of the first tick, in seconds since 1970; windows that closed earlier only count for `catchup`.
+        unstable: Sets that may still be written: digest, and time since which it is unchanged, by unit.
+        scan: How many missed windows were scanned since the oldest one, if there are too many for one tick.
     """
 
     since: float
@@ -27,16 +27,16 @@ class SensorState:
     scan: int = 0
 
     def dump(self) -> str:
-        """Returns the cursor."""
+        """Returns the state as a cursor."""
         return json.dumps([_VERSION, self.since, dict(self.unstable), self.scan], separators=(",", ":"))
 
     @classmethod
     def load(cls, cursor: str | None, now: float) -> SensorState:
-        """Returns the state in a cursor; that of a first tick where the cursor is none of `dump`.
+        """Returns the state in a cursor; the state of a first tick if `dump` did not write the cursor.
 
         Args:
-            cursor: Of the tick before.
-            now: Seconds since 1970.
+            cursor: Cursor of the previous tick.
+            now: Current time, in seconds since 1970.
         """
         try:
             version, since, unstable, scan = json.loads(cursor or "")

@@ -16,14 +16,14 @@ _VARIABLES = re.compile(r"\bsl_(start_date|end_date|data_interval_(start|end))\b
 
 
 def appends_without_interval(graph: Graph, triggers: Mapping[str, Trigger]) -> Iterator[tuple[Node, str]]:
-    """Finds tasks whose second run would append rows again, and so fails.
+    """Finds tasks whose second run fails because it would append rows again.
 
     Such a task has the write strategy APPEND, its SQL has a variable of the data interval, and it runs when upstreams
     are updated of which at least one never declares an interval. A run that consumes such an update computes all rows.
 
     Args:
-        graph: Of the project.
-        triggers: Of its nodes.
+        graph: Graph of the project.
+        triggers: Triggers of the nodes, by node id.
 
     Yields:
         The task, and a message.
@@ -69,7 +69,7 @@ def reads_interval(node: Node) -> bool:
 
 
 def _appended_interval(node: Node) -> str:
-    """Returns the first variable of the data interval in the SQL of a task that appends; "" where there is none."""
+    """Returns the first variable of the data interval in the SQL of a task that appends; "" if there is none."""
     task = node.task
     if task is None or task.write_strategy.type.upper() != "APPEND":
         return ""

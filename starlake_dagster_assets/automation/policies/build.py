@@ -84,7 +84,7 @@ def trigger_problems(model: Project, graph: Graph) -> tuple[Problem, ...]:
 
     Args:
         model: The models.
-        graph: Its graph.
+        graph: The graph of the project.
     """
     builder = _Builder(model, graph, StarlakeAutomation())
     builder.build()
@@ -95,8 +95,8 @@ def filter_triggers(triggers: Triggers, nodes: frozenset[str]) -> Triggers:
     """Returns the triggers of some nodes; jobs are reduced to them, and empty jobs are left out.
 
     Args:
-        triggers: Of the project.
-        nodes: Ids.
+        triggers: Triggers of the project.
+        nodes: Ids of the nodes to keep.
     """
     jobs = {
         name: replace(job, nodes=kept)
@@ -118,7 +118,7 @@ class _Builder:
         """Upstreams that run first in the job of a node (`run_dependencies_first`)."""
 
     def build(self) -> Triggers:
-        """Returns the triggers; the option reader has collected the problems."""
+        """Builds the triggers and jobs, and collects the problems in `reader`."""
         self.reader.unknown(self._model.dags.values())
         clocks = {node: clock.cron for node, (_, clock, _) in self._own_triggers.items() if clock is not None}
         watches = UpstreamConditionBuilder(
@@ -265,8 +265,8 @@ class _Builder:
     def _partitions(self, node: Node, clock: CronSchedule | None) -> tuple[Partitions, str]:
         """Returns how a node is partitioned, and the column of `partition_write=replace`.
 
-        A node whose write strategy does not allow partitions is left unpartitioned, with a warning; where the node
-        itself configures partitions, it is an error. APPEND is not an error: a second run of a partition fails instead.
+        A node whose write strategy does not allow partitions is left unpartitioned, with a warning; if the node itself
+        configures partitions, it is an error. APPEND is not an error: a second run of a partition fails instead.
         """
         settings = self._settings[node.id]
         replaces = node.kind == "task" and settings.partition_write == "replace"
@@ -302,7 +302,7 @@ class _Builder:
         return not kind or (is_asked and not kind.startswith(("date", "timestamp")))
 
     def _by(self, node: str) -> TriggerKind:
-        """Whether a sensor or a condition starts what follows others."""
+        """Returns the kind of trigger of a node that follows others: `lineage` (a sensor) or `condition`."""
         if self._settings[node].triggering != "condition":
             return "lineage"
         if first := self._needed.get(node):

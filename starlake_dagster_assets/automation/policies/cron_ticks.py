@@ -1,4 +1,4 @@
-"""Periods, cycles and common ticks of cron expressions, by Dagster's own iteration."""
+"""Periods, cycles and common ticks of cron expressions, from the ticks that Dagster computes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def period_of(cron: str) -> float:
     """Returns the mean number of seconds between two ticks, always over the same 100 ticks.
 
     Args:
-        cron: Five fields.
+        cron: A cron expression of five fields.
 
     Raises:
         ValueError: When Dagster does not accept the cron.
@@ -41,7 +41,7 @@ def period_of(cron: str) -> float:
 
 @cache
 def tick_together(one: CronSchedule, other: CronSchedule) -> bool:
-    """Whether two clocks tick at the same moment again and again, as a daily and an hourly one do at midnight."""
+    """Whether two schedules regularly tick at the same moment, as a daily and an hourly one do at midnight."""
     rare, frequent = sorted((one, other), key=lambda clock: (period_of(clock.cron), clock.cron), reverse=True)
     tick = _FROM
     for _ in range(_MEETINGS):
@@ -55,9 +55,9 @@ def cycle_of(cron: str, moment: float, timezone: str = "UTC") -> tuple[datetime,
     """Returns the cycle of a cron expression that contains an instant: from a tick, included, to the next, excluded.
 
     Args:
-        cron: Five fields.
-        moment: Seconds since 1970.
-        timezone: IANA name.
+        cron: A cron expression of five fields.
+        moment: The instant, in seconds since 1970.
+        timezone: Time zone of the cron, an IANA name.
 
     Raises:
         ValueError: When Dagster does not accept the cron.
@@ -75,8 +75,8 @@ def cron_windows(cron: str, timezone: str, start: datetime, **more: Any) -> Time
     Keys are days (`2025-03-10`) if the cron ticks at most once per day, else days and minutes (`2025-03-10-14:00`).
 
     Args:
-        cron: Five fields.
-        timezone: IANA name.
+        cron: A cron expression of five fields.
+        timezone: Time zone of the cron, an IANA name.
         start: Start of the first interval, with a time zone.
         more: Other arguments of `TimeWindowPartitionsDefinition`.
 

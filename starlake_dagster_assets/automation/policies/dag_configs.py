@@ -1,4 +1,4 @@
-"""DAG configurations: the one of each node, its variables, and the file name that it gives."""
+"""DAG configurations of nodes, their variables, and the file names that they define."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DagConfigs:
 
     Args:
         project: The project.
-        reader: Of the options.
+        reader: Reader of the options.
     """
 
     def __init__(self, project: Project, reader: OptionReader) -> None:
@@ -66,7 +66,7 @@ class DagConfigs:
         return {**common, **finals, "domain": table.domain_name, "table": table.name}
 
     def file(self, dag: DagConfig, node: Node) -> str:
-        """Returns the name of the DAG file of a node, without its suffix, as the name of a job."""
+        """Returns the name of the DAG file of a node, without its suffix, as a valid name of a job."""
         return ascii_name(self.stem(dag, node)) or ascii_name(dag.name) or "dag"
 
     def stem(self, dag: DagConfig, node: Node) -> str:
@@ -75,7 +75,7 @@ class DagConfigs:
         return _SUFFIX.sub("", text.strip()).replace("_-1", "")
 
     def comment(self, dag: DagConfig, node: Node) -> str | None:
-        """Returns the comment of a DAG configuration, for a node."""
+        """Returns the comment of a DAG configuration, with the variables of a node filled in; None if it is empty."""
         text = self._reader.rendered(dag, "comment", dag.comment or "", self.variables(node))
         return text.strip() or None
 

@@ -35,8 +35,8 @@ def union_of_intervals(
 
     Args:
         declared: Interval of each update: of its partition or of the run that wrote it; None if there is none.
-        now: An interval that ends later is that of a window which is still open: nothing is known of its end.
-        cycle: `data_cycle`: a cron; the interval is then that of the closed cycles which the updates belong to.
+        now: The current time: an interval that ends later belongs to a window that is still open.
+        cycle: `data_cycle`, a cron: the interval is then that of the closed cycles that contain the updates.
         timezone: Time zone of `cycle`, an IANA name.
 
     Returns:
@@ -85,7 +85,7 @@ def extend_to_previous_end(window: Interval, last: datetime, *, appends: bool) -
 
 
 def covers(intervals: Iterable[Interval], declared: Interval | None, now: datetime) -> bool:
-    """Whether runs until a moment that cover some intervals have read the update that declares another one.
+    """Whether runs that cover some intervals have read an update with another interval.
 
     Args:
         intervals: Intervals of the runs.
@@ -102,7 +102,7 @@ def covers(intervals: Iterable[Interval], declared: Interval | None, now: dateti
 
 
 def subtract_intervals(interval: Interval, parts: Iterable[Interval]) -> list[Interval]:
-    """Returns what is left of an interval without some parts of it, oldest first."""
+    """Returns the rest of an interval without given parts, oldest first."""
     found, start = list[Interval](), interval[0]
     for part in sorted(parts, key=lambda one: one[0].timestamp()):
         if overlap((start, interval[1]), part):
@@ -128,14 +128,14 @@ def open_interval_text(end: datetime) -> str:
 
 
 def parse_open_interval(text: str) -> datetime | None:
-    """Reads the end that `open_interval_text` has written; None for another text."""
+    """Parses the end of an interval that `open_interval_text` has rendered; None for other texts."""
     start, _, end = text.partition("/")
     found = parse_interval(f"{end}/{end}") if start == ".." else None
     return None if found is None else found[1]
 
 
 def parse_interval(text: str) -> Interval | None:
-    """Reads what `interval_text` has written; None for another text."""
+    """Parses an interval that `interval_text` has rendered; None for other texts."""
     start, sign, end = text.partition("/")
     try:
         found = (datetime.fromisoformat(start), datetime.fromisoformat(end)) if sign else None

@@ -16,12 +16,12 @@ _DEEPEST = 100
 
 
 class ExpressionError(StarlakeError):
-    """An expression that cannot be read.
+    """Error for an expression that cannot be parsed.
 
     Args:
         text: The expression.
-        position: 0-based position of what is wrong.
-        message: What is wrong.
+        position: 0-based position of the problem.
+        message: The problem.
     """
 
     def __init__(self, text: str, position: int, message: str) -> None:
@@ -31,18 +31,18 @@ class ExpressionError(StarlakeError):
 
 
 def parse_expression(text: str, names: Mapping[str, str]) -> Condition:
-    """Returns the condition of an expression; `&` binds closer than `|`, as in Python.
+    """Parses an expression into a condition; `&` binds closer than `|`, as in Python.
 
     Args:
         text: Names joined by `&`, `|` and parentheses; a name with other characters stands between quotes.
-        names: Node id by every name that it goes by, in lower case (`named_nodes`).
+        names: Node ids by all names of each node, in lower case (`named_nodes`).
 
     Returns:
         The condition; parts of the same kind are joined.
 
     Raises:
-        ExpressionError: With a mark below what is wrong. A name that is not known suggests the nearest; one with `/` is
-            taken as the key of an asset of another code location.
+        ExpressionError: With a mark below the problem, and the closest name for an unknown one. An unknown name with
+            `/` is no error: it is the key of an asset of another code location.
 
     Examples:
         >>> parse_expression("a & (b | c)", {"a": "s.a", "b": "s.b", "c": "s.c"})
@@ -57,7 +57,7 @@ def parse_expression(text: str, names: Mapping[str, str]) -> Condition:
 
 
 def named_nodes(ids: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Returns node ids by lower-case name; a name that two nodes share stands for neither.
+    """Returns node ids by lower-case name, without names that two nodes share.
 
     Args:
         ids: The other names of each node, by its id.
@@ -73,11 +73,11 @@ def named_nodes(ids: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def find_condition_node(name: str, names: Mapping[str, str]) -> tuple[str, str]:
-    """Returns the node id of a name, else a message with the closest name.
+    """Returns the node id of a name and "", or "" and a message that suggests the closest name.
 
     Args:
         name: In any case, with `.` or `/`. One with `/` that is not known is the key of an asset of another location.
-        names: Of `named_nodes`.
+        names: Result of `named_nodes`.
     """
     known = names.get(name.lower()) or names.get(name.lower().replace("/", "."))
     if known is not None or "/" in name.strip("/"):
@@ -88,7 +88,7 @@ def find_condition_node(name: str, names: Mapping[str, str]) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Token:
-    """A sign or a name; the end has no text."""
+    """Token of an expression: a sign, a name, or the end, which has no text."""
 
     text: str | None
     position: int
@@ -126,14 +126,14 @@ class _Parser:
         return False
 
     def either(self, depth: int) -> Condition:
-        """Parts joined by `|`."""
+        """Parses parts that are joined by `|`."""
         parts = [self._both(depth)]
         while self._take("|"):
             parts.append(self._both(depth))
         return joined(AnyOf, parts)
 
     def _both(self, depth: int) -> Condition:
-        """Parts joined by `&`."""
+        """Parses parts that are joined by `&`."""
         parts = [self._one(depth)]
         while self._take("&"):
             parts.append(self._one(depth))

@@ -34,10 +34,10 @@ class JobGroups:
     Args:
         graph: The graph.
         dags: The DAG configurations.
-        settings: What holds for the job of a node.
-        owners: The triggers, upstream first; their jobs are found here.
-        needed: The other nodes of the job of a node.
-        prefix: What all names begin with.
+        settings: Returns the settings of the job of a node.
+        owners: The triggers by node id, upstream first, without jobs.
+        needed: The upstreams that run first in the job of a node, by node id.
+        prefix: Prefix of all names.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class JobGroups:
 
     @cached_property
     def _leaders(self) -> Mapping[str, str]:
-        """For each node without a trigger, or with the same tick: the node in whose job it runs."""
+        """The node in whose job a node runs, for each node that runs first and has no trigger or the same tick."""
         found: dict[str, str] = {}
         for node, first in self._needed.items():
             for one in first:

@@ -31,11 +31,11 @@ _STATES = {"failed": "failed", "canceled": "was canceled", "succeeded": "succeed
 
 @dataclass(frozen=True)
 class RunNeeded:
-    """A run is due.
+    """Result of an evaluation: a run is due.
 
     Attributes:
-        target: What is to be materialized.
-        updates: The updates that it consumes, by node.
+        target: The target to materialize.
+        updates: The updates that the run consumes, by node.
         reason: One sentence.
         joined: Watched nodes that the same run materializes.
         attempt: Id of the newest run that was created for the target before; 0 if there is none.
@@ -50,10 +50,10 @@ class RunNeeded:
 
 @dataclass(frozen=True)
 class Skip:
-    """No run now.
+    """Result of an evaluation: no run is due now.
 
     Attributes:
-        reason: What was seen and what is awaited.
+        reason: The updates that were seen, and what the target waits for.
         has_updates: Whether the upstreams have updates, and only an upstream, a run or an interval is waited for.
     """
 
@@ -85,9 +85,9 @@ class Evaluator:
     """Evaluation of the targets of a project at one moment.
 
     Attributes:
-        triggers: By node id.
-        facts: Of the event log.
-        timezone: Of data cycles, an IANA name.
+        triggers: Triggers by node id.
+        facts: Facts of the event log.
+        timezone: Time zone of data cycles, an IANA name.
     """
 
     triggers: Mapping[str, Trigger]
@@ -100,8 +100,8 @@ class Evaluator:
         """Decides whether a run of a target is due.
 
         Args:
-            target: With a trigger that has a watch.
-            together: What the run is to materialize as well: it is not waited for, and counts as new.
+            target: A target whose trigger has an upstream condition.
+            together: Other targets that the run materializes: they count as new, and are not waited for.
 
         Returns:
             The updates to consume, or the reason to wait.
@@ -134,11 +134,11 @@ class Evaluator:
         return RunNeeded(target, updates, reason, frozenset(joined), attempt.id if attempt is not None else 0)
 
     def has_update(self, target: LineageTarget) -> bool:
-        """Whether there is an update that counts and that a target has not read."""
+        """Whether a target has an unread update that counts."""
         return bool(self._state(target).counted)
 
     def pending(self, target: LineageTarget) -> str:
-        """Describes why a target is about to be materialized; "" where it is not."""
+        """Returns the reason why a target is about to be materialized; "" if it is not."""
         if target not in self._pending:
             self._pending[target] = ""  # expressions may watch each other in a circle
             self._pending[target] = self._why_pending(target)
@@ -183,7 +183,7 @@ class Evaluator:
         return found
 
     def _is_joined(self, state: _State, up: str, together: Collection[LineageTarget]) -> bool:
-        """Whether all that a target waits for of an upstream is materialized in its own run."""
+        """Whether the run of a target itself materializes all partitions of an upstream that the target waits for."""
         ups = [one for one in self.facts.upstream(state.target, up) if one in together or self.pending(one)]
         return all(one in together and one.partition == state.target.partition for one in ups)
 
@@ -200,7 +200,7 @@ class Evaluator:
         return ""
 
     def _rest(self, state: _State) -> float:
-        """Seconds until the minimum interval is over."""
+        """Returns the seconds until the minimum interval between two runs is over; 0 or less if it is over."""
         least = state.condition.min_interval
         return self.facts.last_run(state.target.node) + least - self.facts.now if least else 0
 
@@ -325,14 +325,14 @@ def _expired(watch: UpstreamCondition, node: str, update: UpstreamUpdate, now: f
 
 
 def _moment(update: UpstreamUpdate) -> float:
-    """Returns the instant that places an update in a cycle: inside its partition, or else its materialization."""
+    """Returns the instant that decides the cycle of an update: the start of its partition, or its materialization."""
     return update.window[0].timestamp() if update.window else update.time
 
 
 def _cycle(
     watch: UpstreamCondition, moved: Sequence[UpstreamUpdate], timezone: str
 ) -> tuple[datetime, datetime] | None:
-    """Returns the newest cycle with an update of an upstream."""
+    """Returns the newest cycle with an update of an upstream; None without a data cycle or an update."""
     if watch.data_cycle is None or not moved:
         return None
     return cycle_of(watch.data_cycle, max(map(_moment, moved)), timezone)

@@ -40,17 +40,17 @@ class PreLoad:
 
     Attributes:
         strategy: `pre_load_strategy`.
-        incoming_path: `incoming_path`: where `imported` looks, instead of the domain's own directory; may name
+        incoming_path: `incoming_path`: the directory that `imported` scans, instead of the domain's own; may name
             `{domain}`, `{SL_DATASETS}` and other variables, rendered at each tick.
-        pending_path: `pending_path`: where `pending` looks, instead of the domain's stage area.
+        pending_path: `pending_path`: the directory that `pending` scans, instead of the domain's stage area.
         global_ack_file_path: `global_ack_file_path`: the file that `ack` waits for; may name `{domain}`,
             `{SL_DATASETS}` and the date.
         ack_wait_timeout: `ack_wait_timeout`: seconds after the tick of a schedule in which the files may still arrive.
-        poke_interval: `pre_load_poke_interval`: seconds between two looks.
+        poke_interval: `pre_load_poke_interval`: seconds between two scans.
         soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
         stable_for: Seconds that a file must have kept its size and time before it counts.
         guard: Check in the run: `files` (a listing), `cli` (`starlake preload`), or none.
-        timezone: Of the dates in paths, an IANA name.
+        timezone: Time zone of the dates in paths, an IANA name.
         storage_options: Arguments of fsspec's file systems by protocol, such as `{"s3": {"endpoint_url": "…"}}`; by
             default they find their credentials themselves.
     """
@@ -77,8 +77,8 @@ class CronSchedule:
     Attributes:
         cron: The expression.
         timezone: IANA name.
-        start: `start_date`: data intervals that begin before are not requested; without offset a time of the time zone.
-        end: `end_date`: nor those that begin after.
+        start: `start_date`: data intervals that begin earlier are not requested; in the time zone if without offset.
+        end: `end_date`: data intervals that begin later are not requested.
         catchup: `catchup`: intervals that were missed, since the start or the last run, are caught up.
     """
 
@@ -91,7 +91,7 @@ class CronSchedule:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A node that must have been materialized since the last run."""
+    """Condition that a node has been materialized since the last run."""
 
     node: str
 
@@ -118,12 +118,12 @@ class UpstreamCondition:
     """Condition on the upstreams of a node before it is materialized.
 
     Attributes:
-        condition: Over the nodes that are watched.
+        condition: The condition, over the nodes that are watched.
         optional: `optional_dataset_enabled` and tags: watched, but never waited for.
         slower: Upstreams updated less often than the node: their last state counts, they are not waited for.
         freshness: `freshness` of upstreams in seconds, by node id; it widens the data cycle (`beyond_data_cycle`).
-        require_fresh_upstreams: An update that is older than the freshness of its upstream does not count.
-        must_exist: Watched nodes that must have been materialized at least once: what reads them would fail without.
+        require_fresh_upstreams: Whether an update that is older than the freshness of its upstream does not count.
+        must_exist: Watched nodes that must have been materialized at least once, because the node reads them.
         data_cycle: `data_cycle`: cron of the cycle in which all upstreams must be materialized; None = no cycle.
         beyond_data_cycle: `beyond_data_cycle_enabled`: the `freshness` of an upstream widens its cycle on both sides.
         min_interval: `min_timedelta_between_runs`: seconds between two runs.
@@ -147,16 +147,16 @@ class Trigger:
     """Trigger of a node: exactly one of a schedule, files, upstreams, or none.
 
     Attributes:
-        node: Its id.
-        triggered_by: `schedule`: has a `clock`, and a `preload` if its tick waits for files; `arrival`: has a
-            `preload`; `lineage` and `condition`: have a `watch`; `none`: started by hand, or in the job of its
-            downstreams.
-        job: Name of the job it runs in.
-        partitions: `partitions`: of its cron, of the partition column of its sink, or none.
-        replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" where
-            partitions are written by the write strategy.
-        bounds: Time zone, start and end of the partitions of a sink, without a cron; None = those of the clock, else
-            the defaults.
+        node: Id of the node.
+        triggered_by: `schedule`: has a `cron_schedule`, and a `preload` if its tick waits for files; `arrival`: has a
+            `preload`; `lineage` and `condition`: have an `upstream_condition`; `none`: started by hand, or in the job
+            of its downstreams.
+        job: Name of the job in which the node runs.
+        partitions: `partitions`: by its cron, by the partition column of its sink, or none.
+        replaced_column: The column by which a partition is deleted and inserted (`partition_write=replace`); "" if the
+            write strategy writes partitions.
+        bounds: Time zone, start and end of the partitions of a sink, without a cron; None = those of the schedule,
+            else the defaults.
         interval: `interval`: the data interval of a run without a partition and a schedule, `declared` by the updates
             that it consumes, or the time since the last run (`since_last_run`).
     """
@@ -186,17 +186,17 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Job:
-    """Nodes that are run together: what one DAG configuration and one trigger have in common.
+    """Nodes that run together: nodes of one DAG configuration, or else of one domain, with the same trigger.
 
     Attributes:
         name: Letters, digits and underscores; unique.
         nodes: Ids in topological order, upstreams that run first included (`run_dependencies_first`).
         description: `comment` of the DAG configuration.
         dag: Name of the DAG configuration; None if there is none.
-        file: Name of its DAG file without the suffix, as `filename` renders it; "" where there is none.
-        schedule: Name of its schedule, as Starlake has it, where that DAG file has several; else "".
+        file: Name of its DAG file without the suffix, as `filename` renders it; "" if there is none.
+        schedule: Starlake's name of its schedule, if that DAG file has several; else "".
         tags: `tags`.
-        options: `options` as they stand, for those without a field here.
+        options: All `options` as texts, also those without a field here.
         pool: `default_pool`.
         retries: `retries`.
         retry_delay: `retry_delay`, seconds.
@@ -224,8 +224,8 @@ class Triggers:
     """All triggers of a project.
 
     Attributes:
-        triggers: By node id.
-        jobs: By name.
+        triggers: Triggers by node id.
+        jobs: Jobs by name.
         problems: Unknown options, and values that were left out.
         prefix: Prefix of the names of jobs, schedules and sensors (`name_prefix`).
         status: Whether schedules and sensors are on from the start (`status`).

@@ -29,14 +29,14 @@ _OF_OTHERS = """
 _OWN_NAMES = frozenset({*NodeSettings.model_fields, *FORMER_NAMES})
 _OF_JOBS = frozenset({"default_pool", "max_active_runs", "priority_weight", "retries", "retry_delay", "tags"})
 _AT_EACH_LOOK = frozenset({"global_ack_file_path", "incoming_path", "pending_path"})
-"""Paths that may name the date: only the variables of the DAG are replaced here."""
+"""Options with paths that may contain a date: only the variables of the DAG are replaced here."""
 _IN_TAGS = _OWN_NAMES - _OF_JOBS
 _ALMOST = 0.8
 """Minimum similarity of a tag of the user to a setting: users have tags of their own."""
 _VENDOR_TEMPLATE = re.compile(
     r"(?:^|/)(?:[a-z0-9_]+__)?(?:(?:airflow|dagster|snowflake)[a-z0-9_]*)(?:\.py)?(?:\.j2)?$", re.IGNORECASE
 )
-"""Names that the templates of Starlake have, such as `load/airflow__scheduled_table__shell.py.j2`."""
+"""Pattern of the names of Starlake's own templates, such as `load/airflow__scheduled_table__shell.py.j2`."""
 _VARIABLE = re.compile(r"(SL|AWS|GOOGLE)_[A-Z0-9_]+")
 
 
@@ -77,7 +77,7 @@ class OptionReader:
         hint: str = "",
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Notes a problem of a table, a task or a DAG configuration, or of a place in a file."""
+        """Records a problem of a table, a task or a DAG configuration, or of a location in a file."""
         at = where.location if isinstance(where, Node | DagConfig) else where
         problem = Problem(file=at.file, line=at.line, key=key, message=message, hint=hint, severity=severity, code=code)
         self._seen.setdefault(problem)
@@ -89,7 +89,7 @@ class OptionReader:
             node: A table or task that the value applies to.
             name: Field of `NodeSettings`.
             value: Its value.
-            message: The problem and, where there is one, a suggestion.
+            message: The problem and, if there is one, a suggestion.
         """
         text = f"{name}: {message}"
         if self._everywhere is not None and getattr(self._everywhere, name) == value:
@@ -122,7 +122,7 @@ class OptionReader:
 
         Args:
             dag: The configuration.
-            variables: Of the node, such as `domain` and `table`; those of the project count too.
+            variables: Variables of the node, such as `domain` and `table`; those of the project also apply.
         """
         own = {name: text for name, text in dag.options.items() if name in _OWN_NAMES and text.strip()}
         if "SL_TIMEZONE" in dag.options and "timezone" not in own:
@@ -137,7 +137,7 @@ class OptionReader:
         return self._read[key]
 
     def rendered(self, dag: DagConfig, name: str, text: str, variables: Mapping[str, str]) -> str:
-        """Returns a value with its variables replaced; a value that is not a template is reported and unchanged."""
+        """Returns a value with its variables replaced; reports an invalid template, and returns "" for it."""
         if "{" not in text:
             return text
         try:
@@ -183,7 +183,7 @@ class OptionReader:
 
 
 def merged(*sources: NodeSettings) -> NodeSettings:
-    """Merged settings: the first source that sets an option takes precedence.
+    """Merges settings: the first source that sets an option takes precedence.
 
     Args:
         sources: The most specific first.
@@ -197,14 +197,14 @@ def merged(*sources: NodeSettings) -> NodeSettings:
 
 
 def task_options(project: Project, node: Node) -> Mapping[str, str]:
-    """Returns the variables that its DAG configuration gives to one task: `"<domain.task>": {"options": "k=v,…"}`.
+    """Returns the variables of one task in its DAG configuration: `"<domain.task>": {"options": "k=v,…"}`.
 
     Args:
         project: The project.
-        node: A task; others have none.
+        node: A task; other nodes have no variables.
 
     Returns:
-        The pairs, for `--options` of its transform.
+        The variables, for `--options` of the transform of the task.
     """
     task = node.task
     dag = project.dags.get(task.dag_ref or "") if task is not None else None

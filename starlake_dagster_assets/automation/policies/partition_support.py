@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 PartitionObstacle = Literal["overwrite", "append", "history", "view", "days", "statements", "load", "untimed"]
-"""Reason for which a table or task cannot be partitioned, see `REASONS`."""
+"""Reason why a table or task cannot be partitioned, see `REASONS`."""
 
 REPLACE = (
     "set writeStrategy.type OVERWRITE_BY_PARTITION with the date column in sink.partition, or on the embedded engine "
@@ -58,12 +58,12 @@ _MOST_NAMES = 10
 
 
 def find_partition_obstacle(node: Node, *, short: bool, replaced: bool) -> PartitionObstacle | None:
-    """Finds why a node cannot be materialized partition by partition; None if it can.
+    """Returns the reason why a node cannot be materialized partition by partition; None if it can.
 
     Args:
         node: A table or task.
         short: Whether its partitions are shorter than a day.
-        replaced: Whether it deletes and inserts a partition (`partition_write=replace`).
+        replaced: Whether the node deletes and inserts a partition (`partition_write=replace`).
     """
     if node.table is not None:
         overwrites = node.table.metadata.write_strategy.type.upper() == "OVERWRITE"
@@ -110,7 +110,7 @@ def partition_column(node: Node) -> str:
 
 
 def partition_column_type(node: Node, types: Mapping[str, TypeDef]) -> str:
-    """Returns the primitive type of the first column of `sink.partition`; "" where the project does not describe it.
+    """Returns the primitive type of the first column of `sink.partition`; "" if the project does not describe it.
 
     Args:
         node: A table or task.

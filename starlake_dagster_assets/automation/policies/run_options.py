@@ -1,6 +1,6 @@
-"""Variables that one run gives to its transforms, and what a run started by lineage takes over from its upstreams'.
+"""Variables of the transforms of a run; a run started by lineage merges those of the runs of its upstreams.
 
-They are JSON in the run tag `starlake/options`, in the sections of `sl_options`: `all`, or `<domain>.<task>`.
+The variables are JSON in the run tag `starlake/options`, by the sections of `sl_options`: `all` or `<domain>.<task>`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 OPTIONS = "starlake/options"
 """Run tag: variables of the transforms of the run."""
 CONFLICT = "starlake/options_conflict"
-"""Run tag: why the run must fail: its upstreams were materialized with contradictory variables."""
+"""Run tag: reason why the run must fail, because its upstreams were materialized with contradictory variables."""
 
 RunOptions = Mapping[str, Mapping[str, str]]
 """Variables by section: `all`, or the name of a task as `transform --name` takes it."""
@@ -38,13 +38,13 @@ def options_in(tags: Mapping[str, str]) -> RunOptions:
     """Returns the variables in the tags of a run.
 
     Args:
-        tags: Of the run; `starlake/options` is read. Numbers and booleans count as their text.
+        tags: Tags of the run; `starlake/options` is read. Numbers and booleans become texts.
 
     Returns:
         Variables by section; empty without the tag.
 
     Raises:
-        CommandError: When the tag is not of the form that it must have.
+        CommandError: When the tag does not have the expected form.
     """
     text = tags.get(OPTIONS, "")
     if not text.strip():
@@ -63,17 +63,17 @@ def options_of(options: RunOptions, task: str) -> dict[str, str]:
     """Returns the variables of one task: those of `all`, then its own.
 
     Args:
-        options: Of the run.
+        options: Variables of the run, by section.
         task: `<domain>.<name>`.
     """
     return {**options.get(_ALL, {}), **options.get(task, {})}
 
 
 def unknown_sections(options: RunOptions, tasks: Iterable[str]) -> list[str]:
-    """Returns a sentence per section that names no task of the project: another project downstream may have it.
+    """Returns a sentence per section that names no task of the project; a task of another project may have the name.
 
     Args:
-        options: Of the run.
+        options: Variables of the run, by section.
         tasks: Names of all tasks.
     """
     named = [name for name in options if name != _ALL]
@@ -94,7 +94,7 @@ def merged_options(runs: Mapping[str, Mapping[str, str]]) -> tuple[RunOptions, s
         runs: The tags of each run, by its id.
 
     Returns:
-        The variables by section; and a sentence that names what contradicts what, or "".
+        The variables by section; and a sentence that names the contradictions, or "".
     """
     found: dict[str, dict[str, str]] = {}
     origin: dict[tuple[str, str], str] = {}
@@ -123,7 +123,7 @@ def tag_of(options: RunOptions) -> dict[str, str]:
     """Returns the run tag that stores variables.
 
     Args:
-        options: By section: `all`, or `<domain>.<task>`.
+        options: Variables by section: `all`, or `<domain>.<task>`.
 
     Returns:
         The tag, for `RunRequest(tags=…)`, jobs and schedules; empty without variables.

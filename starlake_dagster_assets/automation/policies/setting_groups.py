@@ -43,7 +43,7 @@ class SettingsGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shorthands: ClassVar[Mapping[type, str]] = {}
-    """The field that a value of a type stands for."""
+    """Name of the field that a plain value of a type sets, by type."""
     example: ClassVar[str] = ""
 
     if not TYPE_CHECKING:  # type checkers see the fields
@@ -126,7 +126,7 @@ class PreLoadSettings(SettingsGroup):
 
 
 def _names(data: Any) -> set[str]:
-    """Returns the names of the settings."""
+    """Returns the names of the settings in a mapping; empty for other values."""
     return set(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else set()
 
 
@@ -190,7 +190,7 @@ class LineageSettings(SettingsGroup):
 
 
 class ScheduleSettings(SettingsGroup):
-    """Whether the crons of a project start runs, and for which data intervals.
+    """Settings of schedules: whether the crons of a project start runs, and for which data intervals.
 
     In DAG configurations and tags the options have the same names.
 

@@ -1,4 +1,4 @@
-"""Settings of when tables, tasks and DAG configurations run, by the names of Starlake's options."""
+"""Settings that decide when tables and tasks run, by the names of Starlake's options."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
-"""Settings that had another name."""
+"""Names of settings by their former names."""
 
 
 def _parse_list(value: Any) -> Any:
@@ -57,7 +57,7 @@ def _lower(value: Any) -> Any:
 
 
 def _moment(value: Any) -> Any:
-    """Returns a date or an instant; a date without a time is its first instant."""
+    """Parses a date or an instant; a date without a time is its first instant."""
     if not isinstance(value, str):
         return value
     text = re.sub(r"Z$", "+00:00", value.strip())
@@ -74,7 +74,7 @@ def _timezones() -> frozenset[str]:
 
 
 def validate_timezone(name: str) -> str:
-    """Returns the name of a time zone unchanged.
+    """Returns the name of a time zone unchanged, if the time zone exists.
 
     Args:
         name: IANA name.
@@ -104,7 +104,7 @@ Status = Literal["STOPPED", "RUNNING"]
 
 
 class NodeSettings(BaseModel):
-    """Settings of a table or task, by the names of options in DAG configurations and tags; None: the default counts.
+    """Settings of a table or task, by the names of options in DAG configurations and tags; None = the default.
 
     The groups of `StarlakeAutomation` document each of them: `PreLoadSettings`, `LineageSettings`, `ScheduleSettings`,
     `PartitionSettings` and `JobSettings`.
@@ -150,7 +150,7 @@ class NodeSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: Any) -> Any:
-        """Returns the present name of an option, and a hint for an unknown name."""
+        """Replaces former names of options with present ones; raises an error with a hint for an unknown name."""
         if not isinstance(data, Mapping):
             return data
         found = dict(cast("Mapping[str, Any]", data))

@@ -1,4 +1,4 @@
-"""Texts of skip reasons, which users read for a tick that started no run."""
+"""Helpers for the texts of skip reasons, which users read for a tick that started no run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def listed(texts: Sequence[str], word: str = "and") -> str:
 
 
 def instant(moment: float) -> str:
-    """Seconds since 1970 as text."""
+    """Returns an instant, in seconds since 1970, as text in UTC."""
     return f"{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as text, such as `1 h 5 min`; at least one second."""
+    """Returns a number of seconds as text, such as `1 h 5 min`; at least one second."""
     parts: list[str] = []
     rest = max(1, round(seconds))
     for word, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -38,5 +38,5 @@ def duration_text(seconds: float) -> str:
 
 
 def short_hash(text: str) -> str:
-    """Returns a text as twelve characters, for cursors and keys."""
+    """Returns a hash of a text with twelve characters, for cursors and keys."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The settings of a whole project that start its assets: `StarlakeAutomation`."""
+"""Settings of the triggers of a whole project: `StarlakeAutomation`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class StarlakeAutomation(BaseModel):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Returns the settings by their former names."""
+            """Returns a setting by its former name, with a `DeprecationWarning`."""
             if name in FLAT_NAMES:
                 group, field = FLAT_NAMES[name]
                 warn_deprecated(f"`StarlakeAutomation.{name}`", f"`StarlakeAutomation.{group}.{field}`")
@@ -107,16 +107,16 @@ class StarlakeAutomation(BaseModel):
 
     @classmethod
     def off(cls) -> StarlakeAutomation:
-        """Returns settings with which nothing starts by itself; jobs exist and can be started by hand."""
+        """Returns settings without triggers; the jobs exist and can be started by hand."""
         return cls(lineage=False, schedules=False, pre_load=False)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> StarlakeAutomation:
-        """Returns settings by the names that DAG configurations have for them, by groups, or both.
+        """Creates settings from a mapping with the option names of DAG configurations, with groups, or with both.
 
         Args:
-            options: Such as `{"pre_load_strategy": "imported", "retries": "3", "status": "RUNNING"}`, of a file of a
-                project's own; values may be texts.
+            options: For example `{"pre_load_strategy": "imported", "retries": "3", "status": "RUNNING"}`, read from a
+                file of your own; values may be texts.
 
         Raises:
             ProjectError: Names each setting that is unknown or whose value cannot be read.
@@ -146,11 +146,11 @@ def settings_of(automation: object, function: str) -> StarlakeAutomation:
     """Returns the settings that a user passed as `automation`; the default ones for None.
 
     Args:
-        automation: What was passed.
+        automation: The argument that was passed.
         function: The function that was called, for the message.
 
     Raises:
-        TypeError: When it is something else.
+        TypeError: When the argument has another type.
     """
     if automation is None:
         return StarlakeAutomation()
@@ -159,7 +159,7 @@ def settings_of(automation: object, function: str) -> StarlakeAutomation:
 
 
 def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the groups with the settings given outside of them, and the problems found."""
+    """Returns the groups, including settings that were given by flat names, and the problems."""
     wrong: list[str] = []
     fields: dict[str, dict[str, Any]] = {}
     for name, value in groups.items():
@@ -179,7 +179,7 @@ def _assembled(groups: Mapping[str, Any], flat: Mapping[str, Any]) -> tuple[dict
 
 
 def _built(name: str, values: dict[str, Any], wrong: list[str]) -> SettingsGroup | None:
-    """Returns a group with its fields; None, and the problems, if they cannot be read."""
+    """Returns a group with its fields; None if a field cannot be read, with the problems added to `wrong`."""
     try:
         return GROUPS[name](**values)
     except ProjectError as error:

@@ -36,15 +36,15 @@ def has_expression(settings: NodeSettings) -> bool:
 
 @dataclass(frozen=True)
 class UpstreamConditionBuilder:
-    """Builds the conditions of the tasks that run after updates of their upstreams.
+    """Builder of the conditions of the tasks that run after updates of their upstreams.
 
     Attributes:
         project: The models.
         graph: The graph.
         order: Every table and task that can be materialized, upstream first.
-        settings: Of every node.
-        clocks: The cron of the nodes that have one.
-        reader: Takes what is wrong.
+        settings: Settings by node id.
+        clocks: Crons of the nodes that have one, by node id.
+        reader: Collects the problems.
     """
 
     project: Project
@@ -55,10 +55,10 @@ class UpstreamConditionBuilder:
     reader: OptionReader
 
     def of(self, followed: Mapping[str, Sequence[str]]) -> dict[str, UpstreamCondition]:
-        """Returns the watches of the tasks whose condition names an upstream.
+        """Returns the conditions of the tasks that watch at least one upstream, by node id.
 
         Args:
-            followed: What each task follows of what it reads, by node id.
+            followed: Upstreams that each task follows, by node id.
         """
         found = {node: self._condition(self.graph.nodes[node], ups) for node, ups in followed.items()}
         return {node: watch for node, watch in found.items() if condition_nodes(watch.condition)}

@@ -27,12 +27,12 @@ class UpstreamUpdate:
     Attributes:
         id: Its storage id, which grows from one event to the next.
         time: Seconds since 1970.
-        run: Id of its run; empty where it was reported from outside.
-        window: Data interval of its partition, where that is one of time.
+        run: Id of its run; empty if it was reported from outside.
+        window: Data interval of its partition, if that is a time window.
         indirect: Whether it belongs to another partition of the target: of an upstream without partitions. Alone,
             it makes no run due.
         excluded_by: Id of the run that materialized the target and left out updates of the upstream, because they are
-            outside its data interval; empty where there is none. The storage id is then that of its materialization.
+            outside its data interval; empty if there is none. The storage id is then that of its materialization.
     """
 
     id: int
@@ -63,7 +63,7 @@ class LineageFacts(Protocol):
 
     @property
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Time of the evaluation, in seconds since 1970."""
         ...
 
     def updates(self, target: LineageTarget) -> Mapping[str, UpstreamUpdate]:
@@ -79,11 +79,11 @@ class LineageFacts(Protocol):
         ...
 
     def can_repeat(self, target: LineageTarget, attempt: TargetRun) -> bool:
-        """Whether a failed run did not begin a target, and the assets it lacked for the target are materialized now."""
+        """Whether a failed run never began a target, and the upstreams that the target lacked are materialized now."""
         ...
 
     def running(self, target: LineageTarget) -> str:
-        """Describes the run in progress that is still to materialize the target; "" where there is none."""
+        """Describes the run in progress that is still to materialize the target; "" if there is none."""
         ...
 
     def exists(self, node: str) -> bool:
@@ -91,13 +91,13 @@ class LineageFacts(Protocol):
         ...
 
     def last_run(self, node: str) -> float:
-        """Returns when the newest run of a node was created, or its newest materialization; 0 where there is none."""
+        """Returns the time of a node's newest run or materialization, in seconds since 1970; 0 if there is none."""
         ...
 
     def upstream(self, target: LineageTarget, node: str) -> Sequence[LineageTarget]:
-        """Returns what a target reads of a watched node: the node, or its partitions."""
+        """Returns the targets of a watched node that a target reads: the node, or some of its partitions."""
         ...
 
     def stopped_sensor(self, node: str) -> str | None:
-        """Returns the name of the sensor that would start a node, where it is stopped or not defined; else None."""
+        """Returns the name of the sensor that would start a node, if it is stopped or not defined; else None."""
         ...
