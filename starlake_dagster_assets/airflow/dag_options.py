@@ -99,7 +99,7 @@ def configured_pool(job: Job, settings: Mapping[str, str]) -> str | None:
 
 
 def pool_of(project: ProjectSource) -> str | None:
-    """Returns the pool `starlake_duckdb` if the project uses a DuckDB connection (a file has one writer); else None."""
+    """Returns the pool `starlake_duckdb` if the project uses DuckDB, whose files have one writer; else None."""
     application = project.model.application
     used = {application.connection_ref, application.audit.connection} | {
         thing.connection for thing in (*project.model.tables, *project.model.tasks)

@@ -1,4 +1,4 @@
-"""Reads the DAG files that `starlake dag-generate` wrote as text: the files are neither run nor imported."""
+"""Reads DAG files of `starlake dag-generate` as text: the files are neither run nor imported."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def infer_project(contexts: Sequence[DagContext], root: Path, env: str | None, v
         contexts: The files.
         root: The project's directory.
         env: `SL_ENV`.
-        variables: Of `sl_env_var`.
+        variables: Variables of `sl_env_var`.
 
     Returns:
         Tables and tasks without columns, files and SQL; tasks read what the trees declare.

@@ -99,7 +99,7 @@ class DagProject:
 
     @property
     def env(self) -> str | None:
-        """`SL_ENV`."""
+        """Name of the environment (`SL_ENV`)."""
         return self._env
 
     @property
@@ -109,7 +109,7 @@ class DagProject:
 
     @property
     def declared_nodes(self) -> frozenset[str]:
-        """Ids of the tables and tasks that the files themselves run, without the upstreams of these."""
+        """Ids of the tables and tasks that the files themselves run, excluding their upstreams."""
         return frozenset(self._found)
 
     @property
@@ -293,7 +293,7 @@ def environment_variables(contexts: Iterable[DagContext]) -> Mapping[str, str]:
         contexts: The files.
 
     Raises:
-        ProjectError: When one is not a JSON object, or two files give a variable two values; the values are not shown.
+        ProjectError: When `sl_env_var` is not a JSON object, or files set a variable to two values, which are not shown.
     """
     found: dict[str, tuple[str, DagContext]] = {}
     problems: list[Problem] = []

@@ -20,7 +20,7 @@ _ALTERED = " \t\n\r'\"`{}\\"
 
 @dataclass(frozen=True)
 class ExpectationCheckRenderer:
-    """Renders the expectation checks of a DAG.
+    """Renderer of the expectation checks of a DAG.
 
     Attributes:
         audit: The audit schema that the checks query.

@@ -345,7 +345,7 @@ class _Planner:
         return connected_components(self._graph, self._nodes)
 
     def _job_file(self, node: str) -> str | None:
-        """Returns the file of the DAG configuration of a node, without its suffix."""
+        """Returns the file name of a node's DAG configuration, without its suffix; None without a DAG configuration."""
         job = self._jobs[node]
         return job.name if job.dag else None
 

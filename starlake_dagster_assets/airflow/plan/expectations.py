@@ -26,7 +26,7 @@ def find_audit_schema(
 
     Args:
         project: The project.
-        environment: Where commands run.
+        environment: Execution environment of the commands.
         options: `checks` is the connection; by default `google_cloud_default`, for an audit in BigQuery on Cloud Run.
     """
     application = project.model.application

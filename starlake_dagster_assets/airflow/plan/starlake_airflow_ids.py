@@ -102,8 +102,8 @@ def _peer_dag(dag: DagSpec, nodes: Sequence[Node], job: Job) -> tuple[DagSpec, M
 
     Args:
         dag: The DAG, with its final id.
-        nodes: Its tables and tasks.
-        job: Its job.
+        nodes: Tables and tasks of the DAG.
+        job: Job of the DAG.
     """
     names = _Names(nodes, f"_{starlake_airflow_name(job.schedule)}" if job.schedule else "")
     places = {task.id: names.groups_and_id(task) for task in dag.tasks}

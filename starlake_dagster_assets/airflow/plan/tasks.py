@@ -234,7 +234,7 @@ def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
 
     Args:
         dag: Id of the DAG.
-        tasks: Its tasks.
+        tasks: Tasks of the DAG.
 
     Raises:
         ProjectError: One problem per id.

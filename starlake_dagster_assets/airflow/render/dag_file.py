@@ -230,7 +230,7 @@ def _window_hooks(dag: DagSpec) -> Mapping[str, str]:
 
 
 def _loads_by_clock(dag: DagSpec) -> frozenset[str]:
-    """Returns the ids of a DAG's scheduled loads, of their checks, and of the task with the event of the DAG."""
+    """Returns the ids of a DAG's scheduled loads, of the checks of these loads, and of the `finish` task."""
     loads = (
         {task.id for task in dag.tasks if task.kind == "load"} if isinstance(dag.schedule, CronSchedule) else set[str]()
     )

@@ -92,7 +92,7 @@ def tags_of_dag(nodes: Iterable[Node], job: Job) -> tuple[str, ...]:
 
     Args:
         nodes: The nodes of the DAG.
-        job: Its configuration.
+        job: Job of the DAG, with its configuration.
     """
     tags = [tag for node in nodes for tag in node.tags]
     kept = [tag for tag in tags if tag.partition("=")[0].strip().lower() not in OWN_TAGS and not tag.startswith(TAG)]

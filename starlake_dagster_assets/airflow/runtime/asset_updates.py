@@ -26,14 +26,14 @@ __all__ = [
 ]
 
 READ = "sl_read"
-"""Key of an XCom, and in the extra of an event: the newest events that a try of a task has read."""
+"""Key in XCom, and in the extra of events, of the newest events that a try of a task has read."""
 
 WINDOW = ("sl_start_date", "sl_end_date")
-"""Start and end of the data of a run, in the extra of an event, the parameters and the configuration of the run."""
+"""Keys of start and end of the data of a run, in the extra of events, and in params and configuration of the run."""
 _STEPS = (1, 50, 1001)
-"""Numbers of newest events that are queried, until one of them was read before."""
+"""Numbers of newest events that are queried one after the other, until one of the events was read before."""
 _OWN_EVENTS = 20
-"""Newest events of the task's asset that are searched for one of the same run."""
+"""Number of newest events of the task's asset that are searched for an event of the same run."""
 
 
 def skip_task(reason: str) -> NoReturn:

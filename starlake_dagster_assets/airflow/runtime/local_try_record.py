@@ -51,7 +51,7 @@ class RecordFile(Protocol):
         """Replaces the text.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The record cannot be written.
         """
         ...
 
@@ -169,7 +169,7 @@ class LocalRecord:
         """Replaces the text atomically.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The record cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(f".{os.getpid()}")

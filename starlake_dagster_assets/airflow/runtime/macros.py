@@ -213,7 +213,7 @@ def emit_window(context: Any, result: Any = None) -> None:
 
 
 def _recorded_reading(context: Any) -> Mapping[str, Any] | None:
-    """Returns the recorded reading of a task, or of the task whose expectations it checks; None if there is none."""
+    """Returns the record of what a task, or the task whose expectations it checks, has read; None without a record."""
     task, one = context["task"], context["ti"]
     if _update_condition(task) is not None:
         return one.xcom_pull(task_ids=one.task_id, key=READ)

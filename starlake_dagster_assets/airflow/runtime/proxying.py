@@ -42,7 +42,7 @@ def proxy_to_dagster(
 
     Args:
         dag: The DAG.
-        also: By id of a task that can be switched, the ids of other tasks whose work Dagster then does, too.
+        also: Ids of other tasks whose work Dagster then also does, by the id of a task that can be switched.
         operator: Class of dagster-airlift that reaches Dagster, as `module:Name`.
     """
     switches = _switches(dag.dag_id)
@@ -169,7 +169,7 @@ def _partition_key(context: Any, partitioning_info: Any) -> str:
     """Returns the key of the time partition that has the window of a run.
 
     Raises:
-        ValueError: There is none.
+        ValueError: No partition has the window.
     """
     start, end = window(context)
     keys: list[str] = [*partitioning_info.partition_keys]

@@ -63,7 +63,7 @@ class StoreRecord:
     """Record of the tries of a task, stored as an object.
 
     Attributes:
-        url: Its URL.
+        url: URL of the object.
     """
 
     url: str
@@ -80,7 +80,7 @@ class StoreRecord:
         """Replaces the text.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The record cannot be written.
         """
         scheme, bucket, key = _split_url(self.url)
         try:

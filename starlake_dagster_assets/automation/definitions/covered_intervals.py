@@ -42,7 +42,7 @@ class CoveredIntervals:
         self._covered: dict[dg.AssetKey, list[_Span]] = {}
 
     def first(self) -> float | None:
-        """Returns the start of the first scheduled interval or else materialization, in seconds since 1970, or None."""
+        """Returns the start of the first scheduled interval, or else materialization; None, or seconds since 1970."""
         for kind in (_PLANNED, _MATERIALIZED):
             starts = [start for key in self._keys for start, _ in self._oldest(kind, key)]
             if starts:

@@ -22,7 +22,7 @@ DAG = "starlake/dag"
 def build_jobs(
     project: ProjectLike, triggers: Triggers, *, translator: StarlakeTranslator | None = None
 ) -> dict[str, Any]:
-    """Builds the jobs of a project, which sensors and schedules start, or a person.
+    """Builds the jobs of a project, which are started by sensors, by schedules or by hand.
 
     Args:
         project: The project, or the path of its directory.

@@ -99,7 +99,7 @@ class EventLogFacts:
         graph: The asset graph of the code location.
         triggers: Triggers of the project.
         keys: Asset key of each node that is watched or evaluated.
-        stopped: Returns the name of the sensor of a node if the sensor is stopped; None if it is on.
+        stopped: Returns the name of the sensor of a node if it is stopped or not defined; None if it is on.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class EventLogFacts:
         return [LineageTarget(node, one) for one in read if one in known.newest_by_partition or one in known.planned]
 
     def stopped_sensor(self, node: str) -> str | None:
-        """Returns the name of the sensor of a node if the sensor is stopped; else None."""
+        """Returns the name of the sensor that would start a node, if it is stopped or not defined; else None."""
         return self._stopped(node)
 
     # ------------------------------------------------------------------------------------------- questions of the tick

@@ -112,7 +112,7 @@ class ArrivalRunNeeded:
 
 @dataclass(frozen=True)
 class ArrivalWindowMissed:
-    """Result of an evaluation: a window closed without files, and fails (`pre_load_sensor_soft_fail` is False)."""
+    """Result of an evaluation: a failed window, closed without files (`pre_load_sensor_soft_fail` is False)."""
 
     reason: str
     key: str

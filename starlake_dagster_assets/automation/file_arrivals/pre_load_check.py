@@ -108,7 +108,7 @@ class PreLoadCheck:
     def ready(
         self, vouched: Mapping[str, str], first: FirstListings, log: Callable[[str], None]
     ) -> Mapping[str, NotReady]:
-        """Evaluates whether the files are complete; returns the reasons for which tables are not loaded, by node id.
+        """Evaluates whether the files are complete; returns the reasons why tables are not loaded, by node id.
 
         A set of files counts when the sensor found it stable, when its last file was written `stable_for` seconds ago,
         or when it is unchanged `stable_for` seconds after the first listing of the run.

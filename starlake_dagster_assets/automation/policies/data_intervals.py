@@ -75,7 +75,7 @@ def extend_to_previous_end(window: Interval, last: datetime, *, appends: bool) -
     """Returns the interval of a tick, which begins where the last interval ended if the ticks are no longer the same.
 
     Args:
-        window: From the tick before to this one.
+        window: Interval from the previous tick to this tick.
         last: End of the last interval. One between the two ticks before leaves a gap.
         appends: Whether rows of the last interval must not be written again.
     """
@@ -85,7 +85,7 @@ def extend_to_previous_end(window: Interval, last: datetime, *, appends: bool) -
 
 
 def covers(intervals: Iterable[Interval], declared: Interval | None, now: datetime) -> bool:
-    """Whether runs that cover some intervals have read an update with another interval.
+    """Whether runs that cover some intervals have read an update, by the interval that the update declares.
 
     Args:
         intervals: Intervals of the runs.

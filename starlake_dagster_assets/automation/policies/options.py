@@ -88,7 +88,7 @@ class OptionReader:
         Args:
             node: A table or task that the value applies to.
             name: Field of `NodeSettings`.
-            value: Its value.
+            value: Value of the setting.
             message: The problem and, if there is one, a suggestion.
         """
         text = f"{name}: {message}"

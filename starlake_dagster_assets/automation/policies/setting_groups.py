@@ -131,7 +131,7 @@ def _names(data: Any) -> set[str]:
 
 
 def _switched(value: Any) -> Any:
-    """Returns True and False as kinds of triggers, and other values unchanged."""
+    """Returns `sensor` for True and `none` for False, and other values unchanged."""
     return ("sensor" if value else "none") if isinstance(value, bool) else value
 
 

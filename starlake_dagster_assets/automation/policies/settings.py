@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 FORMER_NAMES = {"load_dependencies": "run_dependencies_first"}
-"""Names of settings by their former names."""
+"""Present names of settings, by their former names."""
 
 
 def _parse_list(value: Any) -> Any:

@@ -22,7 +22,7 @@ class LineageTarget(NamedTuple):
 
 @dataclass(frozen=True)
 class UpstreamUpdate:
-    """The newest materialization of an upstream, as far as the target reads it.
+    """The newest materialization of an upstream that a target reads.
 
     Attributes:
         id: Its storage id, which grows from one event to the next.
