@@ -2,7 +2,7 @@
 
 - `export`: the whole export, and its report
 - `export_source`: the project or the definitions that are exported
-- `dag_options`: options of DAG configurations as Airflow has them
+- `dag_options`: options of DAG configurations as Airflow settings
 - `node_environments`: the execution environment of each node
 - `dag_folder`: the folder of DAG files, which several exports can share
 - `manifest`: the files, assets and loads of an export

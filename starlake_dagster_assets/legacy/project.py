@@ -293,7 +293,7 @@ def environment_variables(contexts: Iterable[DagContext]) -> Mapping[str, str]:
         contexts: The files.
 
     Raises:
-        ProjectError: When `sl_env_var` is not a JSON object, or files set a variable to two values, which are not shown.
+        ProjectError: When `sl_env_var` is not a JSON object, or files set a variable to two values; shows no values.
     """
     found: dict[str, tuple[str, DagContext]] = {}
     problems: list[Problem] = []

@@ -103,9 +103,10 @@ def group_into_dags(
 ) -> list[DagNodes]:
     """Groups nodes into DAGs.
 
-    A node joins the DAG of what it follows if all of that is in it; else that of nodes with the same start, or that of
-    nodes that follow others, as it does; else it opens one. An update of any of these others starts such a DAG, and
-    each node runs only if its own condition is met. The DAGs never wait for each other in a cycle.
+    A node that follows others joins their DAG, if that DAG follows updates itself or contains all of them. Otherwise a
+    node joins the newest DAG of its scope whose nodes have the same trigger, or also follow others; else it opens a
+    DAG. An update of any followed node starts a DAG that follows updates, and each node of the DAG runs only if its
+    own condition is met. The DAGs never wait for each other in a cycle.
 
     Args:
         order: Node ids, upstream first.

@@ -1,6 +1,6 @@
 """Code that runs in Airflow tasks; it is exported as one module next to the DAG files.
 
-- `asset_updates`: updates of the assets that a task reads, and what it has read
+- `asset_updates`: updates of the assets that a task reads, and which of them it has read
 - `macros`: macros of templates: the window of a run, options, paths
 - `update_condition`: condition of a task on the updates of its upstreams
 - `load_spec`: the tables of a load

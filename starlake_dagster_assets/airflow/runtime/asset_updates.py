@@ -40,7 +40,7 @@ def skip_task(reason: str) -> NoReturn:
     """Ends a task as skipped.
 
     Args:
-        reason: For the log of the task.
+        reason: The reason, for the log of the task.
 
     Raises:
         AirflowSkipException: Always.

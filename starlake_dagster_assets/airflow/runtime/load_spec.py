@@ -20,8 +20,8 @@ class WorkerTable:
     """A table of the domain, as the manifest describes it.
 
     Attributes:
-        name: `table.name`.
-        domain_name: `load.name`.
+        name: Name of the table (`table.name`).
+        domain_name: Name of the domain (`load.name`).
         pattern: Regular expression of Java for the names of its files; "" if the manifest does not list the table.
     """
 

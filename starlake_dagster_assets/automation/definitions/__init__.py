@@ -7,7 +7,7 @@
 - `lineage_facts`: facts of the event log, read once per tick
 - `lineage_runs`: runs that the tasks of a job need
 - `lineage_partitions`: partitions that need a run
-- `conditions`: the same evaluation as `AutomationCondition`
+- `conditions`: lineage as `AutomationCondition`
 - `arrival_sensors`, `arrival_sensor_settings`: arrival sensors, and the settings of one
 - `arrival_tick`: one tick of an arrival sensor
 - `requested_loads`: runs that an arrival sensor requested

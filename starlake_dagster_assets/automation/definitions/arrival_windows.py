@@ -22,7 +22,7 @@ def newest_window(clock: CronSchedule, patience: float, now: float, since: float
     Args:
         clock: The schedule.
         patience: Seconds for which files are expected (`ack_wait_timeout`); until the next tick at most.
-        now: Seconds since 1970.
+        now: Current time, in seconds since 1970.
         since: Time of the first tick of the sensor.
     """
     moment = datetime.fromtimestamp(now, ZoneInfo(clock.timezone))

@@ -34,7 +34,7 @@ def untriggered_upstreams(
 ) -> set[str]:
     """Returns the upstreams without a trigger that some members of a job need (`run_dependencies_first`).
 
-    What a member watches is left out, or the run that it starts would start itself again.
+    Upstreams that a member watches are left out: a run that materializes them would start the member again.
 
     Args:
         project: The project.

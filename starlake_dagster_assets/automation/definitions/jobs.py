@@ -50,7 +50,7 @@ def split_jobs(
 ) -> tuple[StarlakeTranslator, Triggers]:
     """Returns a translator that is bound to the project, and the triggers with jobs that Dagster accepts.
 
-    Jobs have one kind of partitions each, and assets with a condition of the translator's own have no other trigger.
+    Each job has at most one partitions definition, and assets with a condition of the translator have no other trigger.
     """
     bound = bound_translator(translator, project, "starlake_dagster_assets.automation", triggers)
     triggers = split_by_partitions(bound, without_translator_conditions(bound, triggers))

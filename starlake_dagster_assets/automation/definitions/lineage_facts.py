@@ -258,7 +258,7 @@ class EventLogFacts:
     def unread_runs(self, target: LineageTarget, node: str, update: UpstreamUpdate) -> Sequence[str]:
         """Returns the runs of the updates of a node that a target has not read, oldest first; "" for one from outside.
 
-        A target that was never materialized, or a partition, reads what the newest update has left.
+        For a target that was never materialized, and for a partition, this is only the run of the newest update.
         """
         record = self.records.get(target.node)
         if target.partition is not None or record is None:

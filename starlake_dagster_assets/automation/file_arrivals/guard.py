@@ -1,7 +1,7 @@
 """Checks again in a run, before tables are loaded, that the files of the tables exist.
 
-A run that a person started, or that waited in a queue while the files were removed, reports it and succeeds; only what
-cannot be determined is a failure.
+If files are missing, as in a run that a person started, or that waited in a queue while the files were removed, the run
+reports the missing files and succeeds. It fails only if it cannot determine whether the files exist.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ _STRFTIME = re.compile(r"%[YymdHMSj]")
 def directory(pre_load: PreLoad, project: Project, domain: Domain, moment: datetime) -> str:
     """Returns the directory that is listed for the files of a domain, by pre-load strategy.
 
-    Files of a domain without a directory of its own are put into the stage area by others: `ack` lists that.
+    For a domain without a directory of its own, other programs put the files into the stage area, which `ack` lists.
 
     Args:
         pre_load: The strategy, and `incoming_path` or `pending_path`: a path without `{domain}` contains one directory
@@ -149,7 +149,7 @@ def rendered(text: str, project: Project, domain: Domain, moment: datetime, opti
     """Returns a path with its variables and dates filled in.
 
     Args:
-        text: May hold `{domain}`, `{SL_DATASETS}` and any other variable of the project, also as `{{name}}` and
+        text: Path with `{domain}`, `{SL_DATASETS}` and any other variable of the project, also as `{{name}}` and
             `${name}`; a date as `{YYYY-MM-DD}`, `{{ds}}`, `{{sl_date}}` or in the codes of strftime (`%Y-%m-%d`).
         project: The project, which defines the variables.
         domain: The domain, whose raw name is `{domain}`.

@@ -47,7 +47,7 @@ class PreLoad:
             `{SL_DATASETS}` and the date.
         ack_wait_timeout: `ack_wait_timeout`: seconds after the tick of a schedule in which the files may still arrive.
         poke_interval: `pre_load_poke_interval`: seconds between two scans.
-        soft_fail: `pre_load_sensor_soft_fail`: a window that closes without files is a skip, not a failure.
+        soft_fail: `pre_load_sensor_soft_fail`: whether a window that closes without files is a skip, not a failure.
         stable_for: Seconds that a file must have kept its size and time before it counts.
         guard: Check in the run: `files` (a listing), `cli` (`starlake preload`), or none.
         timezone: Time zone of the dates in paths, an IANA name.
@@ -189,8 +189,8 @@ class Job:
     """Nodes that run together: nodes of one DAG configuration, or else of one domain, with the same trigger.
 
     Attributes:
-        name: Letters, digits and underscores; unique.
-        nodes: Ids in topological order, upstreams that run first included (`run_dependencies_first`).
+        name: Unique name of letters, digits and underscores.
+        nodes: Ids in topological order, including upstreams that run first (`run_dependencies_first`).
         description: `comment` of the DAG configuration.
         dag: Name of the DAG configuration; None if there is none.
         file: Name of its DAG file without the suffix, as `filename` renders it; "" if there is none.

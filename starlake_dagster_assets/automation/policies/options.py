@@ -186,7 +186,7 @@ def merged(*sources: NodeSettings) -> NodeSettings:
     """Merges settings: the first source that sets an option takes precedence.
 
     Args:
-        sources: The most specific first.
+        sources: Settings, the most specific first.
     """
     values: dict[str, Any] = {}
     for settings in reversed(sources):

@@ -26,7 +26,7 @@ class UpstreamUpdate:
 
     Attributes:
         id: Its storage id, which grows from one event to the next.
-        time: Seconds since 1970.
+        time: Time of the materialization, in seconds since 1970.
         run: Id of its run; empty if it was reported from outside.
         window: Data interval of its partition, if that is a time window.
         indirect: Whether it belongs to another partition of the target: of an upstream without partitions. Alone,
