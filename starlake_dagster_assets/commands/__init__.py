@@ -1,4 +1,4 @@
-"""Starlake commands, their events and results. Nothing here runs them.
+"""Starlake commands, their events and their results, without the code that runs commands.
 
 - `model`: commands, events and results
 - `build`: commands that load and transform
@@ -6,6 +6,6 @@
 - `loaded_project`: the parts of a project that a command needs
 - `partitions`: the partition of a command
 - `spark`: Spark properties from tags
-- `redaction`: secrets of a project in text, found and hidden
+- `redaction`: finds and redacts the secrets of a project in text
 - `secret_encodings`: the forms in which a secret can appear in text
 """

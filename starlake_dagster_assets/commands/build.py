@@ -1,4 +1,4 @@
-"""Starlake commands that the program's grammar accepts, and no others."""
+"""Builds Starlake commands, and rejects arguments that the program's grammar does not accept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 ARGV_BYTES = 96 * 1024
-"""Bytes that one list argument may take: Linux refuses a single argument above 128 KiB."""
+"""Maximum size of one list argument in bytes: Linux rejects a single argument above 128 KiB."""
 
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -48,7 +48,7 @@ def stage(
 
     Args:
         domain: Directory name below `metadata/load`.
-        tables: File stems of tables; none means all tables of the domain.
+        tables: File stems of tables; all tables of the domain if empty.
         options: Variables for this command (`--options`).
         env: Environment variables of the command.
         secrets: Values that are never shown.
@@ -101,7 +101,7 @@ def load(
 
 
 def loaded_tables(command: Command) -> tuple[str, tuple[str, ...]]:
-    """Returns the domain directory and the file stems of a `load`; none where it names no tables."""
+    """Returns the domain directory and the file stems of a `load` command; no stems if the command names no tables."""
     values = dict(zip(command.args, command.args[1:], strict=False))
     stems = (stem for stem in values.get("--tables", "").split(",") if stem)
     return values.get("--domains", ""), tuple(stems)
@@ -162,14 +162,14 @@ def preload(
     secrets: frozenset[str] = frozenset(),
     job_id: str = "",
 ) -> Command:
-    """Builds `preload`, which reports whether the files of a domain are there. It has no `--scheduledDate`.
+    """Builds `preload`, which reports whether the files of a domain exist; `preload` has no `--scheduledDate`.
 
     Args:
         domain: Directory name below `metadata/load`.
         tables: File stems. `pending` needs them: without them, Starlake always answers "ready".
         strategy: `imported` looks at the incoming area, `pending` at the stage area, `ack` waits for a file.
         ack_file: `--globalAckFilePath`: a path or URI; with `ack` only, which consumes it.
-        not_ready_sentinel: `--notReadySentinel`: written when the files are not there, which is no failure then
+        not_ready_sentinel: `--notReadySentinel`: written if the files do not exist, which is then not a failure
             (Starlake 1.5.15 and later).
         options: Variables for this command (`--options`).
         env: Environment variables of the command.
@@ -199,10 +199,10 @@ def preload(
 
 
 def scheduled_date_text(moment: datetime) -> str:
-    """Returns a moment in the form of `--scheduledDate`: UTC, unquoted, such as `2024-03-01T10:00:00+0000`.
+    """Formats a time for `--scheduledDate`: in UTC and unquoted, such as `2024-03-01T10:00:00+0000`.
 
     Raises:
-        CommandError: When the moment has no time zone.
+        CommandError: When the time has no time zone.
     """
     if moment.tzinfo is None:
         raise CommandError(f"scheduled date {moment.isoformat()}: it has no time zone; give one, such as UTC.")
@@ -210,7 +210,7 @@ def scheduled_date_text(moment: datetime) -> str:
 
 
 def list_argument(option: str, what: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Returns an option whose value is a list; nothing for an empty list, which would name no table.
+    """Returns an option and its list of names; an empty tuple if there are no names.
 
     Raises:
         CommandError: When a name cannot be written on the command line, or the names do not fit one argument.
@@ -222,10 +222,10 @@ def list_argument(option: str, what: str, names: Sequence[str]) -> tuple[str, ..
 
 
 def path_argument(option: str, path: str | None) -> tuple[str, ...]:
-    """Returns an option whose value is a path or URI; nothing without a path.
+    """Returns an option and its path or URI; an empty tuple if there is no path.
 
     Raises:
-        CommandError: When it is empty, begins an option or holds a control character.
+        CommandError: When the path is empty, begins with `-` or contains a control character.
     """
     if path is None:
         return ()
@@ -243,7 +243,7 @@ def _scheduled(moment: datetime | None) -> tuple[str, ...]:
 
 
 def options_argument(options: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Returns `--options` and its value; nothing without options.
+    """Returns `--options` and its value; an empty tuple if there are no options.
 
     Raises:
         CommandError: When an option cannot be written on the command line.

@@ -13,7 +13,7 @@ __all__ = ["dag_generate", "freshness", "help_command", "lineage", "settings", "
 
 
 def help_command(name: Literal["stage", "preload", "load", "transform"]) -> Command:
-    """Builds `<command> --help`: its options on stdout; exit code 1 if this version has no such command."""
+    """Builds `<command> --help`, which prints the options of a command; exit code 1 if this version lacks it."""
     return Command(name, ("--help",))
 
 
@@ -27,10 +27,10 @@ def validate(*, reload: bool = False) -> Command:
 
 
 def settings(connection: str | None = None) -> Command:
-    """Builds `settings`, which starts and reads the settings; it prints nothing except for a connection.
+    """Builds `settings`, which starts and reads the settings; prints nothing unless a connection is tested.
 
     Args:
-        connection: `--test-connection`: opens it and prints `SUCCESS: …` or `ERROR: …`; 0 in both cases.
+        connection: `--test-connection`: opens the connection and prints `SUCCESS: …` or `ERROR: …`; always exit code 0.
 
     Raises:
         CommandError: When the name cannot be written on the command line.
@@ -39,7 +39,7 @@ def settings(connection: str | None = None) -> Command:
 
 
 def lineage(task: str | None = None, *, output: str | None = None) -> Command:
-    """Builds `lineage`, which prints the dependencies that the engine itself sees, as JSON.
+    """Builds `lineage`, which prints the dependencies that Starlake itself finds, as JSON.
 
     Args:
         task: `<domain>.<name>`; all tasks by default.
@@ -54,7 +54,7 @@ def lineage(task: str | None = None, *, output: str | None = None) -> Command:
 
 
 def freshness(tables: Sequence[str] = ()) -> Command:
-    """Builds `freshness`: when tables were last written, by the audit; exit code 1 if one is too old.
+    """Builds `freshness`, which reads from the audit when tables were last written; exit code 1 if one is too old.
 
     Args:
         tables: `domain.table` or `domain`; all by default.
@@ -71,8 +71,8 @@ def dag_generate(output: str, *, tags: Sequence[str] = (), tasks: bool = True, d
     Args:
         output: `--outputDir`.
         tags: `--tags`.
-        tasks: `--tasks`: those of transforms.
-        domains: `--domains`: those of loads.
+        tasks: `--tasks`: whether to write the DAG files of transforms.
+        domains: `--domains`: whether to write the DAG files of loads.
 
     Raises:
         CommandError: When a tag or path cannot be written on the command line, or nothing is selected.

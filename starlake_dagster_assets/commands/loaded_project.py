@@ -18,7 +18,7 @@ class ProjectSource(Protocol):
 
     @property
     def env(self) -> str | None:
-        """`SL_ENV`."""
+        """Name of the environment (`SL_ENV`)."""
         ...
 
     @property
@@ -43,5 +43,5 @@ class ProjectSource(Protocol):
 
     @property
     def problems(self) -> Sequence[Problem]:
-        """Problems of its files."""
+        """Problems found in the files of the project."""
         ...

@@ -30,12 +30,12 @@ class Command:
     """A Starlake command as an argument list.
 
     Attributes:
-        name: Of the command; `stage` is `import` in versions before the rename, which the runner knows.
+        name: Name of the command. The runner replaces `stage` with `import` for versions before the rename.
         args: The arguments after the name, one item each; never a shell string.
         env: Environment variables of this command, on top of the runner's own.
         secrets: Values that must never be shown; redacted in logs and metadata.
-        job_id: `SL_JOB_ID`: finds the audit rows of this command.
-        spark: Spark properties of this command, where it runs on Spark.
+        job_id: `SL_JOB_ID`: identifies the audit rows of this command.
+        spark: Spark properties of this command, if it runs on Spark.
         overrides: Settings of the execution environment for this command alone, as JSON objects; later ones take
             precedence.
     """
@@ -52,19 +52,19 @@ class Command:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """Name and arguments."""
+        """The name of the command, followed by its arguments."""
         return (self.name, *self.args)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of output, without its end.
+    """A line of output, without its line break.
 
     Attributes:
         text: The line.
         stream: The stream that it was written to.
-        raw: Its bytes where they are not UTF-8.
-        attempt: Of the service that runs the command, where it runs a failed command again by itself; 0 is the first.
+        raw: The bytes of the line if they are not UTF-8.
+        attempt: Number of the attempt if a service repeats a failed command by itself; 0 is the first.
     """
 
     text: str
@@ -87,7 +87,7 @@ class CommandExit:
 
 @dataclass(frozen=True)
 class TableStarted:
-    """`Ingest resolved file : a,b as table d.t`: the files that must each have a summary (names, not paths)."""
+    """Start of a table (`Ingest resolved file : a,b as table d.t`): names of files that must each have a summary."""
 
     domain: str
     table: str
@@ -96,7 +96,7 @@ class TableStarted:
 
 @dataclass(frozen=True)
 class FileLoaded:
-    """`ingestion-summary -> …`: one file landed. Counts are None if the loader does not know them (-1)."""
+    """Load of one file (`ingestion-summary -> …`); counts are None if the loader does not know them (-1)."""
 
     domain: str
     table: str
@@ -110,7 +110,7 @@ class FileLoaded:
 class TableLoaded:
     """A table whose announced files all have a summary; counts are totals, None if one is unknown.
 
-    `archived` is true where the program reported each file as archived, or as deleted in a project without an archive.
+    `archived` is true if the program reported each file as archived, or as deleted in a project without an archive.
     It does so after it has evaluated the expectations.
     """
 
@@ -125,9 +125,9 @@ class TableLoaded:
 
 @dataclass(frozen=True)
 class TableFailed:
-    """A table was announced and at least one of its files has no summary.
+    """A table that was announced and has at least one file without a summary.
 
-    `reported` where the program logged an error while it worked on the table.
+    `reported` is true if the program logged an error while it worked on the table.
     """
 
     domain: str
@@ -150,9 +150,9 @@ class CommandSucceeded:
 
 @dataclass(frozen=True)
 class CommandFailed:
-    """The program reported a failure, returned an exit code other than 0, or ended without its end marker.
+    """A command that reported a failure, returned an exit code other than 0, or ended without its end marker.
 
-    `reported` where `error` is an error that the program logged.
+    `reported` is true if `error` is an error that the program logged.
     """
 
     error: str
@@ -168,7 +168,7 @@ Event = TableStarted | FileLoaded | TableLoaded | TableFailed | LoadCompleted | 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A row of `audit.audit`. LOAD rows carry raw names, TRANSFORM rows final ones."""
+    """A row of `audit.audit`: LOAD rows have raw names, TRANSFORM rows have final names."""
 
     job_id: str
     paths: str
@@ -187,7 +187,7 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class ExpectationRow:
-    """A row of `audit.expectations`. `count` 0 means that it held."""
+    """A row of `audit.expectations`; a `count` of 0 means that the expectation held."""
 
     job_id: str
     domain: str

@@ -10,7 +10,7 @@ from types import MappingProxyType
 __all__ = ["REPLACE_VARIABLE", "PartitionInfo", "added_rows"]
 
 REPLACE_VARIABLE = "SL_PARTITION_REPLACE"
-"""Environment variable of a transform on the embedded engine: the partition that it deletes and inserts, as JSON."""
+"""Environment variable with the partition, as JSON, that a transform on the embedded engine deletes and inserts."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class PartitionInfo:
     """The partitions that a step runs for.
 
     Attributes:
-        keys: All keys; several only where they are time windows.
-        dimensions: Key by dimension, where the partitions have several dimensions.
+        keys: All keys; several only if they are time windows.
+        dimensions: Key by dimension, if the partitions have several dimensions.
         window: Start and end of the time that they cover; None if they are not time windows.
     """
 
@@ -29,18 +29,18 @@ class PartitionInfo:
 
     @property
     def key(self) -> str | None:
-        """The key; None if there are several."""
+        """The only key; None if there is none or several."""
         return self.keys[0] if len(self.keys) == 1 else None
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The texts that become variables: the keys of the dimensions, or the keys; none where they are windows."""
+        """The keys that become variables: those of the dimensions, else all keys; none for time windows."""
         if self.dimensions:
             return tuple(self.dimensions.values())
         return () if self.window is not None else self.keys
 
     def variables(self) -> Mapping[str, str]:
-        """Returns the variables of SQL: `sl_partition_key`, also as `partition_key`, and `sl_partition_<dimension>`."""
+        """Returns the SQL variables `sl_partition_key`, its alias `partition_key`, and `sl_partition_<dimension>`."""
         if self.key is None:
             return {}
         named = {f"sl_partition_{name}": key for name, key in self.dimensions.items()}

@@ -1,4 +1,4 @@
-"""Finds secrets of a project in text, and hides them."""
+"""Finds and redacts secrets of a project in text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_URL = re.compile(
     re.I,
 )
 _MAY_HIDE = re.compile(r"[=@]|passw|pwd|phrase|secret|key|curl", re.I)
-"""Part of each text that `_IN_URL` matches; quick to find."""
+"""Pattern of characters and words, one of which is in each text that `_IN_URL` matches; quick to search for."""
 _KEY_MATERIAL = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
     r"|AccountKey=[\w+/]{20}|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+(?=\S*\d)[\w.~+/-]{16}"
@@ -30,15 +30,15 @@ _KEY_MATERIAL = re.compile(
 _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8
 _SHORTEST = 4
-"""Shorter values are not redacted: they would blot out half of every log."""
+"""Minimum length of redacted values: shorter values also occur in ordinary text."""
 
 
 def contains_secret(text: str, secrets: Collection[str] = ()) -> bool:
-    """Whether a text gives a secret away: a URL with a password, a private key, or a known secret in any form.
+    """Whether a text reveals a secret: a URL with a password, a private key, or a known secret in any form.
 
     Args:
         text: The text. A placeholder for a password, such as `${PASSWORD}`, is not a secret.
-        secrets: Values that are known to be secret; a short one may well be part of an innocent word.
+        secrets: Values that are known to be secret; a short one counts only if it is the whole text.
     """
     if find_secrets(text, secrets):
         return True
@@ -60,7 +60,7 @@ def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
 
 
 def secrets_of(project: Project) -> frozenset[str]:
-    """Values that must not be shown: connection options and variables named as secrets, and passwords in URLs."""
+    """Returns the values to redact: connection options and variables with secret names, and passwords in URLs."""
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())
@@ -70,7 +70,7 @@ def secrets_of(project: Project) -> frozenset[str]:
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:
-    """Returns the text with each secret in any form, longest first, and each password in a URL replaced by `***`."""
+    """Replaces each secret, in any form and longest first, and each password in a URL with `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = masked(text, secret) if secret else text
     return _IN_URL.sub(_hidden, text) if _MAY_HIDE.search(text) else text

@@ -1,4 +1,4 @@
-"""Forms in which a secret can be written: as it is, encoded for a URL, JSON or HTML, in base64 or in hexadecimal."""
+"""Forms in which a secret can be written: unencoded, encoded for a URL, JSON or HTML, in base64 or in hexadecimal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["masked"]
 _SHOWN = "***"
 _REMEMBERED = 2000
 _SHORTEST_CODE = 6
-"""Shortest piece of base64 that is hidden; shorter ones also occur in ordinary words."""
+"""Minimum length of a piece of base64 that is redacted; shorter pieces also occur in ordinary words."""
 _BASE64 = r"[A-Za-z0-9+/_-]*"
 
 
@@ -24,8 +24,8 @@ class _Forms:
     """Encodings of one secret.
 
     Attributes:
-        texts: Longest first.
-        in_url: Matches it with any of its special characters percent-encoded; None if it has none.
+        texts: Forms of the secret, longest first.
+        in_url: Pattern of the secret with special characters percent-encoded or not; None if it has none.
         codes: Pieces of base64 texts that contain the secret; the text around a piece belongs to it.
     """
 
@@ -35,7 +35,7 @@ class _Forms:
 
 
 def masked(text: str, secret: str) -> str:
-    """Returns the text with a secret replaced by `***`, in each form in which it can be written.
+    """Replaces a secret with `***` in each form in which it can be written.
 
     Examples:
         >>> masked("user=sl&pw=p%40ss+word, auth=c2w6cEBzcyB3b3Jk", "p@ss word")

@@ -12,7 +12,7 @@ from starlake_dagster_assets.errors import RunnerError
 __all__ = ["spark_of", "spark_variables"]
 
 _OPTIONS = "SPARK_CONF_OPTIONS"
-"""Options of `spark-submit` in the launcher of Starlake."""
+"""Environment variable with the options of `spark-submit` in the launcher of Starlake."""
 _WORD = re.compile(r"[\w.,:/@%+=~^-]*")
 
 _NAMES: Mapping[str, str] = MappingProxyType(
@@ -47,7 +47,7 @@ def spark_variables(command: Command, environ: Mapping[str, str]) -> Mapping[str
 
     Args:
         command: The command.
-        environ: Variables of every command, whose own options are kept.
+        environ: Variables of every command; Spark options in them are kept.
 
     Raises:
         RunnerError: When the launcher would split the value of a property.

@@ -1,4 +1,4 @@
-"""Conformance suite of execution environments: `class TestMine(EnvironmentConformance)` in a test module of yours.
+"""Conformance suite of execution environments: `class TestMine(EnvironmentConformance)` in one of your test modules.
 
 The suite starts a stand-in for the Starlake program in your environment, and reads what the environment reports of it.
 See the page *Add an execution environment* of the documentation (`docs/extending.md`).
@@ -6,7 +6,7 @@ See the page *Add an execution environment* of the documentation (`docs/extendin
 - `suite`: the tests.
 - `program_tests`, `log_tests`: the tests of the program, and of its log.
 - `settings`: attributes and functions that a subclass may define.
-- `case`: an environment for one test, faults, and waiting.
+- `case`: one test case, with its environment, faults and waiting.
 - `other_interpreter`: another interpreter that takes over an execution.
 - `stand_in_program`: the stand-in for the Starlake program.
 """

@@ -48,7 +48,7 @@ VALUES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "reference in a variable": ("variable", "$(SL_JOB_ID) ${SL_JOB_ID} `id` %SL_JOB_ID%"),
     }
 )
-"""Values that programs get unchanged, by name: their kind and text."""
+"""Kind and text of values that programs must get unchanged, by name."""
 FAULTS: Mapping[str, str] = MappingProxyType(
     {"throttled": "submit", "lost_answer": "submit", "outage": "status", "endless_outage": "status"}
 )
@@ -60,7 +60,7 @@ _SWAPPED = str.maketrans("0123456789abcdefABCDEF", "1032547698badcfeBADCFE")
 
 
 class _Recorded:
-    """An environment whose calls have a time limit, and whose failed calls are noted."""
+    """An environment whose calls have a time limit and whose failed calls are recorded."""
 
     def __init__(self, environment: Environment, case: Case) -> None:
         self._environment, self._case = environment, case
@@ -90,9 +90,9 @@ class Case:
         self._suite, self._directory = suite, directory
         self._fault = ""
         self.errors: dict[str, list[Exception]] = {}
-        """Errors by call."""
+        """Errors of failed calls, by the name of the call."""
         self.submitted: list[str] = []
-        """Answers of `submit`."""
+        """Execution ids that `submit` returned."""
         self.program = ScriptedProgram(directory / "program")
         self._opened = suite.open_environment(self.program, directory)
         self.environment: Environment = cast("Any", _Recorded(self._opened, self))
@@ -107,7 +107,7 @@ class Case:
         return Command("load", args, {"SL_JOB_ID": job_id, "SL_NOTE": VARIABLE}, job_id=job_id)
 
     def submission(self, key: str = SUBMISSION_KEY) -> Submission:
-        """Returns the submission of that load."""
+        """Returns the submission of the load that `command` returns."""
         return Submission(self.command(key), key, LABELS)
 
     def submission_with(self, name: str) -> Submission:
@@ -125,7 +125,7 @@ class Case:
         return take_over(self._suite, self._directory, self.submission())
 
     def start(self, key: str = SUBMISSION_KEY) -> RemoteHandle:
-        """Starts the load as a step does."""
+        """Starts the load through a runner, as a step does."""
         return self.runner(self.environment).start(self.command(key))
 
     def runner(self, environment: Environment, number: int = 0) -> RemoteRunner:
@@ -142,7 +142,7 @@ class Case:
         return self.within(lambda: [line.text for line in handle.lines()], "the end of the lines", times=3)
 
     def read_log(self, execution: str, cursor: str | None = None) -> Sequence[Line]:
-        """Returns all lines after a cursor, of as many calls as needed."""
+        """Returns all lines after a cursor, with as many calls as needed."""
         found: list[Line] = []
         while True:
             lines, cursor = self.environment.logs(execution, cursor)
@@ -153,7 +153,7 @@ class Case:
                 pytest.fail("logs returned lines for every cursor; expected none after the last line.")
 
     def whole_log(self, execution: str) -> Sequence[str]:
-        """Returns the text of all lines of an execution that has ended, once its last line is there."""
+        """Waits for the last line of an execution that has ended, and returns the text of all its lines."""
         found: list[str] = []
 
         def is_complete() -> bool:
@@ -180,7 +180,7 @@ class Case:
         return found
 
     def fail(self, fault: str) -> None:
-        """Lets the next calls fail; skips the test if the subclass cannot."""
+        """Makes the next calls fail; skips the test if the subclass does not define the fault."""
         faults = self.faults()
         if fault not in faults:
             pytest.skip(f"faults() has no `{fault}`")
@@ -188,7 +188,7 @@ class Case:
         faults[fault]()
 
     def require_effect(self, *kinds: str) -> None:
-        """Fails the test if the call that the fault is about has not failed, or its error has another kind.
+        """Fails the test if the call of the fault has not failed, or if its error has an unexpected kind.
 
         Args:
             kinds: Kinds of `ErrorClass` that are correct for the error.
@@ -204,13 +204,13 @@ class Case:
         assert found in kinds, f"classify_error returned {found} for {error!r} of `{self._fault}`; expected {kinds}"
 
     def probe(self, execution: str) -> None:
-        """Calls `status` once; fails the test if the fault has no effect on it."""
+        """Calls `status` once; fails the test if the call of the fault has not failed."""
         with suppress(Exception):
             self.environment.status(execution)
         self.require_effect("retry", "ambiguous")
 
     def note(self, call: str, error: Exception) -> None:
-        """Notes the error of a call; fails the test if the fault has another effect than it must have."""
+        """Records the error of a call; fails the test if the fault has the wrong effect."""
         self.errors.setdefault(call, []).append(error)
         if self._fault == "throttled" and self.program.runs():
             pytest.fail("the fault `throttled` started an execution; submit must fail before it starts anything.")
@@ -228,7 +228,7 @@ class Case:
     # ------------------------------------------------------------------------------------------------ waiting
 
     def ended(self, *executions: str) -> Status:
-        """Returns the status of executions that have ended."""
+        """Waits until executions have ended, and returns the status of the last one."""
         for execution in executions:
             self.until(
                 lambda one=execution: self.environment.status(one).over,
@@ -239,7 +239,7 @@ class Case:
         return status
 
     def running(self, number: int = 1) -> None:
-        """Waits until the programs of some submissions were started, and one of them runs."""
+        """Waits until the programs of `number` submissions were started and at least one of them runs."""
 
         def is_running() -> bool:
             for execution in self.submitted:  # emulations of a service may proceed with each call only
@@ -298,14 +298,14 @@ class Case:
 
 
 def alter_identifier(identifier: str) -> str:
-    """Returns an identifier of the same form, of which the last characters differ."""
+    """Returns an identifier of the same form with different last characters."""
     at = [match.start() for match in re.finditer("[0-9a-fA-F]", identifier)][-8:]
     return "".join(char.translate(_SWAPPED) if number in at else char for number, char in enumerate(identifier))
 
 
 @contextmanager
 def open_case(suite: ConformanceSettings, directory: Path) -> Generator[Case]:
-    """Opens a case; ends all processes of its program at its end."""
+    """Opens a test case, and kills all processes of its program at the end."""
     case = Case(suite, directory)
     try:
         yield case

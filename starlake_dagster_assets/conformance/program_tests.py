@@ -12,10 +12,10 @@ __all__ = ["ProgramTests"]
 
 
 class ProgramTests(ConformanceSettings):
-    """Tests of what reaches the program, and of its end."""
+    """Tests of the arguments and variables that the program receives, and of its exit code."""
 
     def test_success(self, conformance: Case) -> None:
-        """Tests that a program that ends with 0 has succeeded, and its whole log was read."""
+        """Tests that a program that exits with 0 succeeds, and that its whole log is read."""
         handle = conformance.start()
         lines = conformance.lines(handle)
         assert conformance.exit_code(handle) == 0
@@ -24,7 +24,7 @@ class ProgramTests(ConformanceSettings):
 
     @pytest.mark.parametrize("code", [1, 3])
     def test_failure(self, conformance: Case, code: int) -> None:
-        """Tests that a program that fails has failed, with its exit code and all its lines."""
+        """Tests that a program that fails is reported as failed, with its exit code and all its lines."""
         conformance.program.behave("failure", exit_code=code)
         handle = conformance.start()
         lines = conformance.lines(handle)
@@ -85,7 +85,7 @@ class ProgramTests(ConformanceSettings):
 
     @pytest.mark.parametrize("killed", ["the program", "all processes"])
     def test_killed(self, conformance: Case, killed: str) -> None:
-        """Tests that a program that a signal has ended has not succeeded, also if its exit code is not known."""
+        """Tests that a program ended by a signal never counts as a success, even if its exit code is unknown."""
         conformance.program.behave("killed" if killed == "the program" else "vanished")
         environment = conformance.environment
         status = conformance.ended(environment.submit(conformance.submission()))

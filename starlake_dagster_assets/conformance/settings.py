@@ -16,14 +16,14 @@ __all__ = ["ConformanceSettings"]
 
 
 class ConformanceSettings:
-    """Environment and service that the tests are about."""
+    """Environment and service under test."""
 
     policy: Policy = Policy(
         poll=0.05, longest_poll=0.1, starting=20, outage=3, grace=0.5, longest_pause=0.05, settle=2, cancelling=20
     )
-    """Times of the loop: raise them if your service answers slowly."""
+    """Intervals and deadlines of the runner's loop; raise them if your service answers slowly."""
     time_limit: float = 30
-    """Seconds within which a call must return and an execution must do what is expected of it."""
+    """Seconds within which a call must return and an execution must reach the expected state."""
     reports_exit_codes: bool = True
     """Whether the service reports the exit code of a program that failed; if not, it may be None or 1."""
     inherits_variables: bool = False
@@ -46,7 +46,7 @@ class ConformanceSettings:
         raise NotImplementedError("Define open_environment(self, program, directory) in your subclass.")
 
     def faults(self, environment: Environment) -> Mapping[str, Callable[[], None]]:
-        """Returns functions that make the next calls fail; tests of faults that are not named are skipped.
+        """Returns functions that make the next calls fail, by name of the fault; tests of missing faults are skipped.
 
         The names are `throttled` (`submit` fails twice, and starts nothing), `lost_answer` (`submit` starts an
         execution, and fails), `outage` (`status` fails three times) and `endless_outage` (`status` fails from now on).

@@ -94,7 +94,7 @@ class ScriptedProgram:
 
     Attributes:
         directory: Directory of its files, which its executions must be able to read and write.
-        is_new: Whether its files are to be written.
+        is_new: Whether to write the files of the program.
     """
 
     directory: Path
@@ -118,7 +118,7 @@ class ScriptedProgram:
 
     @property
     def path(self) -> Path:
-        """The executable."""
+        """Path of the executable."""
         return self.directory / "starlake"
 
     def behave(self, behaviour: Behaviour, *, exit_code: int = 1) -> None:
@@ -136,7 +136,7 @@ class ScriptedProgram:
         )
 
     def proceed(self) -> None:
-        """Lets executions end that wait."""
+        """Lets waiting executions end."""
         (self.directory / "go").touch()
 
     def runs(self) -> Sequence[Mapping[str, Any]]:
@@ -151,7 +151,7 @@ class ScriptedProgram:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
+    """Whether a process runs; a process that has ended and waits for its parent does not run."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except (FileNotFoundError, ProcessLookupError):

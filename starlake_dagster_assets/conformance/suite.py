@@ -1,4 +1,4 @@
-"""Tests that an execution environment must pass: subclass `EnvironmentConformance` in a test module of yours."""
+"""Tests that an execution environment must pass: subclass `EnvironmentConformance` in one of your test modules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EnvironmentConformance(ProgramTests, LogTests):
             assert isinstance(text, str), f"{name} returned {text!r}; expected text"
 
     def test_states_are_those_of_the_protocol(self, conformance: Case) -> None:
-        """Tests that an execution runs without an exit code while its program runs, and that its end stays."""
+        """Tests that a running execution has no exit code, and that its final status does not change."""
         conformance.program.behave("wait")
         environment = conformance.environment
         execution = environment.submit(conformance.submission())
@@ -184,7 +184,7 @@ class EnvironmentConformance(ProgramTests, LogTests):
     # ------------------------------------------------------------------------------------------------ cancelling
 
     def test_cancel(self, conformance: Case) -> None:
-        """Tests that a cancelled step ends with everything that it started, and is never a success."""
+        """Tests that cancelling a step ends everything that the step started, and never counts as a success."""
         conformance.program.behave("hang")
         handle = conformance.start()
         conformance.running()
@@ -194,7 +194,7 @@ class EnvironmentConformance(ProgramTests, LogTests):
 
     @pytest.mark.parametrize("canceller", ["the same process", "another process"])
     def test_state_after_a_cancellation(self, conformance: Case, canceller: str) -> None:
-        """Tests that a cancelled execution is `cancelled`, and not before its program has ended."""
+        """Tests that a cancelled execution becomes `cancelled` only after its program has ended."""
         conformance.program.behave("hang")
         execution = conformance.environment.submit(conformance.submission())
         conformance.running()
@@ -268,7 +268,7 @@ class EnvironmentConformance(ProgramTests, LogTests):
         conformance.require_effect("retry", "ambiguous")
 
     def test_endless_outage(self, conformance: Case) -> None:
-        """Tests that an outage that does not end cancels nothing, and gives no result."""
+        """Tests that an endless outage cancels nothing and produces no result."""
         conformance.program.behave("wait")
         handle = conformance.start()
         conformance.running()

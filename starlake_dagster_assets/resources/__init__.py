@@ -44,7 +44,7 @@ _HOMES = {
     "StarlakeRemoteResource": "remote",
     "StarlakeResource": "base",
 }
-"""Modules of the names that are no resource of the registry."""
+"""Modules of the exported names that are not in the registry of environments."""
 
 
 def __getattr__(name: str) -> Any:

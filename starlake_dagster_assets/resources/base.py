@@ -79,9 +79,9 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             raise RunnerError(f"{_title(type(self))}: {invalid_fields(error)}.") from None
 
     null_is_unset: ClassVar[bool] = False
-    """Whether a field or a key of raw configuration without a value is the same as a missing one."""
+    """Whether null as the value of a field, or of a key of raw configuration, means that it is not set."""
     option_variables: ClassVar[Mapping[str, str]] = {}
-    """Environment variables from which Starlake's own packages read a field that no option sets, by field."""
+    """Environment variable, by field, from which Starlake's own packages read the field if no option sets it."""
 
     @classmethod
     def from_options(cls: type[_Self], options: Mapping[str, Any], **fields: Any) -> _Self:
@@ -108,7 +108,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
     @classmethod
     def configure_at_launch(cls, **kwargs: Any) -> Any:
-        """Returns the resource with the fields given here; run config has the others.
+        """Returns a resource with the given fields; run config provides the others.
 
         Args:
             kwargs: Fields, as for the resource itself.
@@ -117,7 +117,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         return super().configure_at_launch(**fields)  # pyright: ignore[reportUnknownMemberType]
 
     def create_resource(self, context: dg.InitResourceContext) -> Any:
-        """Returns the resource with the values of all variables.
+        """Returns the resource with the values of its `dg.EnvVar` fields.
 
         Raises:
             RunnerError: When a variable is not set, or its value is not valid for the field.
@@ -140,7 +140,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         raise RunnerError("This resource has no execution environment: override runner(project, attempt).")
 
     def validate_against(self, project: ProjectSource) -> None:
-        """Validates the fields that are known when definitions are built against the project; reaches no service.
+        """Validates, against the project, the fields that are known when definitions are built; calls no service.
 
         Args:
             project: The project whose commands will run.
@@ -161,11 +161,11 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
             raise dg.Failure(f"Nothing was run: {error}") from error
 
     def policies(self) -> ResultPolicies:
-        """Policies of a step for unknown results and failed commands."""
+        """Returns the policies of a step for unknown results and failed commands."""
         return ResultPolicies(self.unknown_result, self.failed_command)
 
     def sensors(self, resource_key: str = "starlake", *, prefix: str = "") -> Sequence[dg.SensorDefinition]:
-        """Returns sensors that the environment needs, such as one that deletes lost clusters; none by default.
+        """Returns sensors that the environment needs, such as one that deletes orphaned clusters; none by default.
 
         Args:
             resource_key: Key of this resource in the definitions.
@@ -196,14 +196,14 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         materialized are not run again.
 
         Args:
-            context: Of the step of a function decorated with `starlake_assets`.
+            context: Context of the step of a function decorated with `starlake_assets`.
             select: Tables and tasks of the step in the selection grammar; all by default.
             exclude: Tables and tasks that are left out.
             options: Variables of transforms (`--options`), or a function of the node: no commas in their values.
             config: Run config of this launch; that of the function's `StarlakeRunConfig` parameter by default.
 
         Returns:
-            The events, one as each table is known; chain `fetch_row_counts()`, `fetch_column_metadata()`
+            The events, one per table once its result is known; chain `fetch_row_counts()`, `fetch_column_metadata()`
             and `fetch_preview()`.
 
         Raises:
@@ -241,7 +241,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
 
         Args:
             args: The command and its arguments, such as `["transform", "--name", "kpi.revenue"]`.
-            context: Of the op or asset: its log also shows markers and warnings.
+            context: Context of the op or asset, whose log also shows markers and warnings.
             project: The project, or its path; by default that of the surrounding `starlake_assets` function.
             raise_on_error: Whether a command that fails raises.
 
@@ -298,7 +298,7 @@ def _nodes(
 
 
 def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields by their own names.
+    """Replaces option names with the names of their fields.
 
     Raises:
         RunnerError: A name is unknown, or one field is given by two names with different values.
@@ -330,7 +330,7 @@ def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, An
 
 
 def _keep_from_variables(cls: type[StarlakeResource], path: str, value: Any) -> Any:
-    """Returns a value without the mappings that Dagster would take for an `EnvVar`: those with the only key `env`.
+    """Changes mappings whose only key is `env`, which Dagster would interpret as an `EnvVar`, and returns the value.
 
     Raises:
         RunnerError: When there is one, and a key without a value next to it would change its meaning.
@@ -353,7 +353,7 @@ def _keep_from_variables(cls: type[StarlakeResource], path: str, value: Any) -> 
 
 
 def _validate_required(cls: type[StarlakeResource], fields: Mapping[str, Any]) -> None:
-    """Raises where a required field is not given.
+    """Raises an error if a required field is missing.
 
     Raises:
         RunnerError: Names the fields, and describes them.
@@ -381,5 +381,5 @@ def _title(cls: type[Any]) -> str:
 
 
 def _read(cls: type[Any], field: str, value: Any) -> Any:
-    """Returns the value of a field; a text for a list or a mapping is parsed."""
+    """Returns the value of a field, parsed if it is the text of a list or mapping."""
     return read_text(cls, field, value) if isinstance(value, str) and not is_variable(value) else value

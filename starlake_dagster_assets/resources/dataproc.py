@@ -47,7 +47,7 @@ _BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
 
 
 class DataprocCluster(ResourceConfig):
-    """The cluster created for a run and deleted at its end; names and defaults are those of Starlake's options."""
+    """Settings of a cluster per run, deleted at its end; names and defaults are those of Starlake's options."""
 
     name: str = Field(default="dataproc-cluster", description="Name of the cluster, before the id of the run.")
     image_version: str = Field(default="2.2-debian12", description="Image of the machines.")
@@ -76,7 +76,7 @@ class DataprocCluster(ResourceConfig):
 
 
 class DataprocServerless(ResourceConfig):
-    """Serverless batches instead of a cluster."""
+    """Settings of Serverless batches, which replace a cluster."""
 
     version: str | None = Field(default=None, description="Runtime version; Dataproc's newest by default.")
     subnet: str | None = Field(default=None, description="Name or URI of the subnet.")
@@ -182,7 +182,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
 
     @classmethod
     def from_dataproc_resource(cls, resource: Any, **fields: Any) -> "StarlakeDataproc":
-        """Returns the settings of a `DataprocResource` of dagster-gcp.
+        """Returns a resource with the settings of a `DataprocResource` of dagster-gcp.
 
         Args:
             resource: Its `project_id`, `region` and `cluster_name` are used: the cluster must exist.
@@ -299,7 +299,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
 
 
 def _without_cluster_options(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields without the options of a new cluster where an existing one is named, with one warning.
+    """Removes, with one warning, the options of a new cluster from the fields if they name an existing cluster.
 
     Starlake's DAG configurations hold both: `cluster_id` decides there too.
     """

@@ -1,4 +1,4 @@
-"""The sensor that deletes Dataproc clusters whose run has ended: a worker was killed, or the network was away."""
+"""Sensor that deletes Dataproc clusters left by ended runs, such as after a killed worker or a network failure."""
 
 from functools import cache
 from typing import Any, cast
@@ -10,12 +10,12 @@ __all__ = ["build_sweeper"]
 
 @cache  # definitions that share a resource share its sensor too: Dagster merges identical sensors only
 def build_sweeper(resource_key: str = "starlake", *, prefix: str = "", interval: int = 60) -> dg.SensorDefinition:
-    """Returns a sensor that sweeps with a resource.
+    """Returns a sensor that deletes the clusters of ended runs through a resource.
 
     Args:
         resource_key: Key of the resource in the definitions.
         prefix: Prefix of the name of the sensor.
-        interval: Seconds between two looks.
+        interval: Minimum number of seconds between two evaluations.
 
     Returns:
         A sensor that is on by default, since an unused cluster costs money.

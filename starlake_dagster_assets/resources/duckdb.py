@@ -60,5 +60,5 @@ class StarlakeDuckDB(StarlakeResource):
         return True
 
     def pool(self, project: ProjectSource) -> str | None:
-        """Returns `starlake_duckdb_<file name>`: with a limit of 1, no two runs write the file at once."""
+        """Returns the pool `starlake_duckdb_<file name>`; with a limit of 1, two runs never write the file at once."""
         return duckdb_pool(project, self.database)

@@ -35,26 +35,26 @@ __all__ = [
 _Config = TypeVar("_Config", bound=dg.Config)
 _READ_BY_DAGSTER = (str, int, bool)
 _LONGEST_WORD = 12
-"""Letters of a text that is shown instead of a choice: a longer one may be a secret."""
+"""Maximum length of an invalid choice that an error message shows: a longer text may be a secret."""
 FROM_ENVIRONMENT = "from_environment"
-"""The field with the names of variables that Dagster does not read: Dagster builds a resource again from its fields."""
+"""Field with the names of variables that Dagster does not read; kept in a field because Dagster rebuilds resources."""
 DESCRIPTION = (
     "Environment variable by field, read when a run starts; filled from `dg.EnvVar` if Dagster does not read it."
 )
 
 
 def is_variable(value: object) -> bool:
-    """Whether a value is a `dg.EnvVar`, also one of `EnvVar.int`."""
+    """Whether a value is a `dg.EnvVar`, including those of `EnvVar.int`."""
     return isinstance(value, dg.EnvVar | type(dg.EnvVar.int("_")))
 
 
 def pass_variable(value: Any, validate: Callable[[Any], Any]) -> Any:
-    """Validates the value of a field, unless it is a variable: that is validated when its value is known."""
+    """Validates the value of a field; a variable is validated later, when its value is known."""
     return value if is_variable(value) else validate(value)
 
 
 def defer_env_vars(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool = False) -> dict[str, Any]:
-    """Returns the fields with the variables that Dagster does not read moved to `from_environment`.
+    """Moves the variables that Dagster does not read to `from_environment`, and returns all fields.
 
     Args:
         cls: The class of the fields.
@@ -80,7 +80,7 @@ def defer_env_vars(cls: type[dg.Config], data: Mapping[str, Any], *, every: bool
 
 
 def resolve_env_vars(config: _Config) -> _Config:
-    """Returns the configuration with the values of its variables; the configuration itself where it has none.
+    """Returns the configuration with the values of its variables, or the configuration itself if it has no variables.
 
     Args:
         config: A resource or a nested configuration, whose other variables Dagster has read.
@@ -115,13 +115,13 @@ def resolve_env_vars(config: _Config) -> _Config:
 
 
 def invalid_fields(error: ValidationError) -> str:
-    """Returns the invalid fields of an error with the reason, and what was found: no text that may be a secret."""
+    """Describes the invalid fields of an error, with reasons and found values, but no text that may be a secret."""
     texts = {f"`{_path(one['loc'])}` {_reason(one['msg'])}{_found(one)}": None for one in error.errors()}
     return "; ".join(texts)
 
 
 def _found(error: Mapping[str, Any]) -> str:
-    """Returns what was found, as the end of a sentence: a number, a word instead of a choice, or a type."""
+    """Describes the invalid value as the end of a sentence: a number, a word instead of a choice, or a type."""
     value: object = error.get("input")
     if error["type"] == "missing":
         return ""

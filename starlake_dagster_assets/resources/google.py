@@ -19,7 +19,7 @@ class StarlakeGoogleResource(StarlakeRemoteResource):
     local: bool = Field(default=False, description="The endpoints are local servers without TLS and credentials.")
 
     def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read: BigQuery in the Google Cloud project, as the service account."""
+        """Returns the warehouse access: BigQuery in the Google Cloud project, as the service account."""
         return replace(
             super().warehouse_access(),
             gcp_project=self.project,

@@ -1,4 +1,4 @@
-"""Calls to the methods of a resource that another package may override: its errors and answers name that package."""
+"""Calls methods of a resource that another package may override; error messages name that package."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -46,7 +46,7 @@ _ANSWERS: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
         "warehouse_access": ("WarehouseAccess", lambda value: isinstance(value, WarehouseAccess)),
     }
 )
-"""Expected answer of each method."""
+"""Description and check of the expected return value, by method."""
 
 
 def _is_reader(value: object) -> bool:
@@ -56,7 +56,7 @@ def _is_reader(value: object) -> bool:
 
 @contextmanager
 def calling_method(resource: Any, method: str) -> Generator[tuple[str, str]]:
-    """Yields the origin of a resource's class and the text of a call, for messages; guards the call.
+    """Yields the origin of a resource's class and the text of a call, for messages; raises `PluginError` for errors.
 
     Args:
         resource: The resource.

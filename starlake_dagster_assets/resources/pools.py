@@ -12,15 +12,15 @@ __all__ = ["duckdb_pool"]
 
 
 def duckdb_pool(project: ProjectSource, database: str | None = None) -> str | None:
-    """Returns `starlake_duckdb_<file name>`: the same for every project that writes the file, on any mount.
+    """Returns `starlake_duckdb_<file name>`, the same pool for every project that writes the file, on any mount.
 
     Args:
         project: The project.
-        database: The file, where it is not that of the project's connection. For a `dg.EnvVar`, the pool is that of the
-            project's own file; if the project has none, its name has the name of the variable.
+        database: The file, if it is not that of the project's connection. For a `dg.EnvVar`, the pool is that of the
+            project's own file; if the project has none, the pool is named after the variable.
 
     Returns:
-        None if the project writes no DuckDB file. Of several files the first, by the names of their connections.
+        None if the project writes no DuckDB file. The first of several files, by the names of their connections.
     """
     own = duckdb_file_names(project.model)
     if isinstance(database, dg.EnvVar):  # the file is known when a run starts

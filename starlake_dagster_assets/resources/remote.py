@@ -32,7 +32,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
     secret_advice: ClassVar[str] = "Next: keep it in the secret store of the service."
     """Last sentence of the error about a visible secret: the next step."""
     visible_fields: ClassVar[tuple[str, ...]] = ("root", "datasets", "env")
-    """Fields whose keys and texts anyone who can view an execution can read; none may have a secret of the project."""
+    """Fields with keys and texts that anyone who can view an execution can read; none may contain a secret."""
 
     root: str | None = Field(
         default=None,
@@ -142,10 +142,10 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         return RemoteRunner(self._open(project, who), who, call_resource(self, "policy"), reader, options, files=files)
 
     def _open(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
-        """Returns the environment, which a class of another package may open.
+        """Opens the environment; if another package implements the environment, its calls are guarded.
 
         Raises:
-            RunnerError: It cannot be opened, or the answer is no environment.
+            RunnerError: The environment cannot be opened, or lacks members of the protocol.
         """
         from starlake_dagster_assets.execution.backends.remote.response_validation import (
             GuardedEnvironment,
@@ -163,7 +163,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         return found if is_own else cast("Any", GuardedEnvironment(found, origin))
 
     def policy(self) -> Policy:
-        """Intervals and deadlines for the polling of executions."""
+        """Returns the intervals and deadlines for the polling of executions."""
         return Policy(
             poll=self.poll_interval,
             longest_poll=max(30.0, self.poll_interval),
@@ -202,7 +202,7 @@ def _validate_variables(option: str, values: object) -> None:
 
 
 def _without_variables(value: Any) -> Any:
-    """Returns the fields of a nested configuration as a mapping; any other value as it is."""
+    """Returns the fields of a nested configuration as a mapping; any other value is returned unchanged."""
     if not isinstance(value, dg.Config):
         return value
     fields = with_placeholders(value, UNKNOWN)

@@ -29,7 +29,7 @@ __all__ = ["StarlakeShell"]
 
 
 class StarlakeShell(StarlakeWarehouseResource):
-    """Resource that runs the `starlake` program on this machine, a supervised process per command.
+    """Resource that runs the `starlake` program on this machine, in one supervised process per command.
 
     Examples:
         ::
@@ -119,7 +119,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         return duckdb_pool(project)
 
     def warehouse_access(self) -> WarehouseAccess:
-        """Returns how the warehouse is read: DuckDB files are those of this machine."""
+        """Returns the warehouse access, with the DuckDB files on this machine."""
         return replace(super().warehouse_access(), local_files=True)
 
     def shell(self, project: ProjectSource) -> ShellRunner:

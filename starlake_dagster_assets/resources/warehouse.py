@@ -28,7 +28,7 @@ class StarlakeWarehouseResource(StarlakeResource):
     warehouse: dg.ResourceDependency[Any] = cast("Any", None)
 
     def warehouse_reader(self, project: ProjectSource) -> WarehouseReader | None:
-        """Returns the reader of the project's warehouse; None if it cannot be read from here.
+        """Returns the reader of the project's warehouse; None if this process cannot read the warehouse.
 
         Raises:
             RunnerError: When `warehouse_urls` names a connection that the project does not have.
