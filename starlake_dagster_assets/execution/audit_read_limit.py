@@ -9,13 +9,13 @@ from contextlib import contextmanager
 __all__ = ["ReadBudget"]
 
 _SHARE = 10
-"""Reads take at most one second in this many."""
+"""Seconds of which reads may take at most one."""
 _FREE_SECONDS = 0.05
-"""A read that is quicker does not delay the next one."""
+"""Duration in seconds up to which a read does not delay the next one."""
 
 
 class ReadBudget:
-    """Limits reads to a tenth of the time: after a read of n seconds, the next one is allowed 9·n seconds later.
+    """Limit of reads to a tenth of the time: after a read of n seconds, the next one is allowed 9·n seconds later.
 
     Args:
         clock: Returns monotonic seconds.
@@ -27,7 +27,7 @@ class ReadBudget:
 
     @property
     def allows(self) -> bool:
-        """Whether a read is due."""
+        """Whether a read is allowed now."""
         return self._clock() >= self._next
 
     @contextmanager

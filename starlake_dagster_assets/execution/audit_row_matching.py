@@ -12,7 +12,7 @@ __all__ = ["file_names", "files_of_row", "is_load_of", "is_of", "is_second_step_
 
 
 def file_names(rows: Iterable[AuditRow]) -> tuple[str, ...]:
-    """Returns the names of the files of some rows, each once."""
+    """Returns the distinct names of the files of some rows."""
     return tuple(dict.fromkeys(name for row in rows for name in files_of_row(row)))
 
 
@@ -22,17 +22,17 @@ def files_of_row(row: AuditRow) -> list[str]:
 
 
 def is_load_of(row: AuditRow, one: RequestedTable) -> bool:
-    """Whether a row is of the load of a table, by its names in the project."""
+    """Whether a row records the load of a table, by the table's names in the project."""
     return row.step == "LOAD" and row.schema == one.table and row.domain in (one.domain, one.directory)
 
 
 def is_second_step_of(row: AuditRow, one: RequestedTable) -> bool:
-    """Whether a row is of the final write of a load, by the names in the warehouse."""
+    """Whether a row records the final write of a load, by the table's name in the warehouse."""
     return row.step == "TRANSFORM" and is_of(row, one.final_domain, one.final_table)
 
 
 def is_of(row: AuditRow, domain: str, table: str) -> bool:
-    """Whether a row names a table, in any case."""
+    """Whether a row names a table, regardless of case."""
     return row.domain.lower() == domain.lower() and row.schema.lower() == table.lower()
 
 
@@ -42,7 +42,7 @@ def message_of(row: AuditRow) -> str:
 
 
 def with_counts(verdict: TableResult, rows: Sequence[AuditRow]) -> TableResult:
-    """Returns the verdict with the counts of its LOAD rows where it has none of its own."""
+    """Returns the result with missing counts replaced by those of its LOAD rows."""
     if not rows:
         return verdict
     counts = (_sum(row.count for row in rows), _sum(row.accepted for row in rows), _sum(row.rejected for row in rows))

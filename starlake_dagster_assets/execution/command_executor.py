@@ -49,7 +49,7 @@ class CommandExecutor:
     """Executor of the commands of a run, one at a time, which collects their results.
 
     Args:
-        runner: Runs them.
+        runner: Runner of the commands.
         settings: Listener and secrets.
         audited: Whether commands write audit rows (`application.audit.active`).
     """
@@ -86,7 +86,7 @@ class CommandExecutor:
 
     @property
     def files(self) -> FileReader | None:
-        """Lists the files of loads, where the environment can."""
+        """Reader of the files of loads; None if the environment has none."""
         return self._runner.capabilities.files
 
     def release(self) -> None:
@@ -153,12 +153,12 @@ class CommandExecutor:
         self.ending = CommandEnd(redacted, result, log, rows, log_problem=problem)
 
     def unfinished(self, name: str) -> Sequence[Command]:
-        """Returns the commands of a name that earlier attempts of the step left, without their results."""
+        """Returns the unfinished commands of a name from earlier attempts of the step."""
         runner = self._runner
         return [one for one in runner.unfinished() if one.name == name] if isinstance(runner, AdoptingRunner) else ()
 
     def close(self) -> None:
-        """Gives up what the runner holds between commands; what could not be released is a warning."""
+        """Closes the runner, and warns of resources that could not be released."""
         if isinstance(self._runner, CloseableRunner):
             try:
                 self._runner.close()
@@ -178,7 +178,7 @@ class CommandExecutor:
         return self._read_optional(lambda: reader.last_load(table.domain_name, table.name)) or ()
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` of a command, None if they cannot be read.
+        """Returns the rows of `audit.expectations` of a command; None if they cannot be read.
 
         A command that has ended is queried once, not for each table.
         """
@@ -193,12 +193,12 @@ class CommandExecutor:
         return rows
 
     def evaluate_now(self, node: Node, named: Sequence[NamedExpectation]) -> tuple[CheckResult, ...] | None:
-        """Evaluates expectations on the current state of a table; None if there is no table, or no access to it."""
+        """Evaluates expectations on the current state of a table; None if it does not exist or cannot be read."""
         reader = self._reader
         return None if reader is None else self._read_optional(lambda: evaluate_now(node, named, reader))
 
     def put_back(self, table: Table, names: Collection[str]) -> frozenset[str]:
-        """Moves files that a load took, and of which no row landed, back to where the next load finds them.
+        """Moves files that a load took without loading any row back to `stage`, for the next load.
 
         Returns:
             The names of those that were moved.
@@ -245,7 +245,7 @@ def _hidden(line: Line, secrets: frozenset[str]) -> Line:
 
 
 class _CommandLines:
-    """Lines of a command. If a service runs it again by itself, the last attempt decides.
+    """Parser of the lines of a command; if a service repeats the command by itself, the last attempt decides.
 
     What an earlier attempt loaded counts: its files are archived, and later attempts do not mention them.
 
@@ -261,12 +261,12 @@ class _CommandLines:
         self.events: list[Event] = []
 
     def note(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Keeps events, and returns them."""
+        """Adds events to the events of the command, and returns them."""
         self.events.extend(events)
         return events
 
     def take(self, line: Line) -> Sequence[Event]:
-        """Takes a line, and returns the events that it completes; none of a late line of an earlier attempt."""
+        """Parses a line, and returns the events that it completes; none for a late line of an earlier attempt."""
         landed: Sequence[Event] = ()
         if line.attempt < self._attempt:
             return ()
@@ -278,7 +278,7 @@ class _CommandLines:
 
 
 def _of_landed(events: Sequence[Event]) -> list[Event]:
-    """Returns the events of tables that landed."""
+    """Returns the events of tables that were loaded."""
     found = {(event.domain, event.table) for event in events if isinstance(event, TableLoaded)}
     known = [event for event in events if isinstance(event, TableStarted | FileLoaded | TableLoaded)]
     return [event for event in known if (event.domain, event.table) in found]

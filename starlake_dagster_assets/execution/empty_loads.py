@@ -11,7 +11,7 @@ from starlake_dagster_assets.execution.evidence import RequestedTable, TableResu
 __all__ = ["fail_without_written_rows"]
 
 _EMPTY_BYTES = 6
-"""A file up to this size can be an empty document, such as `[ ]` with its line ends."""
+"""Maximum size in bytes of a file that can be an empty document, such as `[ ]` with its line ends."""
 
 
 def fail_without_written_rows(
@@ -23,13 +23,13 @@ def fail_without_written_rows(
     second: bool,
     two_steps: bool,
 ) -> TableResult:
-    """Returns the verdict; a failure where a loader without counters of its own wrote no row of a file with content.
+    """Returns the result, or a failure if a loader without its own counters wrote no row of a file with content.
 
     Args:
-        verdict: Of the other rules.
+        verdict: Result of the other rules.
         one: The table.
         rows: Its LOAD rows in the audit.
-        sizes: Bytes of files by name, where they are known.
+        sizes: Bytes of files by name, if they are known.
         second: Whether the audit has its TRANSFORM row, which the native loader leaves as well.
         two_steps: Whether the audit has such rows of any table of the load.
     """

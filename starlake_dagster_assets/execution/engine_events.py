@@ -18,14 +18,14 @@ class ReportedEvents:
         self._verdict: CommandSucceeded | CommandFailed | None = None
 
     def log(self, *, lossless: bool) -> LogProperties:
-        """Returns the properties of the log: an engine that reports events instead of lines leaves nothing out."""
+        """Returns the properties of the log, which is complete: the engine reports events instead of lines."""
         found: dict[str, int] | None = {} if self.tables_processed else None  # files in `stage` that no event names
         return LogProperties(
             ended=True, tables_processed=self.tables_processed, understood=True, found=found, lossless=lossless
         )
 
     def take(self, event: Event) -> tuple[Event, ...]:
-        """Takes one event, and returns those of tables and files."""
+        """Receives an event, and returns it if it is an event of a table or file."""
         if isinstance(event, LoadCompleted):
             self.tables_processed = True
             return ()

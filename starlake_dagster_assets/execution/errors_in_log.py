@@ -21,9 +21,9 @@ _FRAME = re.compile(r"^\s*(?:at [\w$.<>/]+\(|\.\.\. \d+ (?:more|common frames))"
 _COLUMN = re.compile(r"\bcolumn \W?\w|Could not find valid strategy", re.I)
 _SUMMARIES = re.compile(r"(?:Some tables failed to be loaded|Error during ingestion)$")
 _STATEMENTS = "JdbcDbUtils$"
-"""Logs each statement that fails, before the error itself."""
+"""Logger of each statement that fails, before the error itself."""
 _FILES_OF_PROJECT = "SchemaHandler"
-"""Logs files of the project that it cannot read, of other tables and tasks as well."""
+"""Logger of project files that cannot be read, also those of other tables and tasks."""
 _MOST_LINES = 14
 _MOST_RECORDS = 50
 
@@ -65,7 +65,7 @@ class ErrorLines:
         return tuple(self._last)
 
     def take(self, text: str) -> None:
-        """Takes a line of the log."""
+        """Adds a line of the log."""
         level = _LEVEL.search(text)
         if level:
             self._tables = ()
@@ -83,7 +83,7 @@ class ErrorLines:
         self._tables = tables
 
     def first(self) -> str:
-        """Returns the first error that names a cause, with its further lines; empty where there is none."""
+        """Returns the first error that names a cause, with its further lines; empty if there is none."""
         records = [one for one in self._records if not one.is_summary and one.lines]
         causes = [one for one in records if one.logger not in ("Main", "", _STATEMENTS, _FILES_OF_PROJECT)]
         ends = [one for one in records if one.logger == "Main"]

@@ -1,4 +1,4 @@
-"""Evidence that verdicts rest on: rows of the audit, locations of files, a complete log."""
+"""Evidence of results: rows of the audit, locations of files, a complete log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LogProperties:
     Attributes:
         ended: An end marker of the program was read.
         tables_processed: The program reported that it went through all tables.
-        understood: Some line was of a known form.
+        understood: At least one line had a known form.
         found: Bytes by name of the files that the program found in `stage`; None if it did not list them.
         lossless: No line can be lost on its way, as in the output of a local process.
         failed_before_tables: The program reported an error before it began with any table.
@@ -56,10 +56,10 @@ class TableFiles:
 
     Attributes:
         before: Bytes by name of the files in `stage` before the load.
-        waiting: Names in `stage` after it.
-        ingesting: Names in `ingesting` after it that were not there before.
+        waiting: Names in `stage` after the load.
+        ingesting: Names in `ingesting` after the load that were not there before.
         returned: Names of those in `ingesting` that were moved back to `stage` since.
-        archived: Names that the load moved to `archive`, or deleted where the project keeps no archive.
+        archived: Names that the load moved to `archive`, or deleted if the project keeps no archive.
         ambiguous: Whether a file in `stage` matches the patterns of several tables.
     """
 
@@ -80,10 +80,10 @@ class RequestedTable:
         table: `table.name`.
         final_domain: Its schema in the warehouse.
         final_table: Its name in the warehouse.
-        directory: Directory name, where it differs from `load.name`.
+        directory: Directory name, if it differs from `load.name`.
         pattern: Regular expression of Java for the names of its files.
         zero_is_loss: A count of 0 means that no row was written: the table appends, and nothing filters its rows.
-        header: A file without records need not be empty.
+        header: A file without records may contain a header.
     """
 
     domain: str
@@ -101,7 +101,7 @@ class TableResult:
     """Result of one table or task.
 
     Attributes:
-        status: `unknown` where there is no evidence.
+        status: `unknown` if there is no evidence.
         files: The files of the load.
         input: Rows read; None if unknown.
         accepted: Rows accepted; None if unknown.
@@ -110,7 +110,7 @@ class TableResult:
         evidence: Evidence of the status.
         warnings: Problems of a table that was loaded.
         landed: Rows of other files that are in the table, although the load of one failed.
-        archived: The engine archived all files of the table, which it does after it has evaluated the expectations.
+        archived: All files of the table were archived, which happens after its expectations were evaluated.
     """
 
     status: Literal["loaded", "failed", "nothing", "unknown"]
@@ -131,10 +131,10 @@ class CommandEnd:
 
     Attributes:
         events: All its events.
-        result: Its exit, None if it could not be started.
+        result: Its exit; None if it could not be started.
         log: Properties of its log.
         rows: Its rows of `audit.audit`; None if they cannot be read, or are not written.
-        files: Files of its tables by (domain, table); a table is missing where its files cannot be listed.
+        files: Files of its tables by (domain, table); a table is missing if its files cannot be listed.
         log_problem: Reason why its log may lack lines; "" if it is not known.
         sequential: The load processes one table after the other (`sparkScheduling.maxJobs` is 1).
     """

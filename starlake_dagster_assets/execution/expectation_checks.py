@@ -39,13 +39,13 @@ class CheckResult:
     """Result of one expectation.
 
     Attributes:
-        expectation: Which.
-        passed: Whether it held.
-        count: What it counted; None if nothing was.
+        expectation: The expectation.
+        passed: Whether the expectation holds.
+        count: Count that the query returned; None if there is none.
         sql: Its query.
         exception: The error of the query.
         reason: Why it did not pass.
-        unknown: It was not evaluated, as far as can be read. It has no result; one that blocks fails its table.
+        unknown: Whether no result can be read; the table is not materialized if the expectation blocks.
     """
 
     expectation: NamedExpectation
@@ -85,7 +85,7 @@ def named_expectations(node: Node, application: Application) -> tuple[NamedExpec
 def check_results(
     node: Node, named: Sequence[NamedExpectation], rows: Sequence[ExpectationRow] | None
 ) -> tuple[CheckResult, ...]:
-    """Returns a result per expectation; it is unknown where the audit has no row of it.
+    """Returns a result per expectation, which is unknown if the audit has no row of the expectation.
 
     Args:
         node: The table or task.
@@ -105,7 +105,7 @@ def check_results(
 def evaluate_now(
     node: Node, named: Sequence[NamedExpectation], reader: WarehouseReader
 ) -> tuple[CheckResult, ...] | None:
-    """Returns a result per expectation, evaluated on the table as it is; None if that is not possible."""
+    """Returns a result per expectation, evaluated on the current state of the table; None if that is not possible."""
     items = [Expectation(expect=item.expect) for item in named]
     rows = reader.evaluate(*node.target, items)
     return None if rows is None else check_results(node, named, rows)

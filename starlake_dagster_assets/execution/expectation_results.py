@@ -1,4 +1,4 @@
-"""Results of the expectations of a run: by the audit, else evaluated now, else by the end of a load."""
+"""Results of the expectations of a run: from the audit, from an evaluation now, or from the end of a load."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class ExpectationResults:
         self._unknown: dict[str, Sequence[str]] = {}
 
     def of_failed(self, node: Node, named: Sequence[NamedExpectation], job_id: str) -> tuple[CheckResult, ...]:
-        """Returns the results that the audit has of a table or task that failed."""
+        """Returns the results that the audit has for a failed table or task."""
         checks = check_results(node, named, self._executor.expectations(job_id)) if named else ()
         return tuple(check for check in checks if check.count is not None or check.exception)
 
     def of(self, node: Node, named: Sequence[NamedExpectation], job_id: str, *, ended: bool) -> tuple[CheckResult, ...]:
-        """Returns a result per expectation of a table or task that landed.
+        """Returns a result per expectation of a table or task that was written.
 
         Args:
             node: The table or task.
@@ -71,7 +71,7 @@ class ExpectationResults:
 
 
 def blocking_failures(checks: Sequence[CheckResult]) -> str:
-    """Returns why blocking expectations keep a table from being used; "" when they hold."""
+    """Returns the failures of blocking expectations as text; "" if all of them hold."""
     broken = [check for check in checks if check.expectation.blocking and not check.passed]
     unknown = f". {_NEXT_STEP}" if any(check.unknown for check in broken) else ""
     return "; ".join(map(_reason, broken)) + unknown

@@ -13,19 +13,19 @@ __all__ = ["MOST_SAMPLES", "WINDOW_COLUMN", "FailingRows", "Sample", "counts_row
 MOST_SAMPLES = 20
 """Rows that a check may show, at most: they are kept in Dagster's event log."""
 WINDOW_COLUMN = "_w"
-"""The column that sqlglot adds where a dialect has no `QUALIFY`."""
+"""The column that sqlglot adds if a dialect has no `QUALIFY`."""
 _ORDERED = {"duckdb", "bigquery", "databricks", "redshift", "snowflake"}
-"""Dialects with `QUALIFY`: in the others the order would be in a subquery."""
+"""Dialects with `QUALIFY`; in other dialects, the order would be in a subquery."""
 _CHANGES = ("group", "having", "distinct", "limit", "offset", "qualify", "pivots")
-"""Parts of a query after which its count is not the number of rows of its `FROM` and `WHERE`."""
+"""Clauses of a query with which its count is not the number of rows of its `FROM` and `WHERE`."""
 
 
 @dataclass(frozen=True)
 class FailingRows:
-    """The rows that an expectation finds wrong.
+    """Query of the rows that violate an expectation.
 
     Attributes:
-        sql: Their query.
+        sql: The query.
         renamed: Columns, in lower case, that the query computes with: a result may show them under another name.
         tables: The tables that it reads, as the SQL spells them.
     """
@@ -59,7 +59,7 @@ def failing_rows(sql: str, dialect: str) -> FailingRows | None:
 
     Args:
         sql: The expectation's query. It counts rows (`count(*)`, `count(*) filter (…)`, `sum(case when … then 1 …)`,
-            `count(*) - count(distinct a)`), or gives a verdict about rows: `case when exists (…) then 1 else 0 end`,
+            `count(*) - count(distinct a)`), or returns 0 or another number: `case when exists (…) then 1 else 0 end`,
             `case when count(*) > 0 …`, `case when (select count(*) …) = 0 then 0 else 1 end`.
         dialect: Its dialect.
     """
@@ -75,13 +75,13 @@ def failing_rows(sql: str, dialect: str) -> FailingRows | None:
 
 
 def counts_rows(sql: str, dialect: str) -> bool:
-    """Whether the number that an expectation's query returns is a number of rows, and not a verdict."""
+    """Whether an expectation's query returns a number of rows, instead of a pass-or-fail result."""
     tree = _query(sql, dialect)
     return tree is not None and _counted(tree, tree.expressions[0].unalias()) is not None
 
 
 def _query(sql: str, dialect: str) -> Any:
-    """Returns the query of one column and one row; None for other SQL."""
+    """Parses a single `SELECT` with one column; returns None for other SQL."""
     from sqlglot import exp
 
     try:
@@ -102,7 +102,7 @@ def _rows_of(tree: Tree) -> Any:
 
 
 def _verdict(query: Tree, value: Tree) -> Any:
-    """Returns the rows behind a result: 0 means that the expectation holds."""
+    """Returns the query of the rows behind a pass-or-fail result, in which 0 means that the expectation holds."""
     from sqlglot import exp
 
     value = _bare(value)
@@ -125,7 +125,7 @@ def _verdict(query: Tree, value: Tree) -> Any:
 
 
 def _rows_where(query: Tree, condition: Tree, *, holds: bool) -> Any:
-    """Returns the rows because of which a condition holds, or does not hold; None if it depends on no row."""
+    """Returns the query of the rows that make a condition true or false; None if no rows do."""
     from sqlglot import exp
 
     condition = _bare(condition)
@@ -154,7 +154,7 @@ def _rows_where(query: Tree, condition: Tree, *, holds: bool) -> Any:
 
 
 def _shown(query: Tree) -> Any:
-    """Returns the rows of the query within `EXISTS`, with all of their columns if they are not grouped."""
+    """Returns the query within `EXISTS` without its limit, with all columns if it is not grouped."""
     from sqlglot import exp
 
     if isinstance(query, exp.Subquery):
@@ -172,7 +172,7 @@ def _shown(query: Tree) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    """Returns an expression without casts and parentheses."""
+    """Removes parentheses, casts and `coalesce` from an expression."""
     from sqlglot import exp
 
     while isinstance(value, (exp.Paren, exp.Cast)):
@@ -193,7 +193,7 @@ def _is_number(value: Any, number: int) -> bool:
 
 
 def _counted(query: Tree, value: Any) -> Any:
-    """Returns the rows that an expression of a query counts; None if it does not count rows."""
+    """Returns the query of the rows that an expression counts; None if it does not count rows."""
     from sqlglot import exp
 
     value = _bare(value)
@@ -238,13 +238,13 @@ def _duplicates(query: Tree, keys: Sequence[Any]) -> Any:
 
 
 def with_limit(sql: str, dialect: str, limit: int) -> str:
-    """Returns a query with a limit, as its dialect writes it."""
+    """Adds a limit to a query, in the syntax of its dialect."""
     statements: Any = parse_statements(sql, dialect)
     return str(statements[0].limit(limit).sql(dialect=dialect))
 
 
 def _is_count(value: Tree) -> bool:
-    """Whether it is `count(*)` or `count(1)`."""
+    """Whether an expression is `count(*)` or `count(1)`."""
     from sqlglot import exp
 
     return isinstance(value, exp.Count) and isinstance(value.this, (exp.Star, exp.Literal))

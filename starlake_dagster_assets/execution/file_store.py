@@ -62,16 +62,16 @@ class DirectoryListing:
     Attributes:
         directory: The directory.
         names: Of its files, sorted.
-        exists: False where there is no such directory (yet).
+        exists: False if there is no such directory (yet).
     """
 
     directory: str
     names: Sequence[str]
     exists: bool
     marks: Callable[[Sequence[str]], Mapping[str, str]]
-    """By name of some of its files: `mark_of` each; one that was removed in the meantime is left out."""
+    """Returns the `mark_of` of some of the files by name, without files that were removed in the meantime."""
     modified: Callable[[Sequence[str]], float | None] = never_modified
-    """Modification time of the youngest of some files, in seconds since 1970; None if the store has none."""
+    """Returns the modification time of the newest of some files, in seconds since 1970; None if it is not known."""
 
 
 class Store:
@@ -79,7 +79,7 @@ class Store:
 
     Args:
         options: Arguments of fsspec's file systems, by protocol.
-        seconds: How long an answer is waited for.
+        seconds: Seconds to wait for an answer.
     """
 
     def __init__(self, options: StoreOptions = MappingProxyType({}), seconds: float = 40) -> None:
@@ -87,13 +87,13 @@ class Store:
         self._seconds = seconds
 
     def listing(self, place: str) -> DirectoryListing:
-        """Lists the files in a directory, not below it.
+        """Lists the files of a directory, without those of its subdirectories.
 
         Args:
             place: Absolute path or URL.
 
         Raises:
-            StoreError: When it cannot be looked at, or does not answer in time.
+            StoreError: When the directory cannot be read, or does not answer in time.
         """
         local = _local(place)
         return self._call(place, lambda: _local_listing(local) if local else self._remote_listing(place))
@@ -105,17 +105,17 @@ class Store:
             path: Absolute path or URL.
 
         Raises:
-            StoreError: When it cannot be looked at, or does not answer in time.
+            StoreError: When the file cannot be read, or does not answer in time.
         """
         local = _local(path)
         return self._call(path, lambda: _local_file(str(local)) if local else self._remote_file(path))
 
     def consume(self, path: str, seen: str) -> bool:
-        """Deletes a file that was answered, unless it was written again since.
+        """Deletes a file, unless it was written again since it was seen.
 
         Args:
             path: Absolute path or URL.
-            seen: `content_of` the file that was answered.
+            seen: `content_of` the file when it was seen.
 
         Returns:
             Whether it was deleted; False if a newer one is in its place.
@@ -138,7 +138,7 @@ class Store:
     # ---------------------------------------------------------------------------------------------- remote
 
     def _call(self, place: str, question: Callable[[], _T]) -> _T:
-        """Returns the answer of a store, in a thread so that a dead network cannot block the caller."""
+        """Returns the answer of a store; calls remote stores in a thread, so that a dead network cannot block."""
         answer: list[Any] = []
 
         def ask() -> None:
@@ -225,7 +225,7 @@ class Store:
 
 
 def is_absolute(path: str) -> bool:
-    """Whether a path stands on its own: a URL, or a path that begins at the root."""
+    """Whether a path is absolute: a URL, or a path from the root."""
     return "://" in path or path.startswith("file:") or PurePosixPath(path).is_absolute()
 
 
@@ -255,7 +255,7 @@ def _local_listing(folder: Path) -> DirectoryListing:
     written: dict[str, float] = {}
 
     def marks(names: Sequence[str]) -> dict[str, str]:
-        """Returns `mark_of` per file, without an object per file: there may be tens of thousands per tick."""
+        """Returns `mark_of` per file, without creating a `File` for each: a tick may list tens of thousands."""
         found: dict[str, str] = {}
         handle = os.open(folder, os.O_RDONLY)  # the path is resolved once, not once a file
         try:
@@ -293,7 +293,7 @@ def _local_file(path: str) -> File | None:
 
 
 def _local_consume(path: Path, seen: str) -> bool:
-    """Renames first, so that a file put there in this very moment is not the one that is deleted."""
+    """Renames a file before its deletion, so that a file that is written at that moment is not deleted."""
     taken = path.with_name(f".{path.name}.{sha256(seen.encode()).hexdigest()[:12]}.consumed")
     if not taken.exists():
         try:

@@ -49,14 +49,14 @@ class LoadFacts:
     announced: frozenset[str]
     """Names of all files that were announced for some table."""
     credible: bool
-    """Whether the audit records this command, so that a missing row means something."""
+    """Whether the audit records this command, so that a missing row is evidence."""
     two_steps: bool
-    """Whether loads leave a TRANSFORM row as well, as the native loader's do."""
+    """Whether loads write a TRANSFORM row in addition to the LOAD row, like those of the native loader."""
     newest: datetime | None
     """Time of the newest audit row of a load that processes one table after the other; None if it is not known."""
 
     traced: bool
-    """Whether an error in the log belongs to the table that was announced before it: no announcement is missing."""
+    """Whether an error in the log belongs to the last announced table, because no announcement is missing."""
 
     @classmethod
     def of(cls, ending: CommandEnd, expected: Collection[RequestedTable]) -> LoadFacts:
@@ -91,24 +91,24 @@ class TableFacts:
 
     @property
     def error(self) -> str:
-        """The error that the program logged for the table, else its first error."""
+        """The error that the program logged for the table, else the first error of the command."""
         return self.failed.error if self.failed is not None and self.failed.reported else self.ending.error
 
     @cached_property
     def announced(self) -> tuple[str, ...]:
-        """Files that were announced for it, or that have a summary."""
+        """Files that were announced for the table or have a summary."""
         event = self.failed or self.loaded
         started = [name for one in self.events if isinstance(one, TableStarted) for name in one.files]
         return tuple(dict.fromkeys([*started, *(event.files if event is not None else ())]))
 
     @cached_property
     def is_announced(self) -> bool:
-        """Whether the line that lists its files was read."""
+        """Whether the line that announces the files of the table was read."""
         return any(isinstance(event, TableStarted) for event in self.events)
 
     @cached_property
     def listed(self) -> frozenset[str] | None:
-        """Files in the list of the program that are its own; None if they are unknown."""
+        """Files of the table in the program's list of files; None if they are unknown."""
         if self.log.found is None or not self.one.pattern:
             return None
         matches = compile_java(self.one.pattern).fullmatch
@@ -117,7 +117,7 @@ class TableFacts:
 
     @cached_property
     def resolved(self) -> frozenset[str] | None:
-        """Files that the load took for it; None if they are not known."""
+        """Files that the load took for the table; None if they are unknown."""
         if self.is_announced:
             return frozenset(self.announced)
         if self.listed is not None:
@@ -128,7 +128,7 @@ class TableFacts:
 
     @property
     def done(self) -> frozenset[str]:
-        """Files that were loaded, by their rows in the audit or their place in `archive`."""
+        """Files that were loaded, according to their rows in the audit or their place in `archive`."""
         by_row = (name for row in self.rows if row.success and not self.load.two_steps for name in files_of_row(row))
         return frozenset(by_row) | (self.files.archived if self.files is not None else frozenset[str]())
 
@@ -144,11 +144,11 @@ class TableFacts:
         return self.files is None or not (self.files.before or self.files.ingesting)
 
     def sizes(self) -> Mapping[str, int]:
-        """Bytes of its files by name, where they are known."""
+        """Returns the known sizes of the table's files, in bytes by name."""
         return {**(self.log.found or {}), **(self.files.before if self.files is not None else {})}
 
     def verdict(self, evidence: Evidence, files: Iterable[str] = ()) -> TableResult:
-        """Returns the verdict `loaded`, with the counts that are known."""
+        """Returns the result `loaded`, with the counts that are known."""
         event = self.loaded
         counts = (event.input, event.accepted, event.rejected) if event is not None else (None, None, None)
         names = self.announced or tuple(files) or file_names(self.rows)
@@ -157,7 +157,7 @@ class TableFacts:
         return with_counts(TableResult("loaded", names, *counts, evidence=evidence, archived=archived), self.rows)
 
     def failure(self, evidence: Evidence, reason: str, files: Iterable[str] = ()) -> TableResult:
-        """Returns the verdict `failed`."""
+        """Returns the result `failed`."""
         landed = 0 if self.load.two_steps else sum(max(row.accepted, 0) for row in self.rows if row.success)
         return TableResult("failed", self.announced or tuple(files), reason=reason, evidence=evidence, landed=landed)
 

@@ -91,17 +91,17 @@ class LoadFiles:
         return all(name in now and now[name] != self._archived.get(name) for name in names)
 
     def is_working_on(self, names: Collection[str]) -> bool:
-        """Whether a load that still runs has some files in `stage` or `ingesting`; False where that cannot be read."""
+        """Whether a load that still runs has some files in `stage` or `ingesting`; False if that cannot be read."""
         if self._reader is None or not names:
             return False
         found = [self._reader.list_files("ingesting", self._name), self._reader.list_files("stage", self._name)]
         return any(name in marks for marks in found if marks is not None for name in names)
 
     def after(self, events: Sequence[Event], *, adopted: bool) -> Mapping[tuple[str, str], TableFiles]:
-        """Returns the facts about the files of each table once the load has ended; empty where they cannot be listed.
+        """Returns the facts about the files of each table once the load has ended; empty if they cannot be listed.
 
         Args:
-            events: Of the load.
+            events: Events of the load.
             adopted: The load had begun before the first listing.
         """
         if self._reader is None or self._stage is None:
@@ -177,7 +177,7 @@ class LoadFiles:
         return self._reader.archived(self._name, names) or _NO_MARKS
 
     def _find_owners(self, names: Collection[str]) -> Mapping[str, list[str]]:
-        """Returns by file the names of the tables of the domain whose patterns match it."""
+        """Returns, by file name, the tables of the domain whose patterns match the file."""
         patterns = [(table.name, compile_java(table.pattern).fullmatch) for table in self._domain] if names else []
         return {name: [table for table, matches in patterns if matches(name)] for name in names}
 

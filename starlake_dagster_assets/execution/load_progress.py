@@ -44,7 +44,7 @@ class LoadProgress:
             self._summarised.setdefault((event.domain, event.table), set()).add(event.file)
 
     def seconds(self, name: _TableName) -> float:
-        """Returns the duration of the load of a table; 0 where its lines were not seen."""
+        """Returns the duration of the load of a table in seconds; 0 if its lines were not seen."""
         return max(0.0, self._ended.get(name, 0.0) - self._began.get(name, 0.0)) if name in self._began else 0.0
 
     def unfinished(self, name: _TableName) -> frozenset[str]:

@@ -41,8 +41,8 @@ class LoadRun:
     """The loads of one run.
 
     Args:
-        state: Of the run.
-        runner: Its argument limit counts (`argv_bytes`).
+        state: State of the run.
+        runner: Runner, for its argument limit (`argv_bytes`).
     """
 
     def __init__(self, state: RunState, runner: Runner) -> None:
@@ -54,7 +54,7 @@ class LoadRun:
     def load(self, nodes: Sequence[Node]) -> Iterator[_Item]:
         """Runs one `stage` and one `load` for the tables of a domain.
 
-        They are split where the table names exceed the argument limit, or tables have other Spark properties or
+        They are split if the table names exceed the argument limit, or tables have other Spark properties or
         settings of the execution environment.
         """
         not_ready = self._settings.not_ready(nodes)
@@ -89,8 +89,8 @@ class LoadRun:
         """Follows the loads that earlier attempts of the step did not finish.
 
         Args:
-            nodes: The tables that are wanted, by file stem.
-            failed: Takes the results of tables that failed there, by node id.
+            nodes: The tables to load, by file stem.
+            failed: Receives the results of tables that failed in those loads, by node id.
 
         Returns:
             The tables that are still to be loaded, by file stem: those of no such load, and those that failed there.
@@ -160,7 +160,7 @@ class LoadRun:
         )
 
     def _files(self, nodes: Sequence[Node]) -> LoadFiles:
-        """Lists the files of tables of one domain, before their load."""
+        """Lists the files of tables of one domain before their load."""
         tables = [_table(node) for node in nodes]
         model = self._state.source.model
         domain = [one for one in model.tables if one.domain_name == tables[0].domain_name]
@@ -177,7 +177,7 @@ class _Load:
     """A `load` command.
 
     Args:
-        state: Of the run.
+        state: State of the run.
         command: The command.
         nodes: Its tables, of one domain.
         files: Of these tables and others of the domain, as they were before it.
@@ -210,7 +210,7 @@ class _Load:
         self._files = files
 
     def run(self) -> Iterator[_Item]:
-        """Runs the command; yields an outcome per table, early where there is evidence while it runs."""
+        """Runs the command; yields an outcome per table, while the command runs if there is evidence."""
         repeated = [name for name, node in self._nodes.items() if _table(node).metadata.write_strategy.types]
         files: Mapping[_Name, TableFiles] = {}
         try:
@@ -257,7 +257,7 @@ class _Load:
         )
 
     def _report(self) -> Iterator[Outcome]:
-        """Yields tables whose result is proven; the others are evaluated at a later line or the end of the command."""
+        """Yields the outcomes of tables whose result is proven; other tables are evaluated later."""
         with self._budget.spent():
             concurrent = self._executor.supports_concurrent_reads
             rows = (self._executor.audit(self._executor.job_id) if concurrent else None) or ()
@@ -294,7 +294,7 @@ class _Load:
         return found
 
     def _without_rows(self, name: _Name, files: Mapping[_Name, TableFiles]) -> frozenset[str]:
-        """Returns files in `ingesting` of a table of which the audit has no row, and the log no line."""
+        """Returns the files of a table in `ingesting` without a summary, if the audit has no row of the table."""
         found = files[name].ingesting - self._progress.summarised(name) if name in files else frozenset[str]()
         return found if found and records_no_load(self._expected[name], self._executor.ending) else frozenset()
 

@@ -34,7 +34,7 @@ _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def _ignore(line: Line) -> None:
-    """Takes a line and drops it."""
+    """Ignores a line."""
 
 
 def _no_overrides(node: Node) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class NotReady:
 
     Attributes:
         reason: One sentence.
-        failed: Whether that is a failure: it is unknown if its files are there.
+        failed: Whether that is a failure, because it is unknown whether the files exist.
     """
 
     reason: str
@@ -68,7 +68,7 @@ _NONE_NOT_READY: Mapping[str, NotReady] = MappingProxyType({})
 
 
 def _all_ready(nodes: Sequence[Node]) -> Mapping[str, NotReady]:
-    """Returns that all tables are ready."""
+    """Returns an empty mapping: all tables are ready."""
     return _NONE_NOT_READY
 
 
@@ -77,7 +77,7 @@ class Outcome:
     """Result of one table or task.
 
     Attributes:
-        node: Which.
+        node: The table or task.
         status: `materialized`; `failed`; `nothing` (no file was there); `skipped` (something it reads failed);
             `unknown` (no evidence).
         reason: Why, for all but `materialized`.
@@ -86,14 +86,14 @@ class Outcome:
         accepted: Rows accepted.
         rejected: Rows rejected.
         rejection_messages: A few of the messages of rejected rows.
-        seconds: How long it took.
-        job_id: Finds its audit rows.
+        seconds: Duration in seconds.
+        job_id: Job id of its audit rows.
         checks: Results of its expectations.
         is_final: False while its command still runs: a `FinalOutcome` follows.
         command: The command as typed.
-        exit_code: Of the command; None if it has not ended, was cancelled or lost.
+        exit_code: Exit code of the command; None if it has not ended, was cancelled or lost.
         evidence: Evidence of the status.
-        warnings: What a person must know of a table that was materialized.
+        warnings: Problems of a table that was materialized.
         landed: Rows of other files that are in a table whose load failed.
     """
 
@@ -189,7 +189,7 @@ class RunSettings:
         previous_jobs: Prefix of the job ids of previous attempts of the same run.
         report_after_command: Report a load only once its command has ended, so that the warehouse can be read.
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
-        on_line: Takes every line, redacted.
+        on_line: Called with every line, redacted.
         spark: Spark properties of a node; tables that share them are loaded together.
         overrides: Settings of the execution environment for a node; tables that share them are loaded together.
         not_ready: Called before the tables of a domain are loaded: by node id, why a table is not loaded now.
@@ -236,6 +236,6 @@ class RunSettings:
         return self.intervals.get(node.id) or self.window
 
     def scheduled(self, node: Node) -> datetime | None:
-        """Returns the moment of `--scheduledDate`: as set, else the end of the data interval."""
+        """Returns the time of `--scheduledDate`: as configured, else the end of the data interval."""
         interval = self.interval(node)
         return self.scheduled_date or (interval[1] if interval is not None else None)

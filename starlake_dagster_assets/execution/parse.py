@@ -50,7 +50,7 @@ def parse(lines: Iterable[str], exit_code: int | None) -> Iterator[Event]:
         exit_code: Its exit code.
 
     Yields:
-        The events, the verdict on the command last.
+        The events; the last one is the result of the command.
     """
     parser = OutputParser()
     for line in lines:
@@ -63,9 +63,9 @@ class OutputParser:
 
     Args:
         expected: (domain, table) names that may be announced; resolves names that contain dots.
-        repeated: Those that may be announced more than once (adaptive write strategies): their verdict waits
+        repeated: Those that may be announced more than once (adaptive write strategies): their result waits
             until the command has ended.
-        keep: How many error lines are kept.
+        keep: Number of error lines that are kept.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class OutputParser:
         self._repeated = frozenset(repeated)
         self._tables: dict[tuple[str, str], TableState] = {}
         self._open: dict[tuple[str, str], TableState] = {}
-        """Those that a line may still change; a load of thousands looks through them at each table."""
+        """Tables that a line may still change, so that a large load does not search all its tables."""
         self._errors = ErrorLines(keep)
         self._current: TableState | None = None
         self._archives = False
         self._succeeded = self._failed = False
         self.tables_processed = False
-        """Whether the program reported the end of its walk through the tables."""
+        """Whether the program reported that it processed all tables."""
         self.parallel = False
         """Whether a table was announced before the summary of another one."""
         self.failed_before_tables = False
@@ -121,7 +121,7 @@ class OutputParser:
         )
 
     def feed(self, line: str) -> tuple[Event, ...]:
-        """Takes one line, and returns the events it completes."""
+        """Parses a line, and returns the events that it completes."""
         text = _ANSI.sub("", line).rstrip("\r\n")
         self._errors.take(text)
         if match := _STARTED.search(text):
@@ -148,7 +148,7 @@ class OutputParser:
         self.found = {**(self.found or {}), **listed}
 
     def finish(self, exit_code: int | None) -> tuple[Event, ...]:
-        """Ends the reading: verdicts on the tables still open, and on the command as the last one."""
+        """Ends the parsing: returns the results of tables that are still open, and the result of the command last."""
         events: list[Event] = [
             self._verdict(table, exit_code) for table in self._tables.values() if not table.told or table.reopened
         ]

@@ -1,6 +1,6 @@
-"""Verdicts on tables and tasks once a command has ended: pure rules over facts, in the order of `Evidence`.
+"""Results of tables and tasks once a command has ended: pure rules over facts, in the order of `Evidence`.
 
-A verdict rests on rows of the audit, else on the locations of files, else on a complete log. Without any of them it is
+A result rests on rows of the audit, else on the locations of files, else on a complete log. Without any of them it is
 `unknown`. Lines of an incomplete log show progress only.
 """
 
@@ -41,7 +41,7 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def reconcile_load(expected: Iterable[RequestedTable], ending: CommandEnd) -> Mapping[tuple[str, str], TableResult]:
-    """Returns the verdict on every table of a `load`, by (domain, table) as announced.
+    """Returns the result of every table of a `load`, by (domain, table) as announced.
 
     Args:
         expected: The requested tables.
@@ -65,7 +65,7 @@ def early_verdict(
     rows: Sequence[AuditRow] = (),
     sizes: Mapping[str, int] = _NONE,
 ) -> TableResult:
-    """Returns the verdict on a table that a load has finished with while it still runs.
+    """Returns the result of a table that a running load has finished.
 
     Args:
         one: The table.
@@ -111,15 +111,15 @@ def records_no_load(one: RequestedTable, ending: CommandEnd) -> bool:
 def with_unknown_expectations(
     verdicts: Mapping[tuple[str, str], TableResult], ending: CommandEnd, blocking: Collection[tuple[str, str]]
 ) -> Mapping[tuple[str, str], TableResult]:
-    """Returns the verdicts if no reader can evaluate expectations, which fail a load after its rows are written.
+    """Marks tables as `unknown` if their blocking expectation may have failed and no reader can evaluate it.
 
     Args:
-        verdicts: On every table of the load.
+        verdicts: Results of every table of the load.
         ending: The facts about the command.
         blocking: The tables with an expectation that blocks.
 
     Returns:
-        The same verdicts; `unknown` for tables whose blocking expectation may have failed.
+        The same results; `unknown` for tables whose blocking expectation may have failed.
     """
     if not ending.exit_code or any(verdict.status in ("failed", "unknown") for verdict in verdicts.values()):
         return verdicts
@@ -136,7 +136,7 @@ def with_unknown_expectations(
 
 
 def reconcile_transform(domain: str, table: str, ending: CommandEnd) -> TableResult:
-    """Returns the verdict on a `transform`.
+    """Returns the result of a `transform`.
 
     Args:
         domain: The task's final domain.
@@ -202,7 +202,7 @@ def _failed_in_log(facts: TableFacts) -> TableResult | None:
 
 
 def _loaded_in_audit(facts: TableFacts) -> TableResult | None:
-    """Returns a success by the audit row of each file; a load that replaces rows has one row for its final write."""
+    """Returns a success if the audit has a row of each file, or of the final write of a load that replaces rows."""
     if not _covered(facts):
         return None
     return facts.verdict(Evidence.AUDIT)
@@ -254,7 +254,7 @@ def _nothing_in_audit(facts: TableFacts) -> TableResult | None:
 
 
 def _failed_without_rows(facts: TableFacts) -> TableResult | None:
-    """Returns a failure if the audit is readable and lacks the rows that a load of the table leaves."""
+    """Returns a failure if the audit is readable and lacks the rows that a load of the table writes."""
     if not facts.load.credible:
         return None
     landed_files = file_names([row for row in facts.rows if row.success])
@@ -313,7 +313,7 @@ _RULES: tuple[Callable[[TableFacts], TableResult | None], ...] = (
 
 
 def _unknown(ending: CommandEnd, seen: str) -> str:
-    """Returns what is known, and what could not be read."""
+    """Describes what is known about an unknown result, and what could not be read."""
     code = "its exit code is not known" if ending.exit_code is None else f"exit code {ending.exit_code}"
     log = "the log has its end" if ending.log.ended else "the end of the log is missing"
     if not (ending.log.understood or ending.log.has_info_lines):
@@ -344,7 +344,7 @@ def _with_names(failed: TableFailed, done: Collection[str]) -> str:
 
 
 def _where(stuck: Sequence[str], returned: Collection[str]) -> str:
-    """Returns where files are that a load took and did not archive, and what to do about them."""
+    """Describes the locations of files that a load took and did not archive, and the next step."""
     back, left = ([name for name in stuck if (name in returned) is known] for known in (True, False))
     found = [f"({_sample(back)} is back in the area `stage`: the next load takes it)"] if back else []
     if left:

@@ -1,4 +1,4 @@
-"""Runs tables and tasks in order and reports the result of each: free of Dagster, for steps and the command line."""
+"""Runs tables and tasks in order and reports the result of each; without Dagster, for steps and the command line."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def execute_selection(
     Args:
         source: The project.
         selection: Node ids; external ones are left out.
-        runner: Where commands run.
-        settings: How.
+        runner: Runner of the commands.
+        settings: Settings of the run.
 
     Yields:
         One outcome per selected table and task, as it becomes known; `FinalOutcome` after one that was reported early.
@@ -62,7 +62,7 @@ def execute_selection(
 
 
 def order_selection(graph: Graph, selection: Collection[str]) -> tuple[tuple[tuple[Node, ...], ...], tuple[Node, ...]]:
-    """Returns the order of a run.
+    """Returns the tables and tasks of a run in the order in which they run.
 
     Args:
         graph: The project's graph.

@@ -35,7 +35,7 @@ class RunState:
     Args:
         source: The project.
         runner: Runs the commands.
-        settings: Of the run.
+        settings: Settings of the run.
     """
 
     def __init__(self, source: ProjectSource, runner: Runner, settings: RunSettings) -> None:
@@ -43,7 +43,7 @@ class RunState:
         self.settings = settings
         self.executor = CommandExecutor(runner, settings, audited=source.model.application.audit.active)
         self.unusable: dict[str, str] = {}
-        """By node id, why nodes that read it are not run."""
+        """Reason why the nodes that read a node are not run, by node id."""
         self._expectations = ExpectationResults(self.executor, source.model.application)
         self._count = 0
 
@@ -63,7 +63,7 @@ class RunState:
         self._expectations.warn()
 
     def execution(self, command: Command, seconds: float) -> CommandRun:
-        """Returns facts about the last command."""
+        """Returns the last command as typed, with its job id, duration and exit code."""
         typed = self.executor.redact(shlex.join(("starlake", *command.argv)))
         job_id = self.executor.job_id or command.job_id
         return CommandRun(typed, job_id, seconds, self.executor.ending.exit_code)
@@ -73,13 +73,13 @@ class RunState:
         return named_expectations(node, self.source.model.application)
 
     def blocks(self, node: Node) -> bool:
-        """Whether a failed expectation withholds a table or task."""
+        """Whether a table or task has an expectation that blocks it on failure."""
         return any(one.blocking for one in self.expectations(node))
 
     def noted(
         self, items: Iterator[Outcome | FinalOutcome | FailedCommand]
     ) -> Generator[Outcome | FinalOutcome | FailedCommand, None, None]:
-        """Yields the items, and remembers the nodes whose readers are not run."""
+        """Yields the items, and records the nodes whose downstream nodes are not run."""
         why = {"failed": "failed", "skipped": "was not run"}
         if self.settings.policies.unknown_result == "fail":
             why["unknown"] = "has an unknown result"
@@ -89,11 +89,11 @@ class RunState:
             yield item
 
     def outcome(self, node: Node, verdict: TableResult, ran: CommandRun, *, is_final: bool) -> Outcome:
-        """Returns the outcome of a verdict, with the results of expectations.
+        """Returns the outcome of a table or task, with the results of its expectations.
 
         Args:
             node: The table or task.
-            verdict: On it.
+            verdict: Its result.
             ran: Its command.
             is_final: Whether the warehouse can be read now.
         """
@@ -132,7 +132,7 @@ class RunState:
         return replace(outcome, status=status, reason=reason, checks=checks, rejection_messages=rejection_messages)
 
     def with_current_checks(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
-        """Returns an outcome `nothing` with its expectations, evaluated on the table as it is."""
+        """Adds expectations, evaluated on the current state of the table, to an outcome `nothing`."""
         checks = self.executor.evaluate_now(outcome.node, named) if named else None
         if checks is None:
             return outcome
@@ -148,7 +148,7 @@ class RunState:
 
 
 def _without_name(node: Node, reason: str) -> str:
-    """Returns the reason without the node's name in front, which messages contain already."""
+    """Removes the node's name from the start of a reason, because messages contain the name already."""
     for name in (node.raw, node.id):
         reason = reason.removeprefix(f"{name}: ") if name else reason
     return reason

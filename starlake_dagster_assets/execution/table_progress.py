@@ -50,7 +50,7 @@ class TableState:
 
     @property
     def archived(self) -> bool:
-        """Whether the engine archived or deleted every file."""
+        """Whether the program archived or deleted every file."""
         return bool(self.files) and self._archived >= set(self.files)
 
     @property
@@ -60,17 +60,17 @@ class TableState:
 
     @property
     def complete(self) -> bool:
-        """Whether every file has its summary and none was refused."""
+        """Whether every file has its summary and none was rejected."""
         return bool(self.files) and not {FileState.ANNOUNCED, FileState.REFUSED} & set(self.files.values())
 
     @property
     def confirmed(self) -> bool:
-        """Whether the engine is done with every file."""
+        """Whether the program has finished every file."""
         return bool(self.files) and set(self.files.values()) == {FileState.CONFIRMED}
 
     @property
     def unconfirmed(self) -> tuple[str, ...]:
-        """Files with a summary that the engine has not left behind yet."""
+        """Files with a summary that are not confirmed yet."""
         return tuple(name for name, state in self.files.items() if state is FileState.SUMMARISED)
 
     def has_loaded(self, names: Sequence[str]) -> bool:
@@ -79,14 +79,14 @@ class TableState:
         return bool(names) and all(self.files.get(name) in done for name in names)
 
     def announce(self, names: Sequence[str]) -> None:
-        """Takes the files of an `Ingest resolved file` line."""
+        """Adds the files of an `Ingest resolved file` line."""
         self.reopened = self.told
         self._archived.difference_update(names)
         for name in names:
             self.files[name] = FileState.ANNOUNCED
 
     def summarise(self, name: str) -> None:
-        """Takes a file of an `ingestion-summary` line; a file name with commas corrects the announced names."""
+        """Records a file of an `ingestion-summary` line; a file name with commas corrects the announced names."""
         if name not in self.files and "," in name:
             parts = [part.strip() for part in name.split(",")]
             if all(part in self.files for part in parts):
@@ -105,24 +105,24 @@ class TableState:
         return self.files.get(name) in (FileState.ANNOUNCED, FileState.SUMMARISED)
 
     def confirm(self, name: str) -> None:
-        """Confirms a file that the engine archived or deleted; counts are unknown if it gave no summary."""
+        """Confirms a file that the program archived or deleted; counts are unknown if the file has no summary."""
         if self.files.get(name) is FileState.ANNOUNCED:
             self._counts = [None, None, None]
         self.files[name] = FileState.CONFIRMED
         self._archived.add(name)
 
     def confirm_all(self) -> None:
-        """Confirms all files, since the engine went on to another table without an error."""
+        """Confirms all files, since the program went on to another table without an error."""
         self.files = dict.fromkeys(self.files, FileState.CONFIRMED)
 
     def record_error(self, error: str) -> None:
-        """Records an error that the engine reported while it worked on this table."""
+        """Records an error that the program reported while it worked on this table."""
         if error and error not in self.errors:
             self.errors.append(error)
         for name in self.unconfirmed:
             self.files[name] = FileState.REFUSED
 
     def explain(self, text: str) -> None:
-        """Takes a further line of the error just reported."""
+        """Adds a further line of the last reported error."""
         if len(self.errors) < (self.errors.maxlen or 0) and text not in self.errors:
             self.errors.append(text)

@@ -19,7 +19,7 @@ __all__ = ["TransformRun"]
 
 @dataclass(frozen=True)
 class _UnfinishedTask:
-    """A task that ran while its runner locked the warehouse; `is_reported` where its outcome was yielded already."""
+    """A task that ran while its runner locked the warehouse; `is_reported` if its outcome was yielded already."""
 
     node: Node
     task: Task
@@ -32,7 +32,7 @@ class TransformRun:
     """The transforms of one run.
 
     Args:
-        state: Of the run.
+        state: State of the run.
     """
 
     def __init__(self, state: RunState) -> None:
@@ -50,7 +50,7 @@ class TransformRun:
         yield from self._state.noted(self._transform(node, _task(node), read))
 
     def release_warehouse(self) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
-        """Releases the warehouse, and evaluates the tasks whose results were in it."""
+        """Releases the warehouse, and yields the results of tasks that ran while it was locked."""
         self._executor.release()
         yield from self._state.noted(self._finish())
 

@@ -16,7 +16,7 @@ _MOST = 5
 
 
 def ignored_settings(nodes: Iterable[Node], project: Project) -> str:
-    """Returns one warning about settings of some tables that the program ignores; empty where there are none.
+    """Returns one warning about settings of some tables that the program ignores; empty if there are none.
 
     Args:
         nodes: Tables and tasks of a run.

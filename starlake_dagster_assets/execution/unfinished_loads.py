@@ -23,7 +23,7 @@ def find_overwritten_files(nodes: Collection[Node], files: LoadFiles) -> Mapping
 
     Args:
         nodes: Tables of the load.
-        files: Of the load.
+        files: Files of the load.
 
     Returns:
         By node id, why the table must not be loaded.
@@ -35,17 +35,17 @@ def find_overwritten_files(nodes: Collection[Node], files: LoadFiles) -> Mapping
 def resolve_without_new_files(
     verdict: TableResult, node: Node, state: RunState, files: LoadFiles, incoming: IncomingFiles | None
 ) -> TableResult:
-    """Returns the verdict on a table without a new file, from the locations of its files and previous attempts.
+    """Returns the result of a table without a new file, from the locations of its files and previous attempts.
 
-    A table with a file in `incoming`, `stage` or `ingesting`, and a retry after a load whose result was unknown, never
-    had nothing to load.
+    A table is not reported as `nothing` if it has a file in `incoming`, `stage` or `ingesting`, or in a retry of a load
+    whose result was unknown.
 
     Args:
-        verdict: `nothing`.
+        verdict: The result `nothing`.
         node: The table.
-        state: Of the run.
-        files: Of the load.
-        incoming: Of its domain before `stage`; None if nothing was staged.
+        state: State of the run.
+        files: Files of the load.
+        incoming: Incoming files of its domain before `stage`; None if nothing was staged.
     """
     assert node.table is not None
     previous = state.settings.previous_loads.get(node.id, PreviousLoad())
@@ -73,7 +73,7 @@ def resolve_without_new_files(
 
 
 def _of_rows(rows: Sequence[AuditRow]) -> TableResult:
-    """Returns the verdict on the load of a previous attempt, whose rows are in the audit."""
+    """Returns the result of a load by a previous attempt, from its rows in the audit."""
     names = file_names(rows)
     rejected = [row for row in rows if not row.success]
     if rejected:

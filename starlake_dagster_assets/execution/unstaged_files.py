@@ -15,7 +15,7 @@ class IncomingFiles:
     """Listings of the incoming directory of one domain before and after `stage`.
 
     Args:
-        reader: Lists it; None if it cannot be listed.
+        reader: Reader that lists the directory; None if it cannot be listed.
         domain: `load.name`.
     """
 
@@ -25,7 +25,7 @@ class IncomingFiles:
         self._before = self._read()
 
     def not_staged(self, table: Table) -> Sequence[str]:
-        """Returns the files of a table that were there before `stage`, with their ack file, and are there after it."""
+        """Returns the acknowledged files of a table that were in the directory before `stage` and are still there."""
         wanted = filter_acknowledged(FileMatching([table]).claims(self._before), self._before.__contains__)
         after = self._read()
         return sorted(claim.name for claim in wanted if after.get(claim.name) == self._before[claim.name])

@@ -10,11 +10,11 @@ __all__ = ["require_extra"]
 
 
 def require_extra(extra: str, *modules: str) -> None:
-    """Raises one line that names the package to install if a module is missing.
+    """Raises an error that names the package to install if a module is missing.
 
     Args:
-        extra: Of this package, which installs the modules.
-        modules: Their names.
+        extra: The extra of this package that installs the modules.
+        modules: Names of the modules.
 
     Raises:
         RunnerError: Names the module and the extra.

@@ -1,4 +1,4 @@
-"""A runner that runs nothing: it plays scripted lines and remembers the commands, for tests."""
+"""A runner for tests: replays scripted lines and records the commands, without running a program."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Script:
 
 @dataclass
 class FakeWarehouseReader(WarehouseReader):
-    """A warehouse of plain values.
+    """Warehouse reader that returns given values, for tests.
 
     Attributes:
         audit_rows: Returned for their job id; a row with job id "" matches every command.
@@ -112,7 +112,7 @@ class FakeWitness(FakeWarehouseReader):
 
 
 class FakeHandle:
-    """A command that is being played."""
+    """Handle of a command whose script is replayed."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -132,7 +132,7 @@ class FakeHandle:
         return CommandExit(None if self.cancelled else self._script.exit_code, 0.0, self.cancelled)
 
     def cancel(self) -> None:
-        """Notes that it was cancelled."""
+        """Records that the command was cancelled."""
         self.cancelled = True
 
 
@@ -181,7 +181,7 @@ class FakeRunner:
         return handle
 
     def warehouse_reader(self) -> WarehouseReader | None:
-        """Returns the reader that it was given."""
+        """Returns the configured reader."""
         return self._reader
 
     def _script(self, command: Command) -> Script | None:
@@ -207,7 +207,7 @@ def loaded_lines(
         rejected: Rows rejected.
 
     Returns:
-        The lines that the engine prints: announcement, summary, archive.
+        The lines that the starlake program prints: announcement, summary, archive.
     """
     name = file or f"{table}.csv"
     path = f"file:/data/ingesting/{domain}/{name}"

@@ -17,7 +17,7 @@ from starlake_dagster_assets.project.model.project import Project, Table
 __all__ = ["StoredFiles", "remote_files"]
 
 _FEW = 50
-"""Up to so many files are looked up one by one; for more of them the directory is listed."""
+"""Maximum number of files that are looked up one by one; for more files, the directory is listed."""
 
 
 _SECONDS = 20.0
@@ -25,14 +25,14 @@ _SECONDS = 20.0
 
 @dataclass
 class StoredFiles:
-    """Lists the areas `stage`, `ingesting` and `archive` of a project; see `execution.backends.protocol.FileReader`.
+    """Files in the areas `stage`, `ingesting` and `archive` of a project; see `execution.backends.protocol.FileReader`.
 
     Attributes:
         project: Names the areas.
         datasets: `SL_DATASETS` as this process sees it; the project's own by default.
         local: Whether files are moved back to `stage` after a failure: the program runs on this machine.
         store: Lists directories.
-        failure: Why the areas cannot be listed; they are not listed again then.
+        failure: Reason why the areas cannot be listed, after which they are not listed again.
     """
 
     project: Project
@@ -122,15 +122,15 @@ class StoredFiles:
 
 
 def remote_files(project: Project, *, root: str | None, datasets: str | None) -> StoredFiles | None:
-    """Returns the reader of the files that a program elsewhere loads.
+    """Returns the reader of the files that a program on another machine loads.
 
     Args:
         project: The project, as it is read here.
-        root: `SL_ROOT` there.
-        datasets: `SL_DATASETS` there, or as this process sees it.
+        root: `SL_ROOT` on that machine.
+        datasets: `SL_DATASETS` on that machine, or as this process sees it.
 
     Returns:
-        None if this process does not see them: the program works on a disk of its own.
+        None if this process cannot read the files, because the program uses a disk of its own.
     """
     here = project.application.datasets
     if not datasets and "://" in here and not here.startswith("file:"):

@@ -33,11 +33,11 @@ class RunHandle(Protocol):
     """A command that was started."""
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they arrive; ends when the command has ended or was cancelled."""
+        """Yields the lines of the command as they arrive; ends when the command has ended or was cancelled."""
         ...
 
     def wait(self) -> CommandExit:
-        """Blocks until the command has ended. Lines not read are dropped."""
+        """Waits until the command has ended, and returns its exit; drops unread lines."""
         ...
 
     def cancel(self) -> None:
@@ -49,26 +49,26 @@ class RunHandle(Protocol):
 class ReportingHandle(Protocol):
     """A command of an engine in this process, which reports events as objects; optional.
 
-    Its lines are for people: nothing is concluded from them.
+    Its lines are for people only: results come from the events.
     """
 
     def outputs(self) -> Iterator[Line | Event]:
-        """Its lines and events as they arrive; ends when the command has ended or was cancelled."""
+        """Yields the lines and events of the command as they arrive; ends when it has ended or was cancelled."""
         ...
 
 
 def job_id_of(handle: RunHandle, command: Command) -> str:
-    """Returns the job id in the audit rows: of the execution that a handle adopted, else of the command itself."""
+    """Returns the job id in the audit rows: that of the execution that a handle adopted, else that of the command."""
     return str(getattr(handle, "job_id", "") or command.job_id)
 
 
 @dataclass(frozen=True)
 class ReturnedFile:
-    """A file of a load that was to go back to `stage`.
+    """Result of moving a file of a load back to `stage`.
 
     Attributes:
-        name: Its name in `stage`: another one where a newer file has its own. Empty where it stays in `ingesting`.
-        reason: Why it stays.
+        name: Name in `stage`, changed if a newer file has the old name; empty if the file stays in `ingesting`.
+        reason: Reason why the file stays in `ingesting`.
     """
 
     name: str = ""
@@ -76,10 +76,10 @@ class ReturnedFile:
 
 
 class FileReader(Protocol):
-    """Lists the files of loads in the areas of `SL_DATASETS`: the capability `files` of a runner."""
+    """Protocol of the reader that lists the files of loads in the areas of `SL_DATASETS`: the capability `files`."""
 
     failure: str
-    """Reason why they cannot be listed; empty while they can."""
+    """Reason why the files cannot be listed; empty if they can."""
 
     def list_files(self, area: Literal["incoming", "stage", "ingesting"], domain: str) -> Mapping[str, str] | None:
         """Returns the marks of the files of a domain by name; None if they cannot be listed.
@@ -104,7 +104,7 @@ class FileReader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerCapabilities:
-    """Optional capabilities of a runner; the default of each is that it is missing.
+    """Optional capabilities of a runner; by default, a runner has none of them.
 
     Attributes:
         runs_program: Whether commands are run by the Starlake program, instead of an engine in this process.
@@ -165,10 +165,10 @@ class CloseableRunner(Protocol):
 
 @runtime_checkable
 class WarehouseSharingRunner(CloseableRunner, Protocol):
-    """A runner that can keep the warehouse open between commands, which its own reader shares; optional."""
+    """A runner that can keep the warehouse open between commands and shares it with its reader; optional."""
 
     def keep_open(self) -> None:
-        """Keeps it open until `close`, for a caller that calls `close`. Idempotent."""
+        """Keeps the warehouse open until `close`, for a caller that calls `close`; idempotent."""
         ...
 
 
@@ -182,7 +182,7 @@ class WarehouseLockingRunner(Protocol):
         ...
 
     def release(self) -> None:
-        """Lets go of it."""
+        """Releases the warehouse for other processes."""
         ...
 
 
@@ -203,14 +203,14 @@ class AdoptingRunner(Protocol):
 
 @dataclass(frozen=True)
 class Execution:
-    """A command that was given to a remote environment.
+    """Execution of a command in a remote environment.
 
     Attributes:
         environment: `dataproc`, `cloud_run`, `fargate`, …
         id: Its id in the environment; "" while it is being submitted.
         argv: The command.
         job_id: `SL_JOB_ID` of the command, and its idempotency key.
-        url: Where a person looks at it.
+        url: Page of the execution for people.
     """
 
     environment: str
@@ -224,7 +224,7 @@ class ExecutionLog(Protocol):
     """Record of remote executions that outlives the process that started them."""
 
     def record(self, execution: Execution) -> None:
-        """Writes down an execution: before it is submitted, and again as soon as it has an id."""
+        """Records an execution: before it is submitted, and again as soon as it has an id."""
         ...
 
     def ended(self, execution: Execution, state: str) -> None:
@@ -237,16 +237,16 @@ class ExecutionLog(Protocol):
 
 
 class _NoExecutionLog:
-    """Records nothing: outside Dagster no later attempt reads it."""
+    """Execution log that records nothing: outside Dagster, no later attempt reads it."""
 
     def record(self, execution: Execution) -> None:
-        """Drops it."""
+        """Ignores the execution."""
 
     def ended(self, execution: Execution, state: str) -> None:
-        """Drops it."""
+        """Ignores the execution."""
 
     def unfinished(self, environment: str) -> Sequence[Execution]:
-        """Returns nothing."""
+        """Returns no executions."""
         return ()
 
 
@@ -255,11 +255,11 @@ class StepAttempt:
     """Attempt of a step of a run, with which a remote environment labels its executions.
 
     Attributes:
-        run_id: Of the run.
-        step: Of the step.
+        run_id: Id of the run.
+        step: Name of the step.
         number: 0 for the first attempt.
         labels: Other properties of the run, such as the code location and the partition.
-        execution_log: Where executions are written down.
+        execution_log: Log in which executions are recorded.
         other_steps_ended: Whether no other step of the run is running or still to be started.
     """
 

@@ -47,7 +47,7 @@ class BigQueryReader(WarehouseReader):
         return None if rows is None else [audit_row(row) for row in rows]
 
     def expectations(self, job_id: str) -> Sequence[ExpectationRow] | None:
-        """Returns the rows of `audit.expectations` with a JOBID, oldest first; of one moment, failed ones last."""
+        """Returns the rows of `audit.expectations` with a JOBID, oldest first; at the same time, failed ones last."""
         where = "JOBID = @job ORDER BY `TIMESTAMP`, `SUCCESS` DESC"
         rows = self._audited("expectations", where, {"job": job_id})
         return None if rows is None else [expectation_row(row) for row in rows]
@@ -68,7 +68,7 @@ class BigQueryReader(WarehouseReader):
         return [audit_row(row) for row in self._audited("audit", f"{mine} AND JOBID = @job", whole) or ()]
 
     def _audited(self, table: str, rest: str, given: Mapping[str, str]) -> list[Mapping[str, Any]] | None:
-        """Rows of an audit table by upper-case column names; None if it does not exist."""
+        """Returns rows of an audit table by upper-case column names; None if the table does not exist."""
         from google.api_core.exceptions import NotFound
 
         names = {"audit": AUDIT, "expectations": EXPECTATIONS}.get(table, ("ERROR",))
@@ -83,7 +83,7 @@ class BigQueryReader(WarehouseReader):
     # ----------------------------------------------------------------------------------------------------- tables
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]]:
-        """Returns name and BigQuery type of each column of a table or view; empty when it does not exist."""
+        """Returns name and BigQuery type of each column of a table or view; empty if it does not exist."""
         found = self._table(schema, table)
         return [(str(one.name), str(one.field_type)) for one in found.schema] if found is not None else []
 
@@ -126,7 +126,7 @@ class BigQueryReader(WarehouseReader):
         return evaluate_expectations(self._model, expectations, (schema, table), name, self._two_rows)
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
+        """Returns the number of rows per value of a column; empty if the table does not exist, None if unknown."""
         columns = self.columns(schema, table)
         if not columns:
             return {}
@@ -199,7 +199,7 @@ def bigquery_reader(
     Args:
         model: The Starlake project.
         connection: One of its connections, to BigQuery.
-        gcp_project: Google Cloud project of the tables where the connection names none; that of the credentials by
+        gcp_project: Google Cloud project of the tables if the connection names none; that of the credentials by
             default.
         impersonate: Service account to act as.
         endpoint: URL of BigQuery; Google's own by default.

@@ -18,7 +18,7 @@ __all__ = [
 
 
 def used_connections(project: Project) -> frozenset[str]:
-    """Names of the connections that tables, tasks and the audit of a project use."""
+    """Returns the names of the connections that tables, tasks and the audit of a project use."""
     names = {item.connection for item in project.tables} | {item.run_connection for item in project.tasks}
     return frozenset(names | {project.application.audit.connection} & set(project.application.connections))
 
@@ -31,12 +31,12 @@ def table_connections(project: Project) -> Mapping[tuple[str, str], str]:
 
 
 def writes_duckdb_file(project: Project) -> bool:
-    """Whether anything of a project is in a DuckDB file, which has one writer."""
+    """Whether a project uses a DuckDB file, which has one writer."""
     return bool(duckdb_file_names(project))
 
 
 def duckdb_file_names(project: Project) -> tuple[str, ...]:
-    """Names, without directories, of the DuckDB files that a project uses."""
+    """Returns the names, without directories, of the DuckDB files that a project uses."""
     found = (project.connection(name) for name in sorted(used_connections(project)))
     files = (duckdb_file(connection) for connection in found if connection)
     return tuple(dict.fromkeys(filter(None, files)))

@@ -47,7 +47,7 @@ _STEP = 10
 
 
 class DuckDBReader(WarehouseReader):
-    """Reader of the DuckDB files of a project; it waits while a command holds one.
+    """Reader of the DuckDB files of a project; it waits while a command has a file open.
 
     The project is loaded once. What a command wrote is read at once when its audit rows are queried: a command has
     ended by then, and opening a file costs more than reading it.
@@ -83,7 +83,7 @@ class DuckDBReader(WarehouseReader):
         return [str(row[2]) for row in rows if row[:2] == (domain, table)][:limit]
 
     def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Returns the rows by partition that the embedded engine wrote in a job; None if it did not count them."""
+        """Returns the number of rows per partition that the embedded engine wrote in a job; None if not counted."""
         rows = [row for row in self._of(job_id).get("partitions", ()) if row[:2] == (domain, table)]
         found: dict[str | None, int] = {}
         for _, _, partition, count in rows:
@@ -91,7 +91,7 @@ class DuckDBReader(WarehouseReader):
         return {name: count for name, count in found.items() if count} if rows else None
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
+        """Returns the number of rows per value of a column; empty if the table does not exist, None if unknown."""
         from starlake_dagster_assets.engine.writing.partition_counts import count_by_partition
 
         columns = self.columns(schema, table)
@@ -134,7 +134,7 @@ class DuckDBReader(WarehouseReader):
         return []
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
-        """Returns at most `limit` rows that the query of an expectation counts now; None if it does not name them."""
+        """Returns at most `limit` rows that the query of an expectation counts; None if it does not identify them."""
         from starlake_dagster_assets.engine.writing.schema_sync import Target, kind_of
         from starlake_dagster_assets.engine.writing.user_statements import translated
         from starlake_dagster_assets.execution.failing_row_queries import failing_rows
@@ -153,7 +153,7 @@ class DuckDBReader(WarehouseReader):
         return None
 
     def _read_table(self, schema: str, table: str) -> TableInfo:
-        """Returns the facts of a table, read with all tables of the newest command; kept while the files are unchanged.
+        """Returns kind, columns and row count of a table; read with all tables of the newest command, and cached.
 
         Opening a file costs more than reading it, so it is not opened for each table of a load.
         """
@@ -186,7 +186,7 @@ class DuckDBReader(WarehouseReader):
         }
 
     def _stamp(self) -> _Stamp:
-        """Changes whenever a command has written."""
+        """Returns time and size of each file, which change whenever a command writes."""
         files = (file for path in self._files() for file in (path, path.with_name(f"{path.name}.wal")))
         found = [file.stat() for file in files if file.exists()]
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
@@ -273,7 +273,7 @@ class DuckDBReader(WarehouseReader):
 
 
 def duckdb_reader(project: Project) -> DuckDBReader | None:
-    """Reads the DuckDB files that another program writes: read-only, for a moment each time.
+    """Returns a reader of the DuckDB files that another program writes; it opens them read-only and briefly.
 
     Args:
         project: The project.

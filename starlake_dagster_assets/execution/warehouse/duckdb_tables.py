@@ -27,16 +27,16 @@ class TableInfo:
 
 
 def name_of(schema: str, table: str) -> QualifiedName:
-    """Returns the name under which a table is looked for."""
+    """Returns schema and table in lower case, as keys for look-ups."""
     return schema.lower(), table.lower()
 
 
 def find_tables(con: DuckDBPyConnection, wanted: Collection[QualifiedName]) -> dict[QualifiedName, TableInfo]:
-    """Returns the tables and views, of those wanted, that a file has.
+    """Returns those of the given tables and views that exist in a file.
 
     Args:
         con: A connection to the file.
-        wanted: Their names, at least one.
+        wanted: Names of the tables and views, at least one.
     """
     from starlake_dagster_assets.engine.catalog import describe_relation
 
@@ -50,5 +50,5 @@ def find_tables(con: DuckDBPyConnection, wanted: Collection[QualifiedName]) -> d
 
 
 def count_rows(con: DuckDBPyConnection, table: str) -> int:
-    """Returns the rows of a table or view, by its quoted name."""
+    """Returns the number of rows of a table or view, by its quoted name."""
     return int(con.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])

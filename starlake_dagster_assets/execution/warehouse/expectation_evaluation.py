@@ -28,11 +28,11 @@ def evaluate_expectations(
     """Returns a row for each expectation, as the audit would have it, without a JOBID.
 
     Args:
-        project: For macros and variables.
-        expectations: What must hold.
+        project: The project, for macros and variables.
+        expectations: The expectations.
         table: Final schema and table, for the rows.
-        name: The table in SQL, quoted where its warehouse needs it.
-        run: Returns at most two rows of a query; raises `QueryError` where the warehouse refuses it.
+        name: The table in SQL, quoted if its warehouse needs it.
+        run: Returns at most two rows of a query; raises `QueryError` if the warehouse rejects it.
     """
     template = expectation_template(project)
     return [_evaluate(project, template, item, table, name, run) for item in expectations]

@@ -11,7 +11,7 @@ __all__ = ["MOST_PARTITIONS", "QUARTER_SECONDS", "find_column", "sum_by_value"]
 MOST_PARTITIONS = 10_000
 """Maximum number of distinct values of a partition column."""
 QUARTER_SECONDS = 900
-"""Moments are cut to a quarter of an hour."""
+"""Seconds to which timestamps are truncated: a quarter of an hour."""
 _QUARTER = QUARTER_SECONDS // 60
 
 

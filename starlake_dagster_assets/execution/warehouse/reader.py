@@ -46,11 +46,11 @@ class WarehouseReader(ABC):
         return ()
 
     def last_load(self, domain: str, table: str) -> Sequence[AuditRow] | None:
-        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty where there is none."""
+        """Returns the LOAD rows of the newest JOBID with that DOMAIN and SCHEMA; empty if there is none."""
         return None
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is; returns a row for each, None if that is not possible."""
+        """Evaluates expectations on the current state of a table; returns a row for each, or None if not possible."""
         return None
 
     def failing(self, schema: str, table: str, sql: str, limit: int) -> Sample | None:
@@ -62,13 +62,13 @@ class WarehouseReader(ABC):
         return ()
 
     def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Returns the rows by partition that a load wrote, by raw names; None if the load did not count them."""
+        """Returns the number of rows per partition that a load wrote, by raw names; None if not counted."""
         return None
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown.
+        """Returns the number of rows per value of a column; empty if the table does not exist, None if unknown.
 
-        Dates and timestamps are in ISO 8601, timestamps cut to a quarter of an hour; None stands for NULL.
+        Dates and timestamps are in ISO 8601, timestamps truncated to a quarter of an hour; None stands for NULL.
         """
         return None
 

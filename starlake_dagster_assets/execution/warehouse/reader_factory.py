@@ -23,15 +23,15 @@ __all__ = ["WarehouseAccess", "warehouse_reader"]
 
 @dataclass(frozen=True)
 class WarehouseAccess:
-    """Access to the warehouses of a project, beyond the options of its connections.
+    """Access to the warehouses of a project, in addition to the options of its connections.
 
     Attributes:
         local_files: Whether the DuckDB files of the project are those of this machine.
-        gcp_project: Google Cloud project of BigQuery tables, where the connection names none.
+        gcp_project: Google Cloud project of BigQuery tables, if the connection names none.
         impersonate: Service account to act as in Google Cloud.
         bigquery_endpoint: URL of BigQuery; Google's own by default.
         resource: A Dagster resource that logs in, such as a `SnowflakeResource` or a `BigQueryResource`.
-        urls: SQLAlchemy URL by connection, where it is not that of the connection's own options.
+        urls: SQLAlchemy URL by connection, if it differs from that of the connection's own options.
     """
 
     local_files: bool = False

@@ -1,4 +1,4 @@
-"""Redshift for SQLAlchemy 2: PostgreSQL's dialect, less what Redshift does not have."""
+"""Redshift dialect for SQLAlchemy 2: PostgreSQL's dialect without the features that Redshift lacks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TYPES: dict[str, type[Any]] = {"date": sa.Date, "timestamp without time zone": 
 
 
 class RedshiftDialect(PGDialect_psycopg2):
-    """Dialect that reads tables by `information_schema`: the catalogs of PostgreSQL's dialect are newer."""
+    """Dialect that reads tables from `information_schema`: PostgreSQL's dialect reads newer catalogs."""
 
     name = "redshift"
     supports_statement_cache = True
 
     def _set_backslash_escapes(self, connection: Any) -> None:
-        """Does nothing: Redshift has no `standard_conforming_strings`, which SQLAlchemy would read here."""
+        """Turns backslash escapes off: Redshift has no `standard_conforming_strings`, which SQLAlchemy reads here."""
         self._backslash_escapes = False
 
     def has_table(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> bool:
@@ -40,7 +40,7 @@ class RedshiftDialect(PGDialect_psycopg2):
 
 
 def _type(name: str) -> Any:
-    """Returns the type of a column; a type that is only shown keeps its name."""
+    """Returns the type of a column; a type other than a date or timestamp keeps its name."""
     kind = _TYPES.get(name.lower())
     if kind is not None:
         return kind()
@@ -56,5 +56,5 @@ class _Named(sa.types.UserDefinedType[Any]):
         self.name = name
 
     def get_col_spec(self, **kw: Any) -> str:
-        """Returns the name as the warehouse gives it."""
+        """Returns the name of the type in upper case."""
         return self.name.upper()

@@ -1,4 +1,4 @@
-"""Logs in by a Dagster resource that a deployment has already, such as a `SnowflakeResource`."""
+"""Logs in through a Dagster resource that a deployment already has, such as a `SnowflakeResource`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["client_of", "connect_by", "has_client", "is_supported"]
 
 
 def is_supported(resource: Any) -> bool:
-    """Whether a resource gives a client (`get_client`) or connections (`get_connection`), as a context manager."""
+    """Whether a resource provides a client (`get_client`) or connections (`get_connection`), as a context manager."""
     return has_client(resource) or callable(getattr(resource, "get_connection", None))
 
 
 def has_client(resource: Any) -> bool:
-    """Whether a resource gives a client, as a `BigQueryResource` does."""
+    """Whether a resource provides a client, as a `BigQueryResource` does."""
     return callable(getattr(resource, "get_client", None))
 
 
@@ -29,7 +29,7 @@ def client_of(resource: Any) -> Callable[[], Any]:
 
 
 def connect_by(resource: Any) -> Callable[[], Any] | None:
-    """Returns a function that returns a new connection of a resource; None if the resource gives none."""
+    """Returns a function that returns a new connection of a resource; None if the resource provides none."""
     get_connection = getattr(resource, "get_connection", None)
     if not callable(get_connection):
         return None

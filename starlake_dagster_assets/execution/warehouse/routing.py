@@ -16,9 +16,9 @@ class RoutingReader(WarehouseReader):
     """Reader that queries the audit's connection for audit rows, and the table's own connection for a table.
 
     Args:
-        audit: Of the audit; None if it cannot be read.
-        tables: By final schema and table in lower case; other tables are queried by `default`.
-        default: Of tables that the project does not write.
+        audit: Reader of the audit; None if it cannot be read.
+        tables: Readers by final schema and table in lower case; other tables are queried by `default`.
+        default: Reader of tables that the project does not write.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RoutingReader(WarehouseReader):
         return self._audit.last_load(domain, table) if self._audit is not None else None
 
     def load_partition_counts(self, job_id: str, domain: str, table: str) -> Mapping[str | None, int] | None:
-        """Returns the rows by partition that a load wrote."""
+        """Returns the number of rows per partition that a load wrote."""
         return self._audit.load_partition_counts(job_id, domain, table) if self._audit is not None else None
 
     def columns(self, schema: str, table: str) -> Sequence[tuple[str, str]] | None:
@@ -74,12 +74,12 @@ class RoutingReader(WarehouseReader):
         return reader.failing(schema, table, sql, limit) if reader is not None else None
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is."""
+        """Evaluates expectations on the current state of a table."""
         reader = self._of(schema, table)
         return reader.evaluate(schema, table, expectations) if reader is not None else None
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Returns the rows of a table by the values of a column."""
+        """Returns the number of rows per value of a column."""
         reader = self._of(schema, table)
         return reader.partition_counts(schema, table, column) if reader is not None else None
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["SqlReader"]
 
 _CATALOGS = {"snowflake", "mssql", "databricks", "trino"}
-"""Dialects in which the schema of a statement may have a database before it."""
+"""Dialects in which a database name may precede the schema in a statement."""
 _PAUSE_SECONDS = 30.0
 _READ_ONLY = {"postgresql": {"postgresql_readonly": True}}
 
@@ -105,7 +105,7 @@ class SqlReader(WarehouseReader):
         *,
         newest: bool = False,
     ) -> list[Mapping[str, Any]] | None:
-        """Rows of an audit table by upper-case column names; None if it does not exist. Columns may be missing."""
+        """Returns rows of an audit table by upper-case column names; None without the table. Columns may be missing."""
         import sqlalchemy as sa
 
         with self._open() as con:
@@ -167,7 +167,7 @@ class SqlReader(WarehouseReader):
         )
 
     def evaluate(self, schema: str, table: str, expectations: Sequence[Expectation]) -> Sequence[ExpectationRow] | None:
-        """Evaluates expectations on a table as it is; None if it does not exist."""
+        """Evaluates expectations on the current state of a table; None if it does not exist."""
         with self._open() as con:
             found = self._table(con, schema, table)
             if found is None:
@@ -178,7 +178,7 @@ class SqlReader(WarehouseReader):
             )
 
     def partition_counts(self, schema: str, table: str, column: str) -> Mapping[str | None, int] | None:
-        """Returns the rows of a table by the values of a column; empty where it does not exist, None if unknown."""
+        """Returns the number of rows per value of a column; empty if the table does not exist, None if unknown."""
         import sqlalchemy as sa
 
         with self._open() as con:
@@ -199,7 +199,7 @@ class SqlReader(WarehouseReader):
         """Returns at most two rows of a query.
 
         Raises:
-            QueryError: The warehouse refused the query; the connection can be used again.
+            QueryError: The warehouse rejected the query; the connection can be used again.
         """
         from sqlalchemy.exc import DBAPIError
 
@@ -212,7 +212,7 @@ class SqlReader(WarehouseReader):
             raise QueryError(self._text(error)) from None
 
     def _run(self, con: SqlConnection, sql: str) -> CursorResult[Any]:
-        """Runs SQL of the project as it stands: a colon or a percent sign in it is not a parameter."""
+        """Runs SQL of the project unchanged: a colon or a percent sign in the SQL is not a parameter."""
         return con.execution_options(no_parameters=True).exec_driver_sql(sql)
 
     def _table(self, con: SqlConnection, schema: str, table: str) -> TableClause | None:
@@ -271,7 +271,7 @@ class SqlReader(WarehouseReader):
             raise WarehouseError(f"connection {self._connection.name!r}: {self._text(error)}") from None
 
     def _connected(self) -> SqlConnection:
-        """Returns a connection; a server that recently did not answer is skipped for a while."""
+        """Returns a connection; raises the last error for a while if the server did not answer."""
         if self._down is not None and time.monotonic() - self._down[0] < _PAUSE_SECONDS:
             raise WarehouseError(self._down[1])
         try:
@@ -296,7 +296,7 @@ class SqlReader(WarehouseReader):
 
 
 def _parts_of(column: Any, dialect: str) -> tuple[list[Any], str]:
-    """Expressions of the partition of a value: a day, and the time of day of a timestamp; and its UTC offset."""
+    """Returns expressions for the partition of a value (day, and time of day of a timestamp) and its UTC offset."""
     import sqlalchemy as sa
 
     kind = column.type
@@ -312,7 +312,7 @@ def _parts_of(column: Any, dialect: str) -> tuple[list[Any], str]:
 
 
 def _as_text(day: Any, dialect: str) -> Any:
-    """Returns a date as ISO 8601 text: Python has no date `infinity`."""
+    """Returns an expression for a date as ISO 8601 text: Python has no date `infinity`."""
     import sqlalchemy as sa
 
     return sa.cast(day, sa.String) if dialect == "postgresql" else day

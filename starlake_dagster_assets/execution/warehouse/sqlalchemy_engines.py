@@ -24,7 +24,7 @@ _CONNECT_ARGS = {
     "mssql": {"login_timeout": _CONNECT_SECONDS},
     "snowflake": {"login_timeout": _CONNECT_SECONDS},
 }
-"""Drivers that wait for minutes for a server that is away, and what limits that."""
+"""Arguments of drivers that would wait for minutes for an unreachable server, by dialect."""
 
 
 def has_sql_driver(connection: Connection) -> bool:
@@ -48,7 +48,7 @@ class EngineFactory:
 
     Attributes:
         connection: The connection.
-        explicit_url: Its SQLAlchemy URL, where it is not that of its own options.
+        explicit_url: Its SQLAlchemy URL, if it differs from that of its own options.
         connect: Returns a connection of the driver, such as one of a Dagster resource; by the URL by default.
     """
 
@@ -107,7 +107,7 @@ class EngineFactory:
             raise WarehouseError(f"the URL of connection {self.connection.name!r} cannot be read; {text}") from None
 
     def _missing(self, url: URL, error: Exception) -> str:
-        """Names the extra, or the package, that has the driver of a URL."""
+        """Returns the message about a missing driver, with the extra or package to install."""
         driver = self._driver(url)
         module = getattr(error, "name", None) or url.drivername
         install = (

@@ -26,8 +26,8 @@ class Driver:
     Attributes:
         name: Driver name of SQLAlchemy URLs.
         module: Top module of what the extra installs.
-        extra: The extra of this package; "" where there is none, so that users install the driver themselves.
-        install: Packages to install where there is no extra.
+        extra: The extra of this package; "" if there is none, so that users install the driver themselves.
+        install: Packages to install if there is no extra.
     """
 
     name: str
@@ -47,7 +47,7 @@ DRIVERS: Mapping[str, Driver] = {
     "oracle": Driver("oracle+oracledb", "oracledb", "oracle"),
     "trino": Driver("trino", "trino", install="'trino[sqlalchemy]'"),
 }
-"""By the name of the engine in the JDBC URL."""
+"""Drivers by the name of the engine in the JDBC URL."""
 
 _JDBC = re.compile(r"jdbc:(?P<engine>[\w-]+):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _DATABRICKS = ("databricks", "spark")
@@ -132,7 +132,7 @@ def _oracle(name: str, connection: Connection) -> URL:
 
 
 def _snowflake(name: str, connection: Connection) -> URL:
-    """Options `account`, `user`, … or `sfUrl`, `sfUser`, …, or `jdbc:snowflake://account.snowflakecomputing.com/?db=…`."""
+    """Parses the options `account`, `sfUrl`, … or `jdbc:snowflake://account.snowflakecomputing.com/?db=…`."""
     from sqlalchemy.engine import URL
 
     base, query = _split(_rest(connection), "?") if connection.options.get("url") else ("", {})
@@ -195,7 +195,7 @@ def _engine(connection: Connection) -> str:
 
 
 def _rest(connection: Connection) -> str:
-    """Returns a JDBC URL without `jdbc:<engine>:`."""
+    """Returns a JDBC URL without the prefix `jdbc:<engine>:`."""
     match = _JDBC.fullmatch(connection.options.get("url", ""))
     if match is None:
         raise _unreadable(connection, "a url such as jdbc:postgresql://host:5432/database")
@@ -214,7 +214,7 @@ def _semicolons(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _location(base: str) -> tuple[str, str]:
-    """Hosts and database of `//host:port/database`, or of a database alone."""
+    """Splits `//host:port/database`, or a database alone, into hosts and database."""
     if not base.startswith("//"):
         return "", unquote(base.strip("/"))
     hosts, _, database = base[2:].partition("/")
@@ -231,7 +231,7 @@ def _login(hosts: str) -> tuple[str | None, str | None, str]:
 def _credentials(
     options: _Options, query: Mapping[str, str], user: str | None, password: str | None
 ) -> tuple[str | None, str | None]:
-    """Options of the connection win, as in the JDBC drivers."""
+    """Returns user and password; options of the connection take precedence, as in the JDBC drivers."""
     named = {key.lower(): value for key, value in options.items()}
     found_user = named.get("user") or named.get("username") or query.get("user") or user
     return found_user, named.get("password") or query.get("password") or password

@@ -32,7 +32,7 @@ def embedded_runner(
         transpile_from: SQL dialect of the project.
         memory_limit: DuckDB's `memory_limit`, such as `4GB`.
         threads: DuckDB's `threads`.
-        timeout: Seconds that a command may take; None = as long as it wants.
+        timeout: Seconds that a command may take; None = no limit.
 
     Raises:
         RunnerError: When duckdb is not installed.

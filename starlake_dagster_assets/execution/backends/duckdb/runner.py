@@ -39,15 +39,15 @@ class EmbeddedRunner:
     Attributes:
         root: The project (`SL_ROOT`).
         env: `SL_ENV`.
-        options: Variables of every command, below its own `--options`.
+        options: Variables of every command; its own `--options` take precedence.
         database: DuckDB file for every connection; None = the one each connection names.
         transpile_from: sqlglot dialect the project's SQL is written in, such as `bigquery`: every connection is then
-            played on a local DuckDB file.
+            executed on a local DuckDB file.
         memory_limit: DuckDB's `memory_limit`, such as `2GB`.
         threads: DuckDB's `threads`.
-        temp_directory: Where DuckDB spills.
-        lock_timeout: Seconds to wait for another command on the same file; negative = for ever.
-        timeout: Seconds that a command may take; None = as long as it wants.
+        temp_directory: Directory to which DuckDB spills data.
+        lock_timeout: Seconds to wait for another command on the same file; negative = no limit.
+        timeout: Seconds that a command may take; None = no limit.
     """
 
     root: Path
@@ -86,7 +86,7 @@ class EmbeddedRunner:
         self._loader.close()
 
     def warehouse_reader(self) -> DuckDBReader:
-        """Returns the reader of the audit tables of the same file; all callers share it, so it knows the last run."""
+        """Returns the reader of the audit tables, which all callers share; it keeps the rows of the last command."""
         return self._reader
 
     @cached_property
@@ -110,7 +110,7 @@ class EmbeddedRunner:
         return self._loader.load(env=self.env, options=self.options, environ=environ)[0]
 
     def environ_of(self, command: Command | None) -> Mapping[str, str]:
-        """Returns the environment of a command, or of none."""
+        """Returns the environment variables of a command; without a command, those that all commands share."""
         environ = {**os.environ, "SL_ROOT": str(Path(self.root).absolute())}
         if self.env is not None:
             environ["SL_ENV"] = self.env
@@ -121,7 +121,7 @@ class EmbeddedRunner:
         return environ
 
     def engine_options(self, env: Mapping[str, str]) -> EngineOptions:
-        """Settings of the engine for a command with that environment."""
+        """Returns the settings of the engine for a command with the given environment variables."""
         from starlake_dagster_assets.engine.commands.program import engine_options
 
         chosen = engine_options({**os.environ, **env})
@@ -159,11 +159,11 @@ class EmbeddedHandle:
             Thread(target=self._watch, args=(timeout,), name=f"{self._thread.name} timeout", daemon=True).start()
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they arrive; ends when the command has ended or was cancelled."""
+        """Yields the lines of the command as they arrive; ends when the command has ended or was cancelled."""
         yield from (item for item in self.outputs() if isinstance(item, Line))
 
     def outputs(self) -> Iterator[Line | Event]:
-        """Its lines and the events that the engine reports, as they arrive."""
+        """Yields the lines of the command and the events that the engine reports, as they arrive."""
         while not self._drained:
             item = self._queue.get()
             if item is None:
@@ -172,13 +172,13 @@ class EmbeddedHandle:
             yield item
 
     def wait(self) -> CommandExit:
-        """Blocks until the command has ended. Lines not read are dropped."""
+        """Waits until the command has ended, and returns its exit; drops unread lines."""
         self._thread.join()
         self._drained = True
         return self._result or CommandExit(None, 0.0, cancelled=self._cancelled.is_set())
 
     def cancel(self) -> None:
-        """Interrupts what DuckDB does; the transaction is rolled back and the file goes back to stage."""
+        """Interrupts DuckDB; the transaction is rolled back and the file returns to `stage`."""
         import duckdb
 
         if not self._thread.is_alive():

@@ -27,14 +27,14 @@ __all__ = ["ConsoleRunner", "has_console", "supported_by_console"]
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 15.0
 _LIVES = 2
-"""Number of JVMs that may die in a step."""
+"""Number of JVMs that may fail in a step before the remaining commands run as processes."""
 _PLAIN = re.compile(r"[\x21-\x7e]+")
 _TIME = re.compile(r"^(?:> )?Time: ?\d+ ?ms\s*$")
 _OWN = {"SL_JOB_ID"}
 
 
 def supported_by_console(command: Command) -> bool:
-    """Whether the console understands a command as a process does.
+    """Whether the console runs a command in the same way as a process does.
 
     It splits its lines at each blank and knows no quotes; a line that ends in `?` prints help; `--options` are
     empty text inside `{{ }}`; and all its commands share one environment.
@@ -45,7 +45,7 @@ def supported_by_console(command: Command) -> bool:
 
 
 def has_console(shell: ShellRunner) -> bool:
-    """Whether this version of the program has a console; one is started and stopped for that.
+    """Checks whether this version of the program has a console, by starting and stopping one.
 
     Raises:
         RunnerError: The program cannot be started.
@@ -68,7 +68,7 @@ def has_console(shell: ShellRunner) -> bool:
 
 
 class ConsoleRunner:
-    """Runner of transforms over one JVM; other commands, and those it cannot run, get a process each.
+    """Runner of transforms in one JVM; other commands, and those that the JVM cannot run, get a process each.
 
     The JVM is started with the first transform, once more when it died, and ends with the step or as soon as a process
     needs the warehouse. `SL_JOB_ID` is that of its first command for all of them: audit rows are found by it and by the
@@ -101,7 +101,7 @@ class ConsoleRunner:
         return self._shell.warehouse_reader()
 
     def start(self, command: Command) -> RunHandle:
-        """Gives a command to the JVM, or starts a process for it.
+        """Sends a command to the JVM, or starts a process for the command.
 
         Raises:
             RunnerError: Neither can be started.
@@ -117,11 +117,11 @@ class ConsoleRunner:
         return _Answer(self, self._console, command, self._shell.timeout)
 
     def _may_talk(self, command: Command) -> bool:
-        """Whether a JVM can take a command: what the project's own options give would be empty there too."""
+        """Whether a JVM can run a command, and the runner has no options, which would be empty in the console."""
         return self._known and self._lives > 0 and not self._shell.options and supported_by_console(command)
 
     def release(self) -> None:
-        """Ends the JVM where it keeps the warehouse to itself."""
+        """Ends the JVM if it keeps the warehouse to itself."""
         if self._exclusive:
             self.close()
 
@@ -132,10 +132,10 @@ class ConsoleRunner:
             self._drop()
 
     def give_up(self, *, unknown: bool = False) -> None:
-        """Ends the JVM at once, with all that it started.
+        """Ends the JVM and all processes that it started at once.
 
         Args:
-            unknown: This version has no console: the rest of the step goes by processes.
+            unknown: Whether this version has no console, so that the remaining commands run as processes.
         """
         if unknown:
             self._known = False
@@ -156,11 +156,11 @@ def _started(shell: ShellRunner, command: Command) -> SupervisedProgram:
 
 
 class _Console:
-    """A JVM that is up.
+    """A running JVM with a console.
 
     Args:
         program: Its process.
-        job_id: What it writes into the audit tables.
+        job_id: Job id that the console writes to the audit tables.
     """
 
     def __init__(self, program: SupervisedProgram, job_id: str) -> None:
@@ -170,16 +170,16 @@ class _Console:
 
     @property
     def ended(self) -> bool:
-        """Whether its process has ended; some output may not be read yet."""
+        """Whether the process of the console has ended; some output may still be unread."""
         return self.is_finished or self._program.wait(0) is not None
 
     @property
     def is_finished(self) -> bool:
-        """Whether its process has ended and all its output was read."""
+        """Whether the process of the console has ended and all its output was read."""
         return self._pump.ended
 
     def send(self, command: Command) -> None:
-        """Gives it a command.
+        """Sends a command to the console.
 
         Raises:
             OSError: Its process has ended.
@@ -195,7 +195,7 @@ class _Console:
         return lines
 
     def leave(self) -> None:
-        """Ends it in good order: it closes the warehouse."""
+        """Ends the console with `exit`, so that it closes the warehouse."""
         with suppress(OSError):
             assert self._program.stdin is not None
             self._program.stdin.write(b"exit\n")
@@ -206,7 +206,7 @@ class _Console:
         self.kill()
 
     def kill(self) -> None:
-        """Ends it and what it started."""
+        """Ends the console and all processes that it started."""
         self._program.stop()
         while self._program.wait(0) is None:
             self.read()
@@ -214,11 +214,11 @@ class _Console:
             pass
 
     def code(self) -> int | None:
-        """Exit code of the console process, when it has ended; else None."""
+        """Returns the exit code of the console's process; None if it has not ended."""
         return self._program.wait(_POLL_SECONDS)
 
     def drop(self) -> None:
-        """Gives up the pipes."""
+        """Closes the pipes."""
         self._pump.close()
         self._program.close()
 
@@ -242,20 +242,20 @@ class _Answer:
             console.send(command)
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they arrive."""
+        """Yields the lines of the command as they arrive."""
         while self._result is None:
             yield from self._step()
         if self._instead is not None:
             yield from self._instead.lines()
 
     def wait(self) -> CommandExit:
-        """Blocks until the command has ended."""
+        """Waits until the command has ended, and returns its exit."""
         while self._result is None:
             self._step()
         return self._result if self._instead is None else self._instead.wait()
 
     def cancel(self) -> None:
-        """Ends the command with the JVM: it cannot stop one command only."""
+        """Ends the command together with the JVM, which cannot stop a single command."""
         if self._instead is not None:
             self._instead.cancel()
         elif self._result is None:
@@ -276,7 +276,7 @@ class _Answer:
         return shown
 
     def _take(self, line: Line) -> list[Line]:
-        """Returns the lines to show for a line of output: an answer is shown as its contents."""
+        """Returns the lines to show for one line of output; for an answer, the lines of its message."""
         if line.text.startswith("Unknown command console") or line.text.endswith("Unknown command --> console"):
             self._unknown = True
         if self._result is not None or line.stream == "stderr":
@@ -296,7 +296,7 @@ class _Answer:
         return []
 
     def _end(self) -> list[Line]:
-        """Returns the result, in the form of a process's output."""
+        """Records the exit of the command, and returns the lines that a process would print at its end."""
         code = 1 if self._code is None else self._code
         self._result = CommandExit(code, time.monotonic() - self._began)
         if code == 0:
@@ -306,7 +306,7 @@ class _Answer:
         ]
 
     def _lines_after_exit(self, seconds: float) -> list[Line]:
-        """Returns the lines after the JVM ended: a command that it never took runs elsewhere, any other one failed."""
+        """Returns the lines after the JVM ended; starts the command again if the JVM had not begun it."""
         code = self._console.code()
         self._runner.give_up(unknown=self._unknown)
         how = "there is no console in this Starlake" if self._unknown else exit_reason(code) or f"exit code {code}"
@@ -327,7 +327,7 @@ def _error(logger: str, text: str) -> Line:
 
 
 def _answer(text: str) -> Mapping[str, Any] | None:
-    """Returns the JSON line of an answer; None for any other line."""
+    """Parses the JSON line of an answer; returns None for any other line."""
     if not text.startswith("{") or '"exitCode"' not in text:
         return None
     try:

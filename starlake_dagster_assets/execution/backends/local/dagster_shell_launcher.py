@@ -24,7 +24,7 @@ __all__ = ["launch_by_dagster_shell"]
 
 _MISSING = 127
 _TRIES = 5
-"""dagster_shell forks with a `preexec_fn`, which no process with threads survives for sure: gRPC's own handlers may end
+"""Maximum number of starts: dagster_shell forks with a `preexec_fn`, unsafe with threads: gRPC's own handlers may end
 the child before it has become a shell."""
 
 
@@ -54,7 +54,7 @@ def launch_by_dagster_shell(
 
 
 class DagsterShellProgram:
-    """See `launchers.Program`.
+    """A program that `dagster_shell` started; see `program_launchers.Program`.
 
     Args:
         argv: The program and its arguments.
@@ -95,11 +95,11 @@ class DagsterShellProgram:
         return None if self._thread.is_alive() else self._code
 
     def kill(self) -> None:
-        """Requests it again: dagster_shell does not report the processes it started."""
+        """Requests the end again: dagster_shell does not report the processes that it started."""
         self.stop()
 
     def close(self) -> None:
-        """Gives up the pipes."""
+        """Requests the end of the process tree and closes the pipes."""
         self.stop()
         for stream in (self.stdout, self.stderr):
             stream.close()

@@ -1,4 +1,4 @@
-"""From the bytes of two pipes to lines: in chunks, in bounded memory, interruptible, in one thread."""
+"""Reads two pipes and splits their bytes into lines: in chunks, in bounded memory, interruptible, in one thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlake_dagster_assets.commands.model import Line
 __all__ = ["LONGEST", "LineSplitter", "PipeReader"]
 
 LONGEST = 256 * 1024
-"""Bytes of a line; a longer one is split into several."""
+"""Maximum length of a line in bytes; a longer line is split into several."""
 _CHUNK = 64 * 1024
 _CHUNKS = 8
-"""Read of one stream in one go: more than a pipe holds, so that all that was written before is read before."""
+"""Chunks read from a stream before the other one: more than a pipe holds, so that earlier output is read first."""
 
 Stream = Literal["stdout", "stderr"]
 
@@ -24,7 +24,7 @@ class LineSplitter:
     """Splitter of bytes into lines.
 
     Args:
-        stream: Which one it is.
+        stream: Name of the stream.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -32,7 +32,7 @@ class LineSplitter:
         self._rest = b""
 
     def take(self, chunk: bytes) -> Iterator[Line]:
-        """Yields the lines that some bytes complete."""
+        """Yields the lines that a chunk of bytes completes."""
         whole, end, rest = (self._rest + chunk).rpartition(b"\n")
         if end:
             for raw in whole.split(b"\n"):
@@ -43,7 +43,7 @@ class LineSplitter:
         self._rest = rest
 
     def end(self) -> Iterator[Line]:
-        """Returns the last, unterminated line when the stream has ended."""
+        """Yields the last line, which has no line break, at the end of the stream."""
         if self._rest:
             yield from self._pieces(self._rest)
         self._rest = b""
@@ -63,7 +63,7 @@ class LineSplitter:
 
 
 class PipeReader:
-    """Reader of stdout and stderr as they arrive.
+    """Reader of the lines of stdout and stderr as they arrive.
 
     What is on stderr is read before what is on stdout: a program's log precedes what it prints at the end of a command.
 
@@ -85,7 +85,7 @@ class PipeReader:
         return not self._open
 
     def read(self, timeout: float) -> Iterator[Line]:
-        """Yields the lines that arrive within so many seconds; returns after the first and those available with it."""
+        """Waits up to `timeout` seconds for output, and yields the lines that are available then."""
         if self.ended or not self._selector.select(timeout):
             return
         for number in list(self._open):
@@ -110,7 +110,7 @@ class PipeReader:
 
 
 def _cut(raw: bytes) -> tuple[bytes, bytes]:
-    """Returns a piece of the longest size that does not split a character, and the rest."""
+    """Splits bytes at the maximum length of a line, without splitting a character; returns both parts."""
     at = LONGEST
     while at > LONGEST - 4 and raw[at] & 0xC0 == 0x80:
         at -= 1

@@ -17,7 +17,7 @@ __all__ = ["Launcher", "Program", "SupervisedProgram", "launch", "supervised"]
 
 
 class Program(Protocol):
-    """A program that runs with all that it starts."""
+    """Protocol of a running program and all processes that it starts."""
 
     @property
     def stdout(self) -> IO[bytes]:
@@ -38,11 +38,11 @@ class Program(Protocol):
         ...
 
     def kill(self) -> None:
-        """Ends what is left of the tree, without asking; needed only where the supervisor itself was killed."""
+        """Kills the remaining processes of the tree; needed only if the supervisor itself was killed."""
         ...
 
     def close(self) -> None:
-        """Gives up the pipes."""
+        """Closes the pipes."""
         ...
 
 
@@ -50,10 +50,10 @@ class Launcher(Protocol):
     """Protocol of the ways to start a program."""
 
     def __call__(self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path, grace: float) -> Program:
-        """Starts it; `grace` is the number of seconds between the first signal of `stop` and the last.
+        """Starts a program; `grace` is the number of seconds between the first and the last signal of `stop`.
 
         Raises:
-            RunnerError: It cannot be started.
+            RunnerError: The program cannot be started.
         """
         ...
 
@@ -61,17 +61,17 @@ class Launcher(Protocol):
 def launch(
     argv: Sequence[str], environ: Mapping[str, str], cwd: Path, grace: float, *, talks: bool = False
 ) -> SupervisedProgram:
-    """Starts a program in a session of its own.
+    """Starts a program under the supervisor, in a session of its own.
 
     Args:
         argv: The program, as an absolute path, and its arguments.
         environ: Its whole environment.
         cwd: Its directory.
         grace: Seconds between the first signal of `stop` and the last one.
-        talks: Whether it is given a stdin; else that is empty.
+        talks: Whether the program gets a pipe as stdin; its stdin is empty by default.
 
     Raises:
-        RunnerError: The system refuses, as for an argument list that is too long.
+        RunnerError: The program cannot be started, for example if an argument list is too long.
     """
     held, control = os.pipe()
     try:
@@ -100,7 +100,7 @@ def supervised(argv: Sequence[str], control: str, grace: float) -> list[str]:
 
 
 class SupervisedProgram:
-    """See `Program`.
+    """A program under the supervisor; see `Program`.
 
     Args:
         process: The supervisor.
@@ -128,7 +128,7 @@ class SupervisedProgram:
         return None
 
     def kill(self) -> None:
-        """Ends what is left of the session."""
+        """Kills the remaining processes of the session."""
         for pid in supervisor.members(self._process.pid):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, 9)
@@ -136,7 +136,7 @@ class SupervisedProgram:
             self._process.kill()
 
     def close(self) -> None:
-        """Gives up the pipes."""
+        """Requests the end of the process tree and closes the pipes."""
         self.stop()
         for stream in (self.stdout, self.stderr, self.stdin):
             if stream is not None:

@@ -38,15 +38,15 @@ class ShellRunner:
     Attributes:
         starlake: The program: a path, or a name to be found on the `PATH` of `environ`.
         root: The project (`SL_ROOT`).
-        environ: The whole environment of a process, but for what is of one command.
+        environ: All environment variables of a process, except those of one command.
         cwd: Its directory; the project's by default.
-        timeout: Seconds that a command may take; None = as long as it wants.
+        timeout: Seconds that a command may take; None = no limit.
         grace: Seconds between INT and KILL of a command that is to end; TERM is half way.
-        options: Variables of every command, below its own `--options`.
+        options: Variables of every command; its own `--options` take precedence.
         secrets: Values that are never shown.
         launcher: The way to start a process.
         stage_command: `import` for Starlake before `stage` had its name.
-        reader: Reads the warehouse; None if nothing can.
+        reader: Reader of the warehouse; None if there is none.
         files: Lists the files of loads, and brings back those that were not loaded.
     """
 
@@ -65,7 +65,7 @@ class ShellRunner:
 
     @property
     def capabilities(self) -> RunnerCapabilities:
-        """Lines are read from pipes. Spark properties have an effect on a cluster (`SPARK_MASTER_URL`)."""
+        """Capabilities of local processes; Spark properties have an effect only on a cluster (`SPARK_MASTER_URL`)."""
         return RunnerCapabilities(
             runs_program=True,
             has_lossless_log=True,
@@ -76,7 +76,7 @@ class ShellRunner:
         )
 
     def start(self, command: Command) -> ShellHandle:
-        """Starts a process.
+        """Starts a process for a command.
 
         Raises:
             RunnerError: The program is not there or cannot be started; or this is no POSIX system.
@@ -132,8 +132,8 @@ class ShellHandle:
     """A command that was started; see `RunHandle`.
 
     Args:
-        program: It.
-        timeout: Seconds that it may take.
+        program: The process of the command.
+        timeout: Seconds that the command may take.
     """
 
     def __init__(self, program: Program, timeout: float | None = None) -> None:
@@ -147,7 +147,7 @@ class ShellHandle:
         self._lock = RLock()
 
     def lines(self) -> Iterator[Line]:
-        """Its lines as they arrive, and one with the cause if something else ended it."""
+        """Yields the lines of the command as they arrive, and an error line if a signal or the timeout ended it."""
         while self._result is None:
             for line in self._step():
                 if self._cancelled:
@@ -155,7 +155,7 @@ class ShellHandle:
                 yield line
 
     def wait(self) -> CommandExit:
-        """Blocks until the command has ended; its exit code is None if it was cancelled or took too long."""
+        """Waits until the command has ended, and returns its exit, without a code after cancellation or timeout."""
         while self._result is None:
             self._step()
         return self._result
@@ -187,7 +187,7 @@ class ShellHandle:
                 self._program.stop()
 
     def _abandoned(self) -> bool:
-        """Whether the supervisor has ended while a process still holds the pipes: it was killed, its tree was not."""
+        """Checks whether the supervisor was killed while other processes hold the pipes, and kills those processes."""
         if self._program.wait(0) is None:
             return False
         for _ in self._pump.read(0):

@@ -1,4 +1,4 @@
-"""The environment of a Starlake process: what is inherited, what is declared, and which of it is secret."""
+"""Environment variables of a Starlake process: inherited and declared variables, and those that are secret."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ ALWAYS: Sequence[str] = (
     *("GOOGLE_*", "GCLOUD_*", "GCP_*", "CLOUDSDK_*", "AWS_*", "AZURE_*", "SSL_CERT_*", "KRB5*"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-"""Inherited in any case: what a shell, a JVM, Spark, Starlake and the clouds' own credentials need."""
+"""Variables that are always inherited: those of a shell, a JVM, Spark, Starlake and the credentials of clouds."""
 
 VARIABLE_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 """Name of an environment variable, as Kubernetes accepts it."""
 DROPPED = ("SL_HTTP_PORT",)
-"""Turns the launcher into a client of a server."""
+"""Variables that are never inherited: `SL_HTTP_PORT` turns the launcher into a client of a server."""
 _VERBOSE = ("info", "debug", "trace", "all")
 _SHORTEST = 4
 _SHORTEST_INHERITED = 8
-"""Minimal length of inherited secrets: short values, such as `true`, would blot out the log."""
+"""Minimum length of inherited values that are redacted: shorter ones, such as `true`, also occur in ordinary text."""
 
 
 def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict[str, str]:
-    """Returns the part of an environment that a Starlake process gets.
+    """Returns the environment variables that a Starlake process inherits.
 
     Args:
-        environ: Of this process.
+        environ: Environment variables of this process.
         include: Names, or patterns such as `PG*`, in addition to `ALWAYS`; None or `*` for all.
     """
     wanted = ("*",) if include is None else (*ALWAYS, *include)
@@ -54,11 +54,11 @@ def inherited(environ: Mapping[str, str], include: Sequence[str] | None) -> dict
 
 
 def required_log_level(field: str, variable: str | None) -> str:
-    """Returns `SL_LOG_LEVEL`, raised to `info` if needed: without its lines no table is reported as it lands.
+    """Returns `SL_LOG_LEVEL`, at least `info`: less verbose logs do not report tables as they are loaded.
 
     Args:
-        field: Of the resource; its default, `info`, leaves the word to the variable.
-        variable: `SL_LOG_LEVEL` as it was given.
+        field: Level of the resource; the variable applies if this is `info`, the default.
+        variable: Value of `SL_LOG_LEVEL`; None if it is not set.
     """
     chosen = (field if field.lower() != "info" else None, variable)
     return next((level.lower() for level in chosen if level and level.lower() in _VERBOSE), "info")
@@ -67,7 +67,7 @@ def required_log_level(field: str, variable: str | None) -> str:
 def secret_values(
     declared: Mapping[str, str], inherited_values: Mapping[str, str], named: Iterable[str]
 ) -> frozenset[str]:
-    """Values that are never shown.
+    """Returns the values that are never shown.
 
     Args:
         declared: Variables that were given for Starlake.

@@ -17,7 +17,7 @@ from select import select
 __all__ = ["PATH", "descendants", "main", "members"]
 
 PATH = os.path.abspath(__file__)
-"""Of this script."""
+"""Path of this script."""
 
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
 _POLL_SECONDS = 0.5
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         argv: Control, seconds from the first signal to the last one, program, its arguments.
 
     Returns:
-        The program's exit code; negative, the signal that ended it.
+        The exit code of the program; the negative number of the signal if a signal ended it.
     """
     control, grace, program = argv[0], float(argv[1]), argv[2:]
     adopts = _adopt_orphans()
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 class _Tree:
-    """A program and what it started.
+    """A program and all processes that it started.
 
     Args:
         leader: The program's pid, and its process group.
@@ -95,7 +95,7 @@ class _Tree:
         self._stages += [(now + self._grace, signal.SIGKILL), (now + self._grace + _LAST_SECONDS, 0)]
 
     def _signal_due(self) -> float:
-        """Sends what is due, and gives the seconds to wait for the next thing to do."""
+        """Sends the signals that are due, and returns the seconds to wait until the next step."""
         while self._stages and self._stages[0][0] <= time.monotonic():
             _, number = self._stages[0]
             self._send(number or signal.SIGKILL)
@@ -116,7 +116,7 @@ class _Tree:
                     os.kill(pid, number)
 
     def _reap(self) -> bool:
-        """Takes note of those that have ended; False when none is left."""
+        """Collects child processes that have ended; returns whether any process is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -176,7 +176,7 @@ def _adopt_orphans() -> bool:
 
 
 def _leave(code: int) -> None:
-    """Ends as the program did."""
+    """Exits with the exit code or the signal of the program."""
     if code < 0:
         import resource
 

@@ -1,4 +1,4 @@
-"""boto3, imported when it is used, and what its errors mean."""
+"""Creates boto3 clients, with boto3 imported on first use, and classifies their errors."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def aws_client(service: str, region: str, profile: str | None, endpoint_url: str
     """Returns a client that makes one call per attempt: the caller decides whether to retry.
 
     Raises:
-        RunnerError: When the profile is not there.
+        RunnerError: When the profile does not exist.
     """
     import boto3
     from botocore.config import Config
@@ -81,17 +81,17 @@ def aws_client(service: str, region: str, profile: str | None, endpoint_url: str
 
 
 def aws_error(error: Exception) -> str:
-    """Returns the code of an AWS answer; "" for any other error."""
+    """Returns the error code of an AWS response; "" for any other error."""
     return str(_answer(error, "Error").get("Code", ""))
 
 
 def aws_resources(error: Exception) -> Sequence[str]:
-    """Returns the ARNs that an AWS answer names as the cause of a conflict."""
+    """Returns the ARNs that an AWS response names as the cause of a conflict."""
     return tuple(cast("Mapping[str, Any]", getattr(error, "response", None) or {}).get("resourceIds", ()))
 
 
 def classify_aws_error(error: Exception) -> ErrorClass:
-    """Whether a failed call may be repeated, and whether it may have taken effect."""
+    """Classifies a failed call: whether it may be repeated, and whether it may have taken effect."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     if isinstance(error, ClientError):

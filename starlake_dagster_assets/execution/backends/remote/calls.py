@@ -1,4 +1,4 @@
-"""Calls to a remote environment, repeated where that may help; a submission takes effect once."""
+"""Calls a remote environment, and repeats failed calls if that may help; a submission takes effect once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Calls", "TimeSource"]
 
 _T = TypeVar("_T")
 _DENIED = 3
-"""Times that a refused submission is sent: once more with new credentials may help, for ever does not."""
+"""Maximum number of tries of a call that is denied; each retry uses new credentials."""
 
 
 @dataclass(frozen=True)
 class TimeSource:
-    """Time, so that tests need not wait: seconds that only go forward, and a pause that an event ends."""
+    """Clock that tests can replace: monotonic seconds, and a pause that an event ends."""
 
     now: Callable[[], float] = time.monotonic
     pause: Callable[[Event, float], bool] = Event.wait
@@ -39,8 +39,8 @@ class Calls:
     Args:
         environment: The service.
         policy: For how long a call is repeated.
-        clock: Time.
-        warn: Takes one text per cause of a call that has to be repeated.
+        clock: Source of the time.
+        warn: Called with one text per cause of repeated calls.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class Calls:
             within: Seconds for which it is repeated; those of an outage by default.
 
         Raises:
-            RunnerError: When it will not work.
-            UnreachableError: When it did not work in time.
+            RunnerError: When the call cannot succeed.
+            UnreachableError: When the call did not succeed in time.
         """
         return self._repeated(call, self._policy.outage if within is None else within)
 
     def submit(self, submission: Submission) -> str:
-        """Starts exactly one execution, also after failures on the way.
+        """Starts exactly one execution, even if calls fail on the way.
 
         Raises:
             RunnerError: When the environment refuses it.
-            UnreachableError: When it did not work in time.
+            UnreachableError: When the call did not succeed in time.
         """
         uncertain: float | None = None
         """Moment at which an answer was lost."""

@@ -23,12 +23,12 @@ _ATTEMPT = "run.googleapis.com/task_attempt"
 
 @dataclass(frozen=True)
 class CloudLog:
-    """A query of the log.
+    """Query of the log of an execution.
 
     Attributes:
         client: A `LoggingServiceV2Client`.
-        project: Whose log.
-        query: Which entries, in the query language of Cloud Logging.
+        project: Google Cloud project of the log.
+        query: Filter of the entries, in the query language of Cloud Logging.
         quota: Reads that this process may make.
     """
 

@@ -27,19 +27,19 @@ _NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class CloudRunEnvironment:
-    """Location of executions: project, region and Cloud Run job.
+    """Environment that runs commands as executions of a Cloud Run job.
 
     Attributes:
         project: Google Cloud project.
         job: Name of the Cloud Run job; its container's entry point is the program.
-        region: Where the job is.
-        container: Of a job with several; the first by default.
+        region: Region of the job.
+        container: Container of a job with several containers; the first by default.
         impersonate: Service account to act as.
-        env: Environment variables of every command; anyone who may look at an execution reads them.
+        env: Environment variables of every command; anyone who can view an execution can read them.
         secrets: Secrets of Secret Manager by variable: `name` or `name:version`, of another project with its path.
-        endpoint: Of Cloud Run; Google's own by default.
-        logging_endpoint: Of Cloud Logging; Google's own by default.
-        local: The endpoints are the user's own servers, without TLS and credentials.
+        endpoint: Endpoint of Cloud Run; Google's own by default.
+        logging_endpoint: Endpoint of Cloud Logging; Google's own by default.
+        local: Whether the endpoints are the user's own servers, without TLS and credentials.
     """
 
     project: str
@@ -90,7 +90,7 @@ class CloudRunEnvironment:
         return None
 
     def status(self, execution: str) -> Status:
-        """Calls GetExecution; the exit code is read from its task."""
+        """Calls GetExecution, and returns the state of the execution, with the exit code of its task."""
         from google.api_core.exceptions import NotFound
 
         url = self.url(execution)
@@ -110,14 +110,14 @@ class CloudRunEnvironment:
         return Status("failed", code, why or reason or "the execution failed", url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """Reads the entries in Cloud Logging so far."""
+        """Returns the lines that Cloud Logging has after a cursor, and the next cursor."""
         lines, following = self._log(execution).after(cursor)
         found = [*self._warnings, *lines]
         self._warnings.clear()
         return found, following
 
     def cancel(self, execution: str) -> None:
-        """Calls CancelExecution; an execution that is over is not an error."""
+        """Calls CancelExecution; an execution that has ended is not an error."""
         from google.api_core.exceptions import FailedPrecondition, NotFound
 
         try:
@@ -137,7 +137,7 @@ class CloudRunEnvironment:
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Does nothing: nothing is held between commands."""
+        """Does nothing: no resource is kept between commands."""
 
     def url(self, execution: str) -> str:
         """Returns the execution's page in the Google Cloud console."""
@@ -157,7 +157,7 @@ class CloudRunEnvironment:
         return None, ""
 
     def _check(self, timeout: float | None) -> None:
-        """Reads the settings of the job, once; those that make a load ambiguous are warnings."""
+        """Reads the settings of the job once, and warns of those that make the result of a load ambiguous."""
         if self._checked:
             return
         try:
@@ -212,7 +212,7 @@ class CloudRunEnvironment:
 
 
 def job_warnings(job: str, template: Any, timeout: float | None) -> list[str]:
-    """Returns what of a job's task template makes the result of a load ambiguous, with the command that changes it.
+    """Returns warnings about settings of a job that make the result of a load ambiguous, with a command to fix each.
 
     Args:
         job: Name of the job.
@@ -236,6 +236,6 @@ def job_warnings(job: str, template: Any, timeout: float | None) -> list[str]:
 
 
 def _secret(reference: str) -> dict[str, Any]:
-    """Returns the source of a variable that is a secret; its newest version by default."""
+    """Returns the source of a secret variable; the newest version of the secret by default."""
     name, _, version = reference.partition(":")
     return {"secret_key_ref": {"secret": name, "version": version or "latest"}}

@@ -41,7 +41,7 @@ class SparkProgram:
         jars: `spark_jar_list`: URIs.
         main_class: `spark_job_main_class`.
         properties: Spark properties of every command.
-        env: Environment variables of every command; anyone who may look at a job reads them.
+        env: Environment variables of every command; anyone who can view a job can read them.
     """
 
     jars: tuple[str, ...]
@@ -50,7 +50,7 @@ class SparkProgram:
     env: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     def spark(self, submission: Submission) -> dict[str, Any]:
-        """Class, jars and arguments."""
+        """Returns the main class, jars and arguments of a driver, as fields of a request."""
         argv = list(submission.command.argv)
         return {"main_class": self.main_class, "jar_file_uris": list(self.jars), "args": argv}
 
@@ -61,14 +61,14 @@ class SparkProgram:
 
 @dataclass(frozen=True)
 class DataprocJobs:
-    """Jobs on a cluster.
+    """Environment that runs commands as jobs on a cluster.
 
     Attributes:
         service: Project and region.
-        program: What a driver runs.
-        output: Reads what drivers print.
-        cluster: Name of a cluster that is there, or the cluster of the run.
-        deploy_mode: Where the driver is. `client`: on the master: its lines are followed, and its environment is the
+        program: Program that a driver runs.
+        output: Reader of the output of drivers.
+        cluster: Name of an existing cluster, or the cluster of the run.
+        deploy_mode: Location of the driver. `client`: on the master: its lines are followed, and its environment is the
             cluster's. `cluster`: on a worker: it gets the variables of each command, and its lines stay on the cluster.
     """
 
@@ -116,7 +116,7 @@ class DataprocJobs:
         return job_id if self._get(job_id) is not None else None
 
     def status(self, execution: str) -> Status:
-        """Calls GetJob."""
+        """Calls GetJob, and returns the state of the job."""
         url = self.url(execution)
         job = self._get(execution)
         if job is None:
@@ -124,7 +124,7 @@ class DataprocJobs:
         return _status(_JOB_STATES.get(job.status.state.name, "running"), job.status.details, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """Returns the driver's output so far."""
+        """Returns the lines of the driver's output after a cursor, and the next cursor."""
         job = self._get(execution)
         if job is None or not job.driver_output_resource_uri:
             return (), cursor
@@ -132,7 +132,7 @@ class DataprocJobs:
         return self.output.after(job.driver_output_resource_uri, cursor, over=over)
 
     def cancel(self, execution: str) -> None:
-        """Calls CancelJob; a job that is over is not an error."""
+        """Calls CancelJob; a job that has ended is not an error."""
         _unless_over(lambda: self._jobs.cancel_job(request={**self.service.location, "job_id": execution}, **CALL))
 
     def classify_error(self, error: Exception) -> ErrorClass:
@@ -169,17 +169,17 @@ class DataprocJobs:
 
 @dataclass(frozen=True)
 class DataprocBatches:
-    """Serverless batches: no cluster.
+    """Environment that runs commands as Serverless batches, without a cluster.
 
     Attributes:
         service: Project and region.
-        program: What a driver runs.
-        output: Reads what drivers print.
+        program: Program that a driver runs.
+        output: Reader of the output of drivers.
         version: Runtime version; Dataproc's newest by default.
         subnet: Name or URI of the subnet.
-        service_account: Of the driver; Compute Engine's own by default.
+        service_account: Service account of the driver; Compute Engine's own by default.
         bucket: Staging bucket.
-        ttl: Seconds after which Dataproc ends a batch; the timeout of the command wins.
+        ttl: Seconds after which Dataproc ends a batch; the timeout of the command takes precedence.
     """
 
     service: ClusterService
@@ -227,7 +227,7 @@ class DataprocBatches:
         return batch_id if self._get(batch_id) is not None else None
 
     def status(self, execution: str) -> Status:
-        """Calls GetBatch."""
+        """Calls GetBatch, and returns the state of the batch."""
         url = self.url(execution)
         batch = self._get(execution)
         if batch is None:
@@ -235,7 +235,7 @@ class DataprocBatches:
         return _status(_BATCH_STATES.get(batch.state.name, "running"), batch.state_message, url)
 
     def logs(self, execution: str, cursor: str | None) -> tuple[Sequence[Line], str | None]:
-        """Returns the driver's output so far."""
+        """Returns the lines of the driver's output after a cursor, and the next cursor."""
         batch = self._get(execution)
         if batch is None or not batch.runtime_info.output_uri:
             return (), cursor
@@ -243,7 +243,7 @@ class DataprocBatches:
         return self.output.after(batch.runtime_info.output_uri, cursor, over=over)
 
     def cancel(self, execution: str) -> None:
-        """Cancels the operation of a batch, since there is no CancelBatch; one that is over is not an error."""
+        """Cancels the operation of a batch, since there is no CancelBatch; a batch that has ended is not an error."""
         batch = self._get(execution)
         if batch is not None:
             _unless_over(lambda: self._batches.transport.operations_client.cancel_operation(batch.operation))
@@ -259,7 +259,7 @@ class DataprocBatches:
         self.output.refresh()
 
     def close(self) -> None:
-        """Does nothing: nothing is held between commands."""
+        """Does nothing: no resource is kept between commands."""
 
     def url(self, execution: str) -> str:
         """Returns the batch's page in the Google Cloud console."""

@@ -1,4 +1,4 @@
-"""A Dataproc cluster that lives as long as a run: created once, deleted at its end, and by itself if all else fails."""
+"""A Dataproc cluster per run: created once, and deleted at the end of the run, or later by Dataproc itself."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ EXPIRY_LABEL = "starlake-dagster-expires"
 _OF_ANOTHER = "another step"
 _ENDED = ("ERROR", "ERROR_DUE_TO_UPDATE")
 _NAME = 51
-"""Characters that Dataproc allows for the name of a cluster."""
+"""Maximum number of characters that Dataproc allows for the name of a cluster."""
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def label(text: str) -> str:
-    """Returns a text as a label of Google Cloud: lower-case letters, digits, `-` and `_`, at most 63."""
+    """Converts a text to a label of Google Cloud: lower-case letters, digits, `-` and `_`, at most 63."""
     return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]
 
 
@@ -81,11 +81,11 @@ class ClusterPlan:
         return f"{stem if stem[:1].isalpha() else 'sl-' + stem}-{tail}"
 
     def cluster(self, project: str, run_id: str, labels: Mapping[str, str], env: Mapping[str, str]) -> dict[str, Any]:
-        """Returns the request's `Cluster`.
+        """Returns the `Cluster` of a create request.
 
         Args:
             project: Google Cloud project.
-            run_id: Of the run.
+            run_id: Id of the run.
             labels: Its other labels.
             env: Environment variables of every driver and executor (`spark-env:`).
         """
@@ -100,7 +100,7 @@ class ClusterPlan:
         }
 
     def config(self, env: Mapping[str, str]) -> dict[str, Any]:
-        """Returns the request's `ClusterConfig`.
+        """Returns the `ClusterConfig` of a create request.
 
         Args:
             env: Environment variables of every driver and executor (`spark-env:`).
@@ -142,7 +142,7 @@ class ManagedCluster:
 
     Attributes:
         name: Its name.
-        run_id: Of the run, as a label has it.
+        run_id: Id of the run, as a label value.
         deployment: Identity of the Dagster deployment that created it, as a label value; "" if unknown.
         expires: Time in seconds since 1970 after which nothing needs it; None if it is not known.
     """
@@ -155,14 +155,14 @@ class ManagedCluster:
 
 @dataclass(frozen=True)
 class ClusterService:
-    """Dataproc's clusters of one project and region.
+    """Client of the Dataproc clusters of one project and region.
 
     Attributes:
         project: Google Cloud project.
-        region: Where the clusters are.
+        region: Region of the clusters.
         impersonate: Service account to act as.
         endpoint: `host:port`; the region's own by default.
-        local: The endpoint is the user's own server, without TLS and credentials.
+        local: Whether the endpoint is the user's own server, without TLS and credentials.
     """
 
     project: str
@@ -245,7 +245,7 @@ class EphemeralClusters:
     Attributes:
         service: The cluster service.
         plan: Its configuration.
-        run_id: Of the run.
+        run_id: Id of the run.
         labels: Other properties of the run.
         env: Environment variables of every driver and executor.
         poll: Seconds between two queries of a cluster that is being created.
@@ -264,14 +264,14 @@ class EphemeralClusters:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the cluster."""
         return self.plan.cluster_name(self.run_id)
 
     def ensure(self, is_needed: Callable[[], bool] = lambda: True) -> str:
         """Returns the name of the cluster once it runs; the first step that needs it creates it.
 
         Args:
-            is_needed: Whether it is still needed.
+            is_needed: Returns whether the cluster is still needed.
 
         Raises:
             RunnerError: When it cannot be created, or is not needed any more; a partial cluster is deleted.
@@ -302,7 +302,7 @@ class EphemeralClusters:
             time.sleep(self.poll)
 
     def _requested(self, operation: str) -> str:
-        """Requests a cluster that does not exist, once; returns the name of the operation.
+        """Requests the cluster unless it was requested before; returns the name of the operation.
 
         Raises:
             RunnerError: The operation failed.
@@ -316,7 +316,7 @@ class EphemeralClusters:
         return operation
 
     def _reject(self, text: str) -> RunnerError:
-        """Returns the error of a definite refusal, which holds for the rest of the step."""
+        """Records a rejection, which applies to the rest of the step, and returns its error."""
         self._rejections.append(text)
         return RunnerError(text)
 

@@ -1,4 +1,4 @@
-"""Output of a Dataproc driver: objects in a bucket that grow while it runs."""
+"""Reads the output of a Dataproc driver: objects in a bucket that grow while the driver runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlake_dagster_assets.execution.backends.remote.log_following import spli
 __all__ = ["DriverOutput"]
 
 _CALL: dict[str, Any] = {"retry": None, "timeout": 10}
-"""For every call: the client's own retries go on for two minutes, and hold up cancellation."""
+"""Arguments of every call: the client's own retries would take two minutes and delay cancellation."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class DriverOutput:
     endpoint: str | None = None
 
     def after(self, uri: str, cursor: str | None, *, over: bool) -> tuple[Sequence[Line], str | None]:
-        """Returns the whole lines after a cursor, and the next cursor.
+        """Returns the complete lines after a cursor, and the next cursor.
 
         Args:
             uri: `gs://bucket/…/driveroutput`: what the names of the objects begin with.
             cursor: Bytes read so far, over all objects.
-            over: The driver has ended: a last line without its end counts too, once nothing more arrives.
+            over: Whether the driver has ended: once nothing more arrives, the last line needs no line break.
         """
         read, _, size_before = (cursor or "0:0").partition(":")
         passed = int(read)

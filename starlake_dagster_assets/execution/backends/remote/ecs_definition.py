@@ -1,4 +1,4 @@
-"""A task definition derived from another one: the same, with secrets in one container.
+"""Derives a task definition from another one, with secrets in one container.
 
 Overrides of ECS have no secrets; a task definition has references to them, which anyone may read.
 """
@@ -29,7 +29,7 @@ _ANSWERED = frozenset(
 
 
 def derived_definition(ecs: Any, definition: str, container: str, secrets: Mapping[str, str]) -> str:
-    """Returns the ARN of a task definition with secrets; registers it where its newest revision is another one.
+    """Returns the ARN of a task definition with secrets; registers a revision if the newest one differs.
 
     Args:
         ecs: Client of ECS.

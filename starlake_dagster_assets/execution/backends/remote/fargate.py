@@ -29,7 +29,7 @@ OVERRIDES_LIMIT = 8192
 
 _CAPACITY = ("capacity is unavailable", "resource:", "reached the limit", "vcpu limit", "too many tasks")
 _PAGE = 100
-"""Tasks that DescribeTasks takes at once."""
+"""Maximum number of tasks in one call of DescribeTasks."""
 _INTERRUPTED: Mapping[str, str] = MappingProxyType(
     {
         "SpotInterruption": "AWS took the Fargate Spot capacity back (SpotInterruption); a retry runs it again",
@@ -41,12 +41,12 @@ _NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
 class _NoCapacity(Exception):
-    """RunTask answered, and started nothing: there is no room at the moment."""
+    """RunTask started no task, because there is no capacity at the moment."""
 
 
 @dataclass(frozen=True)
 class FargateEnvironment:
-    """Location of tasks: region, cluster, task definition and network.
+    """Environment that runs commands as ECS tasks: region, cluster, task definition and network.
 
     Attributes:
         task_definition: Family, `family:revision` or ARN.
@@ -59,11 +59,11 @@ class FargateEnvironment:
         profile: Profile of the AWS configuration files; boto3's own choice by default.
         cpu: CPU units of the task (1024 = 1 vCPU); the definition's by default.
         memory: MiB of the task; the definition's by default.
-        env: Environment variables of every command; anyone who may describe tasks reads them.
-        platform_version: Of Fargate.
-        capacity_provider: Of the cluster, such as `FARGATE_SPOT`; the launch type FARGATE by default.
+        env: Environment variables of every command; anyone who can describe tasks can read them.
+        platform_version: Platform version of Fargate.
+        capacity_provider: Capacity provider of the cluster, such as `FARGATE_SPOT`; the launch type FARGATE by default.
         secrets: ARNs of secrets by environment variable; a revision of the task definition that has them is registered.
-        endpoint_url: Of the services; AWS' own by default.
+        endpoint_url: Endpoint of the services; AWS' own by default.
     """
 
     task_definition: str
@@ -150,7 +150,7 @@ class FargateEnvironment:
 
     @cached_property
     def _definition(self) -> str:
-        """The task definition; with `secrets`, the ARN of a derived one that has them."""
+        """The task definition; with `secrets`, the ARN of a derived definition that contains the secrets."""
         if not self.secrets:
             return self.task_definition
         return derived_definition(self._ecs, self.task_definition, self.container, self.secrets)
@@ -172,7 +172,7 @@ class FargateEnvironment:
         }
 
     def status(self, execution: str) -> Status:
-        """Calls DescribeTasks: only exit code 0 of the container is success."""
+        """Calls DescribeTasks, and returns the state of the task: only exit code 0 of the container is a success."""
         answer = self._ecs.describe_tasks(cluster=self.cluster, tasks=[execution])
         url = self.url(execution)
         if not answer["tasks"]:
@@ -218,7 +218,7 @@ class FargateEnvironment:
             cursor = page["nextForwardToken"]
 
     def cancel(self, execution: str) -> None:
-        """Calls StopTask; a task that is over or forgotten is not an error."""
+        """Calls StopTask; a task that has ended or is no longer known is not an error."""
         try:
             self._ecs.stop_task(cluster=self.cluster, task=execution, reason="cancelled by Dagster")
         except Exception as error:
@@ -237,13 +237,13 @@ class FargateEnvironment:
             self.__dict__.pop(name, None)
 
     def close(self) -> None:
-        """Does nothing: nothing is held between commands."""
+        """Does nothing: no resource is kept between commands."""
 
     # ------------------------------------------------------------------------------------------------ wording
 
     @property
     def argv_bytes(self) -> int:
-        """Characters that the list of tables of one command may take: the rest of the overrides is ours."""
+        """Maximum length of the list of tables of one command, in characters, within the limit of overrides."""
         sample = json.dumps({**self._size(), "environment": _pairs(self.env)})
         return max(256, OVERRIDES_LIMIT - len(sample) - 1536)
 
@@ -273,7 +273,7 @@ class FargateEnvironment:
         return {"subnets": list(self.subnets), **groups, "assignPublicIp": public}
 
     def _token(self, key: str) -> str:
-        """Returns the idempotency token of RunTask; another one after an answer that started nothing."""
+        """Returns the idempotency token of RunTask, which changes after each answer that started nothing."""
         return f"{_started_by(key)}-{self._launches.get(key, 0)}"
 
     def _stream(self, execution: str) -> Mapping[str, str]:
@@ -298,10 +298,10 @@ class FargateEnvironment:
 
     @cached_property
     def _log_options(self) -> Mapping[str, str]:
-        """Returns the log configuration of the container.
+        """Log configuration of the container.
 
         Raises:
-            RunnerError: When they go nowhere that can be read.
+            RunnerError: When the container does not exist, or does not write to CloudWatch with a stream prefix.
         """
         definition = self._ecs.describe_task_definition(taskDefinition=self._definition)["taskDefinition"]
         found = [one for one in definition["containerDefinitions"] if one["name"] == self.container]

@@ -1,4 +1,4 @@
-"""Google Cloud's clients, imported when they are used, and what their errors mean."""
+"""Creates clients of Google Cloud, with their packages imported on first use, and classifies their errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 CALL: dict[str, Any] = {"retry": None, "timeout": 15}
-"""For every call: the clients' own retries go on for up to fifteen minutes in silence, and hold up cancellation."""
+"""Arguments of every call: the clients' own retries would take up to fifteen minutes and delay cancellation."""
 
 
 def gcp_credentials(impersonate: str | None) -> Any:
@@ -46,9 +46,9 @@ def gcp_client(kind: type[_T], *, endpoint: str | None, local: bool, impersonate
     """Returns a client.
 
     Args:
-        kind: Its class, of a gRPC service.
+        kind: Class of the client, of a gRPC service.
         endpoint: `host:port`; the service's own by default.
-        local: The endpoint is the user's own server, without TLS and credentials.
+        local: Whether the endpoint is the user's own server, without TLS and credentials.
         impersonate: Service account to act as.
     """
     make: Any = kind
@@ -65,7 +65,7 @@ def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None
     """Returns a client of an HTTP service, such as Cloud Storage or BigQuery.
 
     Args:
-        kind: Its class.
+        kind: Class of the client.
         project: Google Cloud project; that of the credentials by default.
         endpoint: URL of the user's own server, without credentials; the service's own by default.
         impersonate: Service account to act as.
@@ -80,7 +80,7 @@ def gcp_http_client(kind: type[_T], *, project: str | None, endpoint: str | None
 
 
 def classify_gcp_error(error: Exception, *, quota: Sequence[str] = ("quota", "rate limit", "exhausted")) -> ErrorClass:
-    """Whether a failed call may be repeated, and whether it may have taken effect."""
+    """Classifies a failed call: whether it may be repeated, and whether it may have taken effect."""
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth
 

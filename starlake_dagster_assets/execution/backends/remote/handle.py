@@ -1,4 +1,4 @@
-"""An execution in a remote environment: submitted or adopted, followed, cancelled."""
+"""An execution in a remote environment: submitted or adopted, followed and cancelled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HandleRunner(Protocol):
 
     @property
     def attempt(self) -> StepAttempt:
-        """The attempt that requests them."""
+        """The attempt that requests the commands."""
         ...
 
     @property
@@ -44,12 +44,12 @@ class HandleRunner(Protocol):
 
     @property
     def clock(self) -> TimeSource:
-        """Time."""
+        """Source of the time."""
         ...
 
 
 class RemoteHandle:
-    """An execution; see `RunHandle`. It has no id before `submit` or `adopt` is called.
+    """Handle of an execution; see `RunHandle`. It has no id before `submit` or `adopt` is called.
 
     Args:
         runner: The runner that created it.
@@ -68,16 +68,16 @@ class RemoteHandle:
         self._lost_sight = False
         self._execution = Execution(runner.environment.name, "", command.argv, command.job_id)
         self.log_problem = ""
-        """Reason why the log may lack lines; "" while its end is not known, and if it is complete."""
+        """Reason why the log may lack lines; "" if the log is complete or the execution has not ended."""
 
     @property
     def job_id(self) -> str:
-        """The job id under which it runs: an earlier attempt's where it was adopted."""
+        """The job id of the execution; if it was adopted, that of the earlier attempt."""
         return self._execution.job_id
 
     @property
     def over(self) -> bool:
-        """Whether it is known to have ended."""
+        """Whether the execution is known to have ended."""
         return self._result is not None
 
     # ------------------------------------------------------------------------------------------------- start
@@ -102,7 +102,7 @@ class RemoteHandle:
         return self
 
     def adopt_if_useful(self, known: Execution) -> RemoteHandle | None:
-        """Follows the execution of the same command, unless it failed: it is then run again."""
+        """Adopts an earlier execution of the same command; returns None if it did not start or did not succeed."""
         self.adopt(known)
         status = None if self._result is not None else self.known_status()
         if status is None or (status.over and status.state != "succeeded"):
@@ -149,7 +149,7 @@ class RemoteHandle:
             self.cancel()
 
     def _find(self, submission: Submission) -> str:
-        """Returns the execution of a submission; "" where the service does not show one within the grace time."""
+        """Returns the execution of a submission; "" if the service does not list one within the grace time."""
         environment, clock = self._runner.environment, self._runner.clock
         calls = Calls(environment, self._policy, clock, self._warn)
         until, pause = clock.now() + self._policy.grace, min(1.0, self._policy.poll)
@@ -175,7 +175,7 @@ class RemoteHandle:
     # ------------------------------------------------------------------------------------------------ follow
 
     def lines(self) -> Iterator[Line]:
-        """Yields its lines as they arrive; ends when it is over.
+        """Yields the lines of the execution as they arrive; ends when the execution has ended.
 
         Raises:
             UnreachableError: When its state cannot be read for longer than an outage may take; it goes on.
@@ -221,7 +221,7 @@ class RemoteHandle:
         self._finish(status)
 
     def wait(self) -> CommandExit:
-        """Blocks until it is over. Lines not read are dropped.
+        """Waits until the execution has ended, and returns its exit; drops unread lines.
 
         Raises:
             UnreachableError: When its state cannot be read for longer than an outage may take.
@@ -232,7 +232,7 @@ class RemoteHandle:
         return self._result
 
     def wait_for(self, other: RemoteHandle, known: Execution) -> None:
-        """Blocks until the execution of another command, of an earlier attempt, is over.
+        """Waits until the execution of another command, which an earlier attempt started, has ended.
 
         The caller reads its results. An interruption cancels it.
 
@@ -252,7 +252,7 @@ class RemoteHandle:
             raise
 
     def cancel(self) -> None:
-        """Cancels the execution and waits until it is over; idempotent.
+        """Cancels the execution and waits until it has ended; idempotent.
 
         Raises:
             UnreachableError: When the environment does not answer: the execution may go on.
@@ -264,7 +264,7 @@ class RemoteHandle:
         self._finish(status, cancelled=True)
 
     def abandon(self) -> None:
-        """Cancels the execution unless it is over or out of sight: it is no longer followed.
+        """Cancels the execution unless it has ended or its state can no longer be read.
 
         Raises:
             UnreachableError: When its end was not seen.
@@ -273,7 +273,7 @@ class RemoteHandle:
             self.cancel()
 
     def reported(self) -> None:
-        """Records that its results were reported."""
+        """Records that the results of the execution were reported."""
         if self._result is not None:
             self._runner.attempt.execution_log.ended(self._execution, "over")
 
@@ -288,7 +288,7 @@ class RemoteHandle:
         return StatusPoll(runner.environment, self._execution.id, self._policy, runner.clock, self._execution.url)
 
     def known_status(self, *, over: bool = False) -> Status:
-        """Returns the status once it can be read, or once the execution is over.
+        """Waits until the status can be read, or with `over` until the execution has ended, and returns the status.
 
         Raises:
             UnreachableError: When it cannot be read for longer than an outage may take.
@@ -336,7 +336,7 @@ class RemoteHandle:
         ).rstrip()
 
     def _reason(self, status: Status) -> str:
-        """Returns why an execution did not succeed; "" where the program itself reports it."""
+        """Returns why an execution did not succeed; "" if the program itself reports the reason."""
         if status.state in ("cancelled", "lost"):
             why = status.reason or (
                 "its service does not know it any more" if status.state == "lost" else "from outside"

@@ -132,7 +132,7 @@ class KubernetesEnvironment:
         return f"{self.namespace_name}/{job_name(submission)}"
 
     def status(self, execution: str) -> Status:
-        """Returns the state of Job and Pods; only exit code 0 of the container, or a complete Job, is success."""
+        """Returns the state of Job and Pods; only exit code 0 of the container, or a complete Job, is a success."""
         namespace, _, name = execution.partition("/")
         watched = self._watch(execution)
         job, pods = self._job(namespace, name), self._pods(namespace, name)
@@ -178,7 +178,7 @@ class KubernetesEnvironment:
         return [*notes, *lines], json.dumps(known) if known else cursor
 
     def log_gap(self, execution: str) -> str:
-        """Returns why lines of the log may be missing; "" where none are."""
+        """Returns why lines of the log may be missing; "" if none are missing."""
         return "it was rotated on its node while it was read" if self._watch(execution).gap else ""
 
     def cancel(self, execution: str) -> None:
@@ -276,7 +276,7 @@ class KubernetesEnvironment:
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def _read_log(self, namespace: str, pod: str, since: str | None) -> str | None:
-        """Returns the log of a Pod with timestamps; None if it does not exist yet or any more."""
+        """Returns the log of a Pod with timestamps; None if it does not exist yet or no longer exists."""
         query = [("container", CONTAINER), ("timestamps", "true"), *([("sinceTime", since)] if since else [])]
         try:
             response = self._client.call_api(  # the client's method for logs has no `sinceTime`

@@ -19,7 +19,7 @@ TIMEOUT = (5, 20)
 """Timeouts in seconds: for a connection, and for an answer."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LATER = ("exceeded quota", "try again later")
-"""Messages of rejections that end when the quota has room again."""
+"""Messages of temporary rejections, such as those of an exceeded quota."""
 _PERMISSION = re.compile(r'User ".*" cannot ')
 """Message of RBAC; admission rules return the same code with other messages."""
 _UNSENT = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError")
@@ -32,7 +32,7 @@ def api_client(kubeconfig_file: str | None, context: str | None, load_incluster_
     Args:
         kubeconfig_file: Path of a kubeconfig; `KUBECONFIG` or `~/.kube/config` by default.
         context: Its context; the current one by default.
-        load_incluster_config: Whether the credentials of the Pod are used; by default where this process runs in one
+        load_incluster_config: Whether the credentials of the Pod are used; by default if this process runs in one
             and neither a file nor a context is given.
 
     Raises:
@@ -91,7 +91,7 @@ def answer_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def kubernetes_status(error: BaseException) -> Mapping[str, Any]:
-    """Returns the `Status` of an answer of the API server: `code`, `reason`, `message`; empty for any other error."""
+    """Returns the `Status` (`code`, `reason`, `message`) of an error response of the API server; else empty."""
     found: BaseException | None = error
     while found is not None and not hasattr(found, "status"):
         found = found.__context__  # for an answer without a body the library raises another error

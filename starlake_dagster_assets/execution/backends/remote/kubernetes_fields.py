@@ -94,7 +94,7 @@ _NEXT_NAME = "Next: give the `metadata.name` of an object in the namespace of th
 
 
 def without_nulls(value: Any) -> Any:
-    """Returns a value without the keys of its mappings that have no value, which Kubernetes treats as not set."""
+    """Removes keys with null values from the mappings of a value, since Kubernetes treats them as not set."""
     if isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value).items()
         return {name: without_nulls(item) for name, item in items if item is not None}
@@ -214,7 +214,7 @@ def _validate_scalar(path: str, kind: str, value: object) -> None:
 
 
 def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
-    """Validates that a raw configuration leaves alone what identifies a Job and runs it exactly once.
+    """Validates that a raw configuration does not set the fields that identify a Job and make it run exactly once.
 
     Args:
         path: The option that contains it, such as `k8s_config`.
@@ -245,7 +245,7 @@ def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
 
 
 def _found(config: Mapping[str, Any], section: str, name: str) -> tuple[str, object] | None:
-    """Returns path and value of a field in snake case or camel case, as it is written; None if it is not set."""
+    """Returns path and value of a field that is written in snake case or camel case; None if it is not set."""
     values: object = config.get(section)
     if isinstance(values, Mapping):
         first, *others = name.split("_")
@@ -356,7 +356,7 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Returns a value for a message without its text, which may be a secret."""
+    """Describes a value for a message without its text, which may be a secret."""
     if isinstance(value, bool):
         return str(value).lower()
     return "a mapping" if isinstance(value, Mapping) else "text" if isinstance(value, str) else type(value).__name__

@@ -168,7 +168,7 @@ class JobTemplate:
         container["env"] = [*variables.values()]  # in this order: a variable may refer to earlier ones
 
     def _merged_with(self, overrides: Sequence[str]) -> Any:
-        """Fields, raw configuration and the settings of a table as one `UserDefinedDagsterK8sConfig`."""
+        """Merges fields, raw configuration and the settings of a table into one `UserDefinedDagsterK8sConfig`."""
         raws = [_object(text) for text in overrides]
         for raw in raws:
             validate_config(_TAG, raw)
@@ -185,7 +185,7 @@ class JobTemplate:
 
     @cached_property
     def _merged(self) -> Any:
-        """Fields and raw configuration as one `UserDefinedDagsterK8sConfig`."""
+        """Fields and raw configuration, merged into one `UserDefinedDagsterK8sConfig`."""
         spec = {"ttl_seconds_after_finished": self.ttl_seconds_after_finished}
         metadata = {"annotations": dict(self.annotations)} if self.annotations else {}
         fields = {
@@ -214,7 +214,7 @@ class JobTemplate:
 
 
 def _escaped(text: str) -> str:
-    """Returns a text of a command that Kubernetes passes unchanged: it would replace `$(NAME)`, and `$$` by `$`."""
+    """Escapes a text of a command: Kubernetes would replace `$(NAME)` with a variable, and `$$` with `$`."""
     return text.replace("$", "$$")
 
 

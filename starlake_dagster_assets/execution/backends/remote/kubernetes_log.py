@@ -36,11 +36,11 @@ class LogPosition:
 
     @classmethod
     def of(cls, data: Mapping[str, Any] | None) -> LogPosition:
-        """Returns the position that `to_dict` has written; the start of the log for None."""
+        """Parses a position from the data that `to_dict` returns; None is the start of the log."""
         return cls() if data is None else cls(int(data["at"]), data["seen"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the position as data of a cursor."""
+        """Returns the position as data for a cursor."""
         return {"at": self.at, "seen": dict(self.seen)}
 
 

@@ -163,7 +163,7 @@ def _failed(job: _Object | None, pod: _Object, ended: _Object) -> Status:
 
 
 def unreachable_node(pod: _Object) -> str:
-    """Returns why the node of a running Pod does not answer; "" where it does."""
+    """Returns why the node of a running Pod does not answer; "" if it does."""
     ready = _pod_condition(pod, "Ready", "Unknown") or _pod_condition(pod, "Ready", "False")
     lost = ready.get("reason") in ("NodeStatusUnknown", "NodeLost") or _status(pod).get("reason") == "NodeLost"
     if not lost and _status(pod).get("phase") != "Unknown":

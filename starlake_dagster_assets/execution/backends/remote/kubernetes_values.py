@@ -45,7 +45,7 @@ _UNITS = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "
 
 
 def _quantity(value: object) -> Decimal | None:
-    """Returns the number of a quantity, such as `500m` or `16Gi`; None if it is none."""
+    """Parses a quantity, such as `500m` or `16Gi`, as a number; returns None for any other value."""
     found = _QUANTITY.fullmatch(str(value))
     if found is None:
         return None
@@ -115,7 +115,7 @@ _FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
 
 
 def validate_field(path: str, kind: str, field: str, value: object) -> None:
-    """Validates a value of which Kubernetes accepts only some.
+    """Validates the value of a field for which Kubernetes accepts only certain values.
 
     Args:
         path: Path of the value, such as `tolerations[0].effect`.

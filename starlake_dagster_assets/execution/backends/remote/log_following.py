@@ -22,9 +22,9 @@ _END = re.compile(
     r"|IngestionWorkflow: (?:All tables loaded successfully|Some tables failed to be loaded)"
 )
 _LONGEST = 60.0
-"""Seconds between two reads of a log that cannot be read."""
+"""Maximum number of seconds between two reads of a log that cannot be read."""
 _WHOLE = 20_000
-"""Lines up to which a log is read a second time from its beginning, for lines that arrived late and out of order."""
+"""Maximum number of lines of a log that is read again from its beginning, to find lines that arrived late."""
 
 
 def split_lines(text: str) -> Sequence[str]:
@@ -38,9 +38,9 @@ class LogFollower:
     Args:
         environment: The service.
         execution: Id of the execution.
-        policy: For how long the end of the log is waited for.
-        clock: Time.
-        secrets: Values that no line of its own shows.
+        policy: Time limits for the end of the log.
+        clock: Source of the time.
+        secrets: Values that are redacted in lines that the follower itself writes.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class LogFollower:
 
     @property
     def problem(self) -> str:
-        """Reason why the log may lack lines; "" where its end was read."""
+        """Reason why the log may lack lines; "" if its end was read."""
         if self._refusal is not None:
             return f"it could not be read: {self._refusal.text}"
         if not self._ended:
@@ -70,12 +70,12 @@ class LogFollower:
         return str(gap(self._execution)) if callable(gap) else ""
 
     def fresh(self) -> Iterator[Line]:
-        """Reads the lines since the last read; none while reads are paused after a failure."""
+        """Yields the lines since the last read; none while reads are paused after a failure."""
         if not self._unreadable and self._clock.now() >= self._not_before:
             yield from self._read()
 
     def read_remaining_lines(self, stop: Event) -> Iterator[Line]:
-        """Reads the lines after the end, until the end marker was read or the time for it is up.
+        """Yields the remaining lines after the end of the execution, until the end marker or the time limit.
 
         The time begins when the log can be read: a throttled or unavailable log service delays the end.
         """
@@ -103,7 +103,7 @@ class LogFollower:
             )
 
     def read_startup_failure_lines(self) -> Iterator[Line]:
-        """Reads once what an execution left whose program never started."""
+        """Yields the lines of an execution whose program never started, from a single read."""
         if not self._unreadable:
             yield from self._read()
 
@@ -111,7 +111,7 @@ class LogFollower:
 
     @property
     def _hopeless(self) -> bool:
-        """Whether the log was refused in every read, and more of them will not help."""
+        """Whether every read of the log was rejected, and more reads will not help."""
         denied = self._refusal is not None and self._refusal.kind in ("denied", "fatal")
         return denied and not self._worked and self._failures > 2
 
@@ -125,7 +125,7 @@ class LogFollower:
         yield from self._take(lines)
 
     def _missed(self) -> Iterator[Line]:
-        """Reads the log once more from its beginning, for lines that arrived late and out of order."""
+        """Reads the log again from its beginning, and yields lines that arrived late and out of order."""
         if sum(self._yielded.values()) > _WHOLE:
             return
         try:

@@ -1,4 +1,4 @@
-"""The status of one remote execution, read again and again, also through outages and rejected calls of its service."""
+"""Polls the status of one remote execution, also during outages and rejected calls of its service."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from starlake_dagster_assets.execution.backends.remote.response_validation impor
 __all__ = ["StatusPoll"]
 
 _PATIENCE = 60
-"""Seconds for which a service may not answer before there is a warning."""
+"""Seconds without an answer of the service after which a warning is reported."""
 _FAILED_READS = 5
-"""Reads in a row that fail before an outage has lasted too long: a process that slept saw none of it."""
+"""Failed reads in a row after which an outage can count as too long: a suspended process has seen none of it."""
 
 
 class StatusPoll:
@@ -22,8 +22,8 @@ class StatusPoll:
         environment: The service.
         execution: Id of the execution.
         policy: For how long it may be unreadable, or unknown to the service.
-        clock: Time.
-        url: Where a person looks at it.
+        clock: Source of the time.
+        url: Page of the execution for people.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class StatusPoll:
 
     @property
     def missing(self) -> bool:
-        """Whether the service did not know the execution at the last look."""
+        """Whether the service did not know the execution at the last read."""
         return self._missing is not None
 
     def notes(self) -> list[tuple[str, str]]:
-        """Returns what happened since the last call, as level and text."""
+        """Returns the messages since the last call, as level and text."""
         notes, self._notes = self._notes, []
         return notes
 
@@ -84,7 +84,7 @@ class StatusPoll:
         return Status("pending", None, "", status.url) if young else status
 
     def _note_cause(self, status: Status) -> None:
-        """Notes why an execution does not start, once per cause."""
+        """Adds a message about the reason why an execution does not start, once per cause."""
         cause = "".join(char for char in status.reason if not char.isdigit())
         if status.state == "pending" and cause and cause not in self._causes:
             self._causes.add(cause)

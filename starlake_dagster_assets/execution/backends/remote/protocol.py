@@ -20,14 +20,14 @@ State = Literal["pending", "running", "succeeded", "failed", "cancelled", "lost"
 
 @dataclass(frozen=True)
 class Submission:
-    """A command on its way to an environment.
+    """A command that is submitted to an environment.
 
     Attributes:
-        command: What is run.
-        key: Idempotency: the same for every try of one attempt, another one for a deliberate retry.
+        command: The command to run.
+        key: Idempotency key: the same for every try of one attempt, another one for a deliberate retry.
         labels: The run and step that requested it; each environment adapts them to its own rules.
         timeout: Seconds after which the environment itself should stop the execution; None = never.
-        is_needed: Whether it is still to be started; called again after a long preparation.
+        is_needed: Returns whether the execution is still needed; called again after a long preparation.
     """
 
     command: Command
@@ -37,7 +37,7 @@ class Submission:
     is_needed: Callable[[], bool] = lambda: True
 
     def confirm(self) -> None:
-        """Raises an error if it is no longer needed; called right before it is sent.
+        """Raises an error if the execution is no longer needed; called right before it is requested.
 
         Raises:
             RunnerError: When the caller was interrupted.
@@ -51,11 +51,11 @@ class Status:
     """State of an execution.
 
     Attributes:
-        state: `lost` when the environment does not know it any more.
-        exit_code: Of the program; None while it runs, or if it ended without one.
-        reason: Why it did not succeed, or does not start, in the environment's words.
+        state: `lost` if the environment does not know the execution any more.
+        exit_code: Exit code of the program; None while it runs, or if it ended without one.
+        reason: Why it did not succeed or does not start, as the environment reports it.
         url: Its page in the console of the service.
-        started: Whether the program may have run; False where its container never started.
+        started: Whether the program may have run; False if its container never started.
     """
 
     state: State
@@ -66,19 +66,19 @@ class Status:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the state is final."""
         return self.state not in ("pending", "running")
 
 
 @dataclass(frozen=True)
 class ErrorClass:
-    """Meaning of an error of a call.
+    """Classification of an error of a call.
 
     Attributes:
         kind: `retry`: surely nothing happened, try again; `ambiguous`: it may have happened, look first; `denied`: the
             credentials are expired or have no permission, try again with new ones; `fatal`: it will not work the next
             time either.
-        text: The error in words that help.
+        text: Message about the error for users.
         retry_after: Seconds for which the service asks to wait before the next call, such as `Retry-After`; up to
             `Policy.longest_pause` of them are waited for.
     """
@@ -116,14 +116,14 @@ class Policy:
 
 
 class Environment(Protocol):
-    """A service that runs commands. Every call may fail; `error_class` classifies the failure.
+    """A service that runs commands. Every call may fail; `classify_error` classifies the failure.
 
-    One whose attribute `is_idempotent` is true takes the same submission twice for one.
+    If the attribute `is_idempotent` is true, a submission with the same key starts no second execution.
     """
 
     @property
     def name(self) -> str:
-        """Its name, such as `cloud_run`."""
+        """Name of the environment, such as `cloud_run`."""
         ...
 
     def submit(self, submission: Submission) -> str:
@@ -155,7 +155,7 @@ class Environment(Protocol):
         ...
 
     def close(self) -> None:
-        """Releases what was held for the step, at its end."""
+        """Releases the resources that were kept for the step, at the end of the step."""
         ...
 
 
@@ -163,8 +163,8 @@ def validate_no_secret_options(command: Command, environment: str) -> None:
     """Raises an error if an option holds a secret: the arguments of an execution are visible in the service.
 
     Args:
-        command: On its way.
-        environment: Where to.
+        command: The command to submit.
+        environment: Name of the environment.
 
     Raises:
         RunnerError: Names the option, and not its value.

@@ -1,4 +1,4 @@
-"""The reads of Cloud Logging of this process: the quota of a project is shared by all executions."""
+"""Limits the reads of Cloud Logging by this process: all executions share the quota of a project."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from threading import Lock
 __all__ = ["ReadQuota", "ReadQuotaError", "get_read_quota"]
 
 _PER_MINUTE = 45
-"""Of the 60 that Cloud Logging allows a project and minute: other processes read too."""
+"""Reads per minute, of the 60 that Cloud Logging allows per project: other processes read too."""
 
 
 class ReadQuotaError(Exception):
-    """This process has used its share of the reads of a minute."""
+    """This process has used its share of the reads per minute."""
 
 
 class ReadQuota:
-    """Counts the reads of the last minute.
+    """Counter of the reads in the last minute.
 
     Args:
         per_minute: Reads that are allowed in a minute.
-        now: Seconds that only go forward.
+        now: Returns monotonic seconds.
     """
 
     def __init__(self, per_minute: int = _PER_MINUTE, now: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class ReadQuota:
         self._lock = Lock()
 
     def take(self) -> None:
-        """Takes a read.
+        """Counts a read.
 
         Raises:
             ReadQuotaError: When there is none left in this minute.

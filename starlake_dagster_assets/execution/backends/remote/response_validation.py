@@ -37,7 +37,7 @@ class GuardedEnvironment:
 
     Args:
         environment: The environment.
-        origin: What it belongs to, for messages.
+        origin: Origin of the environment, for messages.
     """
 
     def __init__(self, environment: Environment, origin: str) -> None:
@@ -68,7 +68,7 @@ def missing_members(environment: object) -> list[str]:
 
 
 def classify_error(environment: Environment, error: Exception) -> ErrorClass:
-    """Calls `classify_error`; an error that it cannot classify is fatal."""
+    """Calls `classify_error`; an error that `classify_error` cannot classify is fatal."""
     text = f"{type(error).__name__}: {error}"
     try:
         found = cast("object", environment.classify_error(error))

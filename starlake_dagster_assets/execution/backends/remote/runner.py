@@ -29,7 +29,7 @@ class _State:
     previous_executions: dict[str, Execution] | None = None
     """Executions of earlier attempts by job id; None before the execution log was read."""
     over: set[str] = field(default_factory=set[str])
-    """Job ids of those that are known to run no more."""
+    """Job ids of the previous executions that are known to have ended."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class RemoteRunner:
     Attributes:
         environment: The service.
         attempt: The attempt that requests the commands.
-        policy: How executions are watched.
-        reader: Reads the warehouse; None if nothing can.
-        options: Variables of every command, below its own `--options`.
-        clock: Time.
+        policy: Intervals and deadlines for the polling of executions.
+        reader: Reader of the warehouse; None if there is none.
+        options: Variables of every command; its own `--options` take precedence.
+        clock: Source of the time.
         files: Lists the files of loads; None if this process does not see them.
     """
 
@@ -75,7 +75,7 @@ class RemoteRunner:
         return [Command(_name(one), one.argv[1:], job_id=one.job_id) for one in self._previous_executions().values()]
 
     def start(self, command: Command) -> RemoteHandle:
-        """Follows the execution that an earlier attempt left, or submits the command.
+        """Follows the execution of the command that an earlier attempt started, or submits the command.
 
         A command is submitted when no execution of an earlier attempt runs any more.
 
@@ -124,7 +124,7 @@ class RemoteRunner:
         return self.reader
 
     def close(self) -> None:
-        """Ends the step: an execution that is no longer followed is cancelled.
+        """Cancels the executions that still run, and closes the environment.
 
         Raises:
             RunnerError: Names what could not be cancelled or released.
@@ -146,7 +146,7 @@ class RemoteRunner:
 
 
 def _abandon(handle: RemoteHandle) -> str:
-    """Abandons an execution; returns why it may go on, "" if it does not."""
+    """Abandons an execution; returns why it may still run, "" if it does not."""
     try:
         handle.abandon()
     except RunnerError as error:

@@ -21,7 +21,7 @@ class PendingCall:
         self._found = ""
         self._error: BaseException | None = None
         self.sent = True
-        """Whether it may have had an effect."""
+        """Whether the call may have had an effect."""
         self._over = Event()  # an interrupted `Thread.join` takes its thread for ended
         Thread(target=self._run, args=(call,), daemon=True).start()
 
@@ -43,6 +43,6 @@ class PendingCall:
         return self._found
 
     def outcome(self, seconds: float) -> str:
-        """Returns the result; "" where there is none within some seconds."""
+        """Returns the result; "" if there is none within the given seconds."""
         self._over.wait(seconds)
         return self._found
