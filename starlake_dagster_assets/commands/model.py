@@ -187,7 +187,7 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class ExpectationRow:
-    """A row of `audit.expectations`; a `count` of 0 means that the expectation held."""
+    """A row of `audit.expectations`; a `count` of 0 means that the expectation holds."""
 
     job_id: str
     domain: str

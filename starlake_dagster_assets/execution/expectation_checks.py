@@ -14,7 +14,7 @@ from starlake_dagster_assets.project.model.project import Application, Expectati
 __all__ = ["RESERVED", "CheckResult", "NamedExpectation", "check_results", "evaluate_now", "named_expectations"]
 
 RESERVED = ("rejected_rows", "schema_drift")
-"""Names of the checks that every loaded table has: an expectation never takes one."""
+"""Names of the checks that every loaded table has; expectations get other names."""
 
 _REFUSED = re.compile(r"[^A-Za-z0-9_]+")
 _ALTERED = re.compile(r"""[\s'"`{}\\]+""")

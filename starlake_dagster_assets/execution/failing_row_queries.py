@@ -11,7 +11,7 @@ from starlake_dagster_assets.project.sql.parsing import SqlError, Tree, child_wi
 __all__ = ["MOST_SAMPLES", "WINDOW_COLUMN", "FailingRows", "Sample", "counts_rows", "failing_rows", "with_limit"]
 
 MOST_SAMPLES = 20
-"""Rows that a check may show, at most: they are kept in Dagster's event log."""
+"""Maximum number of rows that a check may show: the rows are kept in Dagster's event log."""
 WINDOW_COLUMN = "_w"
 """The column that sqlglot adds if a dialect has no `QUALIFY`."""
 _ORDERED = {"duckdb", "bigquery", "databricks", "redshift", "snowflake"}

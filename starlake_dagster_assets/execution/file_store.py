@@ -61,7 +61,7 @@ class DirectoryListing:
 
     Attributes:
         directory: The directory.
-        names: Of its files, sorted.
+        names: Names of its files, sorted.
         exists: False if there is no such directory (yet).
     """
 

@@ -1,4 +1,4 @@
-"""Files of the tables of one load: where they are before it and after it."""
+"""Files of the tables of one load: their locations before and after the load."""
 
 from __future__ import annotations
 

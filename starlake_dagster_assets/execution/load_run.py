@@ -1,4 +1,4 @@
-"""Runs the loads of one run, one `stage` and one `load` per domain, and reports each table when it has evidence."""
+"""Runs the loads of one run, one `stage` and one `load` per domain, and reports each table once its result is known."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class RunSettings:
         scheduled_date: `--scheduledDate` of every load and transform; None = the end of its data interval.
         window: Start and end of the data interval of the run, for the transforms' `sl_…` variables: as the clocks of
             its own time zone show them, so that `cast(… as date)` is the day that people there mean.
-        intervals: Data intervals of transforms by node id, where they differ from that of the run.
+        intervals: Data intervals of transforms by node id, if they differ from that of the run.
         partition: The partitions that the run is for; their keys are variables of the transforms.
         environment: Environment variables of the transform of a node.
         invalid_tasks: By node id, why a task is not run now; it fails with that reason.

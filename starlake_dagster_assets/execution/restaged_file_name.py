@@ -18,7 +18,7 @@ def returned_name(name: str, present: Collection[str], pattern: str, others: Seq
     Args:
         name: Name of the file.
         present: Names in `stage`.
-        pattern: Of its table (`table.pattern`).
+        pattern: Pattern of its table (`table.pattern`).
         others: Patterns of the other tables of the domain.
 
     Returns:

@@ -41,7 +41,7 @@ class TransformRun:
         self._unfinished: list[_UnfinishedTask] = []
 
     def transform(self, node: Node, *, read: bool = False) -> Iterator[Outcome | FinalOutcome | FailedCommand]:
-        """Runs one `transform`, unless something it reads failed or was not run in this run.
+        """Runs one `transform`, unless a node that the task reads failed or was not run in this run.
 
         Args:
             node: A task.

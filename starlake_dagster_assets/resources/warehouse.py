@@ -39,7 +39,7 @@ class StarlakeWarehouseResource(StarlakeResource):
         """Returns the settings for warehouse access that the connections of the project do not contain.
 
         Raises:
-            RunnerError: When `warehouse` is a resource that gives no connection.
+            RunnerError: When `warehouse` is a resource that provides no connection.
         """
         kind: type[Any] = type(self)
         resource = cast("object", self.warehouse)

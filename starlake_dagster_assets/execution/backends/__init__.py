@@ -1,4 +1,4 @@
-"""Execution environments: where and how commands run.
+"""Execution environments, which run the commands.
 
 - `protocol`: the interface of every execution environment
 - `extras`: optional packages

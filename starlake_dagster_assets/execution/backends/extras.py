@@ -1,4 +1,4 @@
-"""Packages that only some environments need: an extra each, imported when it is used."""
+"""Packages that only some environments need, each installed by an extra and imported on first use."""
 
 from __future__ import annotations
 

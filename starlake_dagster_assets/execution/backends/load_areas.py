@@ -125,7 +125,7 @@ def remote_files(project: Project, *, root: str | None, datasets: str | None) ->
     """Returns the reader of the files that a program on another machine loads.
 
     Args:
-        project: The project, as it is read here.
+        project: The project, as this process reads it.
         root: `SL_ROOT` on that machine.
         datasets: `SL_DATASETS` on that machine, or as this process sees it.
 

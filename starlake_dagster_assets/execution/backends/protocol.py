@@ -41,7 +41,7 @@ class RunHandle(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Ends the command and everything it started; idempotent, returns when nothing of it is left."""
+        """Ends the command and everything that it started, and waits for their end; idempotent."""
         ...
 
 
@@ -142,7 +142,7 @@ class Runner(Protocol):
         ...
 
     def start(self, command: Command) -> RunHandle:
-        """Starts a command; raises `RunnerError` when it cannot be started at all."""
+        """Starts a command; raises `RunnerError` if the command cannot be started."""
         ...
 
     def warehouse_reader(self) -> WarehouseReader | None:
@@ -155,7 +155,7 @@ class CloseableRunner(Protocol):
     """A runner that holds something between commands, such as a warm JVM or a cluster; optional."""
 
     def close(self) -> None:
-        """Releases what is held, at the end of the step; idempotent.
+        """Releases the resources that are kept between commands, at the end of the step; idempotent.
 
         Raises:
             RunnerError: Names what could not be released. The results of the step stand.

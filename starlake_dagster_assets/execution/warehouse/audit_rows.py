@@ -53,7 +53,7 @@ def expectation_row(row: Mapping[str, Any]) -> ExpectationRow:
 
 
 def number(value: Any) -> int:
-    """Returns a count as a driver gives it: an integer, a decimal, or NULL for 0."""
+    """Returns a count from the value of a driver: an integer, a decimal, or NULL, which becomes 0."""
     return int(value or 0)
 
 

@@ -25,7 +25,7 @@ def evaluate_expectations(
     name: str,
     run: Callable[[str], Sequence[Sequence[Any]]],
 ) -> list[ExpectationRow]:
-    """Returns a row for each expectation, as the audit would have it, without a JOBID.
+    """Returns a row for each expectation, as in the audit but without a JOBID.
 
     Args:
         project: The project, for macros and variables.

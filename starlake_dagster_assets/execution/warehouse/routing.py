@@ -88,7 +88,7 @@ class RoutingReader(WarehouseReader):
 
 
 class WithoutJobIds(RoutingReader):
-    """Reader of everything except audit rows, for commands that get no `SL_JOB_ID` to find them by.
+    """Reader of everything except audit rows, for commands without `SL_JOB_ID`, whose rows cannot be found.
 
     Args:
         reader: Reads the warehouse.

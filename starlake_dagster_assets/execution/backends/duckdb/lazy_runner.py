@@ -1,4 +1,4 @@
-"""The embedded runner, imported when it is needed: duckdb is an extra."""
+"""Imports the embedded runner on first use, because duckdb is an extra."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def embedded_runner(
         root: The project (`SL_ROOT`).
         env: `SL_ENV`.
         options: Variables of every command.
-        database: DuckDB file; None = the one each connection names.
+        database: DuckDB file; None = the file that each connection names.
         transpile_from: SQL dialect of the project.
         memory_limit: DuckDB's `memory_limit`, such as `4GB`.
         threads: DuckDB's `threads`.

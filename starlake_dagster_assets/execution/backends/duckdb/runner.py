@@ -40,7 +40,7 @@ class EmbeddedRunner:
         root: The project (`SL_ROOT`).
         env: `SL_ENV`.
         options: Variables of every command; its own `--options` take precedence.
-        database: DuckDB file for every connection; None = the one each connection names.
+        database: DuckDB file for every connection; None = the file that each connection names.
         transpile_from: sqlglot dialect the project's SQL is written in, such as `bigquery`: every connection is then
             executed on a local DuckDB file.
         memory_limit: DuckDB's `memory_limit`, such as `2GB`.

@@ -132,7 +132,7 @@ class ConsoleRunner:
             self._drop()
 
     def give_up(self, *, unknown: bool = False) -> None:
-        """Ends the JVM and all processes that it started at once.
+        """Ends the JVM immediately, with all processes that it started.
 
         Args:
             unknown: Whether this version has no console, so that the remaining commands run as processes.

@@ -26,7 +26,7 @@ _CANNOT_START = 127
 
 
 def main(argv: list[str]) -> int:
-    """Runs a program until it and all that it started have ended.
+    """Runs a program until the program and all processes that it started have ended.
 
     Args:
         argv: Control, seconds from the first signal to the last one, program, its arguments.

@@ -79,7 +79,7 @@ class KubernetesEnvironment:
         namespace: Namespace of the Jobs; that of this Pod, or of the context of the kubeconfig, by default.
         kubeconfig_file: Path of a kubeconfig; `KUBECONFIG` or `~/.kube/config` by default.
         context: Its context; the current one by default.
-        load_incluster_config: Whether the credentials of the Pod are used; by default where there is one.
+        load_incluster_config: Whether the credentials of the Pod are used; by default if there is one.
         start_timeout: Seconds for which a Pod may fail to start.
         now: Returns the seconds of a monotonic clock.
     """

@@ -119,7 +119,7 @@ class JobTemplate:
         validate_volumes(volumes, mounts, self.k8s_config)
 
     def job(self, submission: Submission, namespace: str) -> dict[str, Any]:
-        """Returns the Job of a command, as it is sent.
+        """Returns the Job of a command, ready to be sent to Kubernetes.
 
         Raises:
             RunnerError: When Kubernetes does not know a field or a key of the raw configuration.

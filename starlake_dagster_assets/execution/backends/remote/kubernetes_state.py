@@ -110,7 +110,7 @@ def find_start_problem(job: _Object, pods: Sequence[_Object], events: Sequence[_
     Args:
         job: The Job.
         pods: Its Pods, oldest first.
-        events: Of the Job and of its Pods, oldest first.
+        events: Events of the Job and of its Pods, oldest first.
     """
     if job["spec"].get("suspend"):
         return StartProblem("its Job is suspended: a queue, such as Kueue, has not admitted it", counts=False)

@@ -1,4 +1,4 @@
-"""A call in a thread of its own, so that an interruption does not cut it off from its answer."""
+"""Runs a call in a thread of its own, so that the call goes on if its caller is interrupted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["PendingCall"]
 
 
 class PendingCall:
-    """A call in a thread of its own: an interruption of the caller does not cut it off from its answer.
+    """A call in a thread of its own, which goes on if its caller is interrupted.
 
     Args:
         call: The call.
