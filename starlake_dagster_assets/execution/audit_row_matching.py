@@ -37,12 +37,12 @@ def is_of(row: AuditRow, domain: str, table: str) -> bool:
 
 
 def message_of(row: AuditRow) -> str:
-    """Returns the message of a row without the stack trace that the engine writes after it."""
+    """Returns the message of a row without the stack trace that Starlake writes after it."""
     return row.message.partition(" \tat ")[0].strip()
 
 
 def with_counts(verdict: TableResult, rows: Sequence[AuditRow]) -> TableResult:
-    """Returns the result with missing counts replaced by those of its LOAD rows."""
+    """Fills missing counts of a result from the LOAD rows of its table."""
     if not rows:
         return verdict
     counts = (_sum(row.count for row in rows), _sum(row.accepted for row in rows), _sum(row.rejected for row in rows))

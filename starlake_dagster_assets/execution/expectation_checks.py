@@ -135,7 +135,7 @@ def _names(node: Node) -> set[tuple[str, str]]:
 
 
 def _words(text: str) -> str:
-    """Returns the text without the characters that the engine alters in the audit: quotes, braces, space."""
+    """Returns the text without the characters that Starlake alters in the audit: quotes, braces, space."""
     return _ALTERED.sub("", text)
 
 

@@ -43,7 +43,7 @@ class ExpectationResults:
             node: The table or task.
             named: Its expectations.
             job_id: The JOBID of its command.
-            ended: Whether the engine finished the load of this table, or the command ended with exit code 0.
+            ended: Whether Starlake finished the load of this table, or the command ended with exit code 0.
         """
         if not named:
             return ()

@@ -111,7 +111,7 @@ class Store:
         return self._call(path, lambda: _local_file(str(local)) if local else self._remote_file(path))
 
     def consume(self, path: str, seen: str) -> bool:
-        """Deletes a file, unless it was written again since it was seen.
+        """Deletes a file that was seen, unless the file was written again since then.
 
         Args:
             path: Absolute path or URL.

@@ -152,7 +152,7 @@ class Runner(Protocol):
 
 @runtime_checkable
 class CloseableRunner(Protocol):
-    """A runner that holds something between commands, such as a warm JVM or a cluster; optional."""
+    """A runner that keeps a resource between commands, such as a warm JVM or a cluster; optional."""
 
     def close(self) -> None:
         """Releases the resources that are kept between commands, at the end of the step; idempotent.
@@ -210,7 +210,7 @@ class Execution:
         id: Its id in the environment; "" while it is being submitted.
         argv: The command.
         job_id: `SL_JOB_ID` of the command, and its idempotency key.
-        url: Page of the execution for people.
+        url: URL of the execution's page, for people.
     """
 
     environment: str

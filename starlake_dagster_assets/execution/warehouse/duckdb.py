@@ -54,7 +54,7 @@ class DuckDBReader(WarehouseReader):
 
     Args:
         project: Returns the project; called once, when it is needed.
-        options: Which files, how long to wait for them, and whether they are only read.
+        options: Options: which files, how long to wait for them, and whether they are only read.
     """
 
     def __init__(self, project: Callable[[], Project], options: EngineOptions) -> None:

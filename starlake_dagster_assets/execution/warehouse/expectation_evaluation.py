@@ -1,4 +1,4 @@
-"""Evaluates expectations on the current state of a table, as the engine does after it wrote the table."""
+"""Evaluates expectations on the current state of a table, as Starlake does after it wrote the table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlake_dagster_assets.project.model.project import Expectation, Project
 __all__ = ["evaluate_expectations"]
 
 _ODD = -2147483648
-"""The engine's count of a query that does not return one whole number."""
+"""Count that Starlake records for a query that does not return one whole number."""
 
 
 def evaluate_expectations(

@@ -117,7 +117,7 @@ class ConsoleRunner:
         return _Answer(self, self._console, command, self._shell.timeout)
 
     def _may_talk(self, command: Command) -> bool:
-        """Whether a JVM can run a command, and the runner has no options, which would be empty in the console."""
+        """Whether the console can run a command, which requires that the runner itself has no options."""
         return self._known and self._lives > 0 and not self._shell.options and supported_by_console(command)
 
     def release(self) -> None:

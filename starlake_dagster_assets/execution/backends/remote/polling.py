@@ -23,7 +23,7 @@ class StatusPoll:
         execution: Id of the execution.
         policy: For how long it may be unreadable, or unknown to the service.
         clock: Source of the time.
-        url: Page of the execution for people.
+        url: URL of the execution's page, for people.
     """
 
     def __init__(
