@@ -83,7 +83,7 @@ class RequestedTable:
         directory: Directory name, if it differs from `load.name`.
         pattern: Regular expression of Java for the names of its files.
         zero_is_loss: A count of 0 means that no row was written: the table appends, and nothing filters its rows.
-        header: A file without records may contain a header.
+        header: A file without records may have content, such as a header.
     """
 
     domain: str

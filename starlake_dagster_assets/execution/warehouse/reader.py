@@ -16,7 +16,7 @@ __all__ = ["WarehouseReader", "as_texts"]
 class WarehouseReader(ABC):
     """Reader of the audit tables and the tables of a project.
 
-    Tables are named by their final schema and table, rows of the audit by the names in them. A method that
+    Tables are named by their final schema and table, rows of the audit by what Starlake writes there. A method that
     cannot know returns None, never an empty answer: a missing audit table is no evidence about a command,
     because the audit may be inactive or in another database. A warehouse that does not answer raises. A subclass
     implements the first four methods, and of the others those that its warehouse allows.

@@ -12,7 +12,7 @@ __all__ = ["StatusPoll"]
 _PATIENCE = 60
 """Seconds without an answer of the service after which a warning is reported."""
 _FAILED_READS = 5
-"""Failed reads in a row after which an outage can count as too long: a suspended process has seen none of it."""
+"""Minimum number of failed reads in a row in an outage that lasts too long: a suspended process reads nothing."""
 
 
 class StatusPoll:
