@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.command_executor import CommandExecutor
 from starlake_dagster_assets.execution.evidence import TableResult
-from starlake_dagster_assets.execution.expectation_checks import NamedExpectation, named_expectations
+from starlake_dagster_assets.execution.expectation_checks import CheckResult, NamedExpectation, named_expectations
 from starlake_dagster_assets.execution.expectation_results import ExpectationResults, blocking_failures
 from starlake_dagster_assets.execution.outcome import FailedCommand, FinalOutcome, Outcome, RunSettings
 from starlake_dagster_assets.graph.model import Node
@@ -127,8 +128,7 @@ class RunState:
         broken = blocking_failures(checks)
         if not broken:
             return replace(outcome, checks=checks, rejection_messages=rejection_messages)
-        failed = any(check.expectation.blocking and not (check.passed or check.unknown) for check in checks)
-        status, reason = "failed" if failed else "unknown", self.executor.redact(broken)
+        status, reason = _status_of_broken(checks), self.executor.redact(broken)
         return replace(outcome, status=status, reason=reason, checks=checks, rejection_messages=rejection_messages)
 
     def with_current_checks(self, outcome: Outcome, named: Sequence[NamedExpectation]) -> Outcome:
@@ -138,13 +138,19 @@ class RunState:
             return outcome
         if broken := blocking_failures(checks):
             reason = self.executor.redact(f"{outcome.reason}; {broken}")
-            return replace(outcome, status="failed", reason=reason, checks=checks)
+            return replace(outcome, status=_status_of_broken(checks), reason=reason, checks=checks)
         return replace(outcome, checks=checks)
 
     def _rejection_messages(self, node: Node, outcome: Outcome) -> tuple[str, ...]:
         if not outcome.rejected or node.table is None:
             return ()
         return self.executor.rejection_messages(outcome.job_id, node.table)
+
+
+def _status_of_broken(checks: Sequence[CheckResult]) -> Literal["failed", "unknown"]:
+    """Returns the status of a node whose blocking expectations are broken: "unknown" if none is known to fail."""
+    failed = any(check.expectation.blocking and not (check.passed or check.unknown) for check in checks)
+    return "failed" if failed else "unknown"
 
 
 def _without_name(node: Node, reason: str) -> str:
