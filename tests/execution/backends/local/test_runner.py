@@ -209,7 +209,7 @@ def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
 def test_much_output_in_bounded_memory(scripted: Scripted, launcher: Any) -> None:
     scripted.tell(noise_megabytes=64)
     name = "launch_by_dagster_shell" if launcher is launch_by_dagster_shell else "launch"
-    module = "dagster_shell" if launcher is launch_by_dagster_shell else "launchers"
+    module = "dagster_shell_launcher" if launcher is launch_by_dagster_shell else "program_launchers"
     text = f"""
 import os, resource, sys
 from pathlib import Path
@@ -296,7 +296,7 @@ time.sleep(60)
 def test_a_step_that_is_killed_leaves_nothing(scripted: Scripted, launcher: Any) -> None:
     scripted.tables({"sales.orders": {"do": "hang"}})
     name = "launch_by_dagster_shell" if launcher is launch_by_dagster_shell else "launch"
-    module = "dagster_shell" if launcher is launch_by_dagster_shell else "launchers"
+    module = "dagster_shell_launcher" if launcher is launch_by_dagster_shell else "program_launchers"
     text = f"""
 import os
 from pathlib import Path
