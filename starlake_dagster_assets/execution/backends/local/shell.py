@@ -173,7 +173,12 @@ class ShellHandle:
             if self._result is not None:
                 return []
             found = list(self._pump.read(_POLL_SECONDS))
-            if self._pump.ended or self._abandoned():
+            has_ended = self._pump.ended
+            if not has_ended and self._program.wait(0) is not None:
+                last = list(self._pump.read(0))  # what was written between the two lines above
+                found += last
+                has_ended = not last
+            if has_ended:
                 found += self._end()
             elif self._timeout is not None and not self._late and time.monotonic() - self._began > self._timeout:
                 self._late = True
@@ -186,17 +191,9 @@ class ShellHandle:
                 self._stopped = time.monotonic()
                 self._program.stop()
 
-    def _abandoned(self) -> bool:
-        """Checks whether the supervisor was killed while other processes hold the pipes, and kills those processes."""
-        if self._program.wait(0) is None:
-            return False
-        for _ in self._pump.read(0):
-            return False
-        if not self._pump.ended:
-            self._program.kill()
-        return True
-
     def _end(self) -> list[Line]:
+        if not self._pump.ended:  # the supervisor was killed while other processes hold the pipes
+            self._program.kill()
         code = self._program.wait(_LAST_SECONDS)
         if code is None:
             self._program.kill()

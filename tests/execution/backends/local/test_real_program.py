@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -123,7 +124,8 @@ def test_a_load_that_is_ended_from_outside(bench: Any, ends: str):
             handle.cancel()
         else:
             for pid in descendants(os.getpid()) - before:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
     result = handle.wait()
     assert result.cancelled == (ends == "cancelled") and result.exit_code != 0
     assert area(bench, "ingesting") == ["a-1.csv"]

@@ -353,3 +353,36 @@ def test_spark_properties_of_a_table_reach_a_cluster(tmp_path: Path):
     assert not local.capabilities.uses_spark and "SPARK_CONF_OPTIONS" not in local.environ_of(command)
     with pytest.raises(RunnerError, match=r"spark\.a"):
         run.environ_of(Command("load", spark={"spark.a": "$(id)"}))
+
+
+class _LastWords:
+    """A program that writes its last lines, and ends, after a read that found nothing."""
+
+    def __init__(self) -> None:
+        self._files = [os.pipe() for _ in range(2)]
+        for reading, _ in self._files:
+            os.set_blocking(reading, False)
+        self.stdout, self.stderr = (os.fdopen(reading, "rb", buffering=0) for reading, _ in self._files)
+        self._has_ended = False
+
+    def wait(self, timeout: float) -> int:
+        if not self._has_ended:
+            self._has_ended = True
+            os.write(self._files[0][1], b"one\ntwo\nthree\n")
+            for _, writing in self._files:
+                os.close(writing)
+        return 0
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None:
+        self.stdout.close()
+        self.stderr.close()
+
+
+def test_lines_written_between_a_read_and_the_look_at_the_process_are_not_lost():
+    handle = shell.ShellHandle(_LastWords())
+    assert [line.text for line in handle.lines()] == ["one", "two", "three"]
+    assert handle.wait().exit_code == 0
