@@ -1,6 +1,7 @@
 """Base class of the resources of remote environments: variables of commands, and polling of executions."""
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, cast
 
 import dagster as dg
@@ -24,6 +25,19 @@ from starlake_dagster_assets.resources.guarded_calls import call_resource, calli
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeRemoteResource"]
+
+_OF_COMMANDS = {"SL_JOB_ID": "each command gets its own value, by which the audit is read"}
+_RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "env": _OF_COMMANDS,
+        "secrets": {
+            **_OF_COMMANDS,
+            "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
+            "SL_LOG_LEVEL": "it must be known, because the lines of the log report the tables; set `log_level`",
+        },
+    }
+)
+"""Reasons why a variable cannot be set, by field and variable."""
 
 
 class StarlakeRemoteResource(StarlakeWarehouseResource):
@@ -79,11 +93,6 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         super().__init__(**data)
         for option in ("env", "secrets"):
             _validate_variables(option, getattr(self, option, None))
-            if isinstance(data.get(option), Mapping) and "SL_JOB_ID" in data[option]:
-                raise RunnerError(
-                    f"{option} `SL_JOB_ID`: each command gets its own value, by which the audit is read. "
-                    "Next: remove it."
-                )
         if data.get("attempts") is not None:
             kind: type[Any] = type(self)
             warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")
@@ -187,12 +196,14 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
 
 def _validate_variables(option: str, values: object) -> None:
-    """Raises an error for a name that no program can read as an environment variable.
+    """Raises an error for a variable that each command sets, and for a name that no program can read as a variable.
 
     Raises:
         RunnerError: Names the field and the variable.
     """
     for name in cast("Mapping[str, object]", values) if isinstance(values, Mapping) else ():
+        if name in _RESERVED[option]:
+            raise RunnerError(f"{option} `{name}`: {_RESERVED[option][name]}. Next: remove it.")
         if not VARIABLE_NAME.fullmatch(name):
             shown = f"{name.partition('=')[0]!r:.40}"
             raise RunnerError(

@@ -1,6 +1,7 @@
 """What the resources of all remote environments share."""
 
 import base64
+import json
 import sys
 
 import pytest
@@ -107,9 +108,17 @@ def test_the_lines_that_tell_of_tables_are_always_there(place, project, fields, 
 @EVERY
 def test_the_job_id_of_a_command_cannot_be_replaced(place):
     options = [{"env": {"SL_JOB_ID": "x"}}, *([] if "dataproc" in place else [{"secrets": {"SL_JOB_ID": "w:p"}}])]
-    for fields in options:
+    texts = [{field: json.dumps(value)} for fields in options for field, value in fields.items()]
+    for fields in options + texts:
         with pytest.raises(RunnerError, match=r"`SL_JOB_ID`: each command gets its own value.*Next: remove it"):
             MAKE[place](**fields)
+
+
+@pytest.mark.parametrize("place", ["cloud_run", "fargate", "kubernetes"])
+@pytest.mark.parametrize("name", ["SL_HTTP_PORT", "SL_LOG_LEVEL"])
+def test_a_variable_whose_value_must_be_known_is_no_secret(place, name):
+    with pytest.raises(RunnerError, match=rf"secrets `{name}`: it .*Next: remove it"):
+        MAKE[place](secrets={name: "w:p"})
 
 
 @EVERY
