@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from starlake_dagster_assets.commands.secret_encodings import masked
 from starlake_dagster_assets.project.model.project import Project
-from starlake_dagster_assets.project.model.secret_names import is_secret_name
+from starlake_dagster_assets.project.model.secret_names import is_secret, is_secret_name, is_secret_reference
 
 __all__ = ["contains_secret", "find_secrets", "redact", "secrets_of"]
 
@@ -20,6 +20,7 @@ _IN_URL = re.compile(
     r"|(?<![\w/:.@-])(?!mailto:)[\w.-]+:([^\s/@:]+)@(?!sha\d+:)[\w.-]+[:/]",  # user:password@registry/image
     re.I,
 )
+_ASSIGNMENT = re.compile(r"(?<![\w.-])([\w.-]+)=(?=([^&;,\s]+))")
 _MAY_HIDE = re.compile(r"[=@]|passw|pwd|phrase|secret|key|curl", re.I)
 """Pattern of characters and words, one of which is in each text that `_IN_URL` matches; quick to search for."""
 _KEY_MATERIAL = re.compile(
@@ -53,7 +54,9 @@ def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
         text: The text.
         secrets: Values that are known to be secret.
     """
-    in_urls = {part for match in _IN_URL.finditer(text) for part in match.groups() if part}
+    in_urls = {
+        part for match in _IN_URL.finditer(_ASSIGNMENT.sub(_without_reference, text)) for part in match.groups() if part
+    }
     found = {part for part in in_urls if not part.startswith(_PLACEHOLDERS)}
     found |= {match[0] for match in _KEY_MATERIAL.finditer(text)}
     return frozenset(found | {one for one in secrets if one == text or (len(one) >= _LONG and one in text)})
@@ -64,7 +67,7 @@ def secrets_of(project: Project) -> frozenset[str]:
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())
-    found = [value for key, value in pairs if is_secret_name(key)]
+    found = [value for key, value in pairs if is_secret(key, value)]
     found += [part for _, value in pairs for match in _IN_URL.finditer(value) for part in match.groups() if part]
     return frozenset(value for value in found if len(value) >= _SHORTEST)
 
@@ -78,3 +81,8 @@ def redact(text: str, secrets: frozenset[str]) -> str:
 
 def _hidden(match: re.Match[str]) -> str:
     return match[0].replace(next(filter(None, match.groups())), "***")
+
+
+def _without_reference(match: re.Match[str]) -> str:
+    """Returns an assignment without its name if its value only refers to a secret, such as `PASSWORD_FILE=/run/pg`."""
+    return "" if is_secret_name(match[1]) and is_secret_reference(match[1], match[2]) else match[0]

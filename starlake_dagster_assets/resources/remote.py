@@ -19,7 +19,7 @@ from starlake_dagster_assets.execution.backends.remote.public_texts import (
     PublicText,
     list_public_texts,
 )
-from starlake_dagster_assets.project.model.secret_names import is_secret_name
+from starlake_dagster_assets.project.model.secret_names import is_secret
 from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, with_placeholders
 from starlake_dagster_assets.resources.guarded_calls import call_resource, calling_method
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
@@ -232,8 +232,7 @@ def _validate_public_text(one: PublicText, secrets: Collection[str], advice: str
         RunnerError: Names the text, and does not show it.
     """
     key_of_tool = "/" in one.name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
-    is_reference = one.text.startswith(("gsm://", "projects/", "arn:"))
-    by_name = one.kind == "variable" and is_secret_name(one.name) and not key_of_tool and not is_reference
+    by_name = one.kind == "variable" and is_secret(one.name, one.text) and not key_of_tool
     if not by_name and not contains_secret(one.text, secrets):
         return
     reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"

@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -246,6 +247,19 @@ def test_an_option_that_gives_a_secret_away_is_not_sent(options, secrets):
         RemoteRunner(service, policy=AT_ONCE).start(build.transform("kpi.a", options, secrets=secrets))
     assert "n0body-may" not in str(told.value)
     assert not service.taken
+
+
+def test_properties_of_spark_may_refer_to_secrets():
+    service = Remembering()
+    properties = {
+        "spark.kubernetes.executor.secretKeyRef.PGPASSWORD": "warehouse:password",
+        "spark.kubernetes.driver.secrets.warehouse": "/etc/secrets",
+    }
+    command = replace(build.transform("kpi.a"), spark=properties)
+    RemoteRunner(service, policy=AT_ONCE).start(command).wait()
+    assert len(service.taken) == 1
+    with pytest.raises(RunnerError, match=r"the Spark property `spark.sql.password` of transform"):
+        RemoteRunner(service, policy=AT_ONCE).start(replace(command, spark={"spark.sql.password": "x"}))
 
 
 def test_a_short_secret_is_no_part_of_an_innocent_word():

@@ -27,7 +27,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
 from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
-from starlake_dagster_assets.project.model.secret_names import is_secret_name
+from starlake_dagster_assets.project.model.secret_names import is_secret
 
 __all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "job_name", "overrides_of"]
 
@@ -162,10 +162,12 @@ class JobTemplate:
         of_command = {name: _escaped(value) for name, value in submission.command.env.items()}
         ours = {**self.env, **of_command, **spark_variables(submission.command, self.env)}
         variables |= {name: {"name": name, "value": value} for name, value in ours.items()}
+        secrets: dict[str, Any] = {}
         for name, reference in self.secrets.items():
             secret, _, key = reference.partition(":")
-            variables[name] = {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-        container["env"] = [*variables.values()]  # in this order: a variable may refer to earlier ones
+            secrets[name] = {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        # in this order: a variable may refer to earlier ones
+        container["env"] = [*{**secrets, **variables, **secrets}.values()]
 
     def _merged_with(self, overrides: Sequence[str]) -> Any:
         """Merges fields, raw configuration and the settings of a table into one `UserDefinedDagsterK8sConfig`."""
@@ -173,7 +175,7 @@ class JobTemplate:
         for raw in raws:
             validate_config(_TAG, raw)
             for one in list_public_texts(_TAG, raw):
-                if one.kind == "variable" and one.text and is_secret_name(one.name) and "/" not in one.name:
+                if one.kind == "variable" and one.text and is_secret(one.name, one.text) and "/" not in one.name:
                     raise RunnerError(
                         f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
                         "read it. Next: pass a reference (`valueFrom`) instead."

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from starlake_dagster_assets.commands.model import Command, Line
 from starlake_dagster_assets.commands.redaction import contains_secret
 from starlake_dagster_assets.errors import RunnerError
-from starlake_dagster_assets.project.model.secret_names import is_secret_name
+from starlake_dagster_assets.project.model.secret_names import is_secret
 
 __all__ = ["Environment", "ErrorClass", "Policy", "State", "Status", "Submission", "validate_no_secret_options"]
 
@@ -173,7 +173,7 @@ def validate_no_secret_options(command: Command, environment: str) -> None:
     neighbours = zip(command.args, command.args[1:], strict=False)
     pairs = [pair.partition("=") for name, value in neighbours if name == "--options" for pair in value.split(",")]
     for name, _, value in pairs:
-        if is_secret_name(name) or contains_secret(value, command.secrets):
+        if is_secret(name, value) or contains_secret(value, command.secrets):
             raise RunnerError(
                 f"{environment}: the option `{name}` of {command.name} looks like a secret, and anyone who may look at "
                 f"an execution could read it. {advice}"
@@ -196,7 +196,7 @@ def validate_no_secret_options(command: Command, environment: str) -> None:
             f"anyone who may look at an execution could read it. {advice}"
         )
     for name, value in command.spark.items():
-        if is_secret_name(name) or contains_secret(value, command.secrets):
+        if is_secret(name, value) or contains_secret(value, command.secrets):
             raise RunnerError(
                 f"{environment}: the Spark property `{name}` of {command.name} looks like a secret, and anyone who may "
                 f"look at an execution could read it. {advice}"

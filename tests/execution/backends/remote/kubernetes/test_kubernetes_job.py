@@ -102,11 +102,11 @@ def test_every_field_arrives():
     assert container["resources"] == {"limits": {"memory": "4Gi"}}
     assert container["imagePullPolicy"] == "IfNotPresent"
     assert container["envFrom"] == [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "all-of-it"}}]
-    assert container["env"] == [
+    assert container["env"] == [  # a variable may refer to those before it, such as $(PGPASSWORD)
+        {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "warehouse", "key": "password"}}},
         {"name": "SL_ENV", "value": "prod"},
         {"name": "A", "value": "the command's"},
         {"name": "SL_JOB_ID", "value": "job-1"},
-        {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "warehouse", "key": "password"}}},
     ]
 
 

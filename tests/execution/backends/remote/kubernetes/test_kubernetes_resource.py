@@ -87,6 +87,54 @@ def test_a_secret_is_a_reference(project, fields, said):
     assert SECRET not in str(error.value)
 
 
+REFERENCES = {
+    "GOOGLE_APPLICATION_CREDENTIALS": "/secrets/key.json",
+    "PG_PASSWORD_FILE": "/run/secrets/pg",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
+    "AZURE_FEDERATED_TOKEN_FILE": "/var/run/secrets/azure/tokens/azure-identity-token",
+    "DB_SECRET_NAME": "prod/db",
+    "MAX_TOKENS": "4096",
+    "SPRING_DATASOURCE_PASSWORD": "$(PGPASSWORD)",
+    "spark.kubernetes.executor.secretKeyRef.PGPASSWORD": "warehouse:password",
+    "spark.kubernetes.driver.secrets.warehouse": "/etc/secrets",
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_name_or_a_path_of_a_secret_is_no_secret(project, name):
+    value = REFERENCES[name]
+    as_item = {"container_config": {"env": [{"name": name, "value": value}]}}
+    made = environment(project, env={name: value, "SPARK_CONF_OPTIONS": f"--conf {name}={value}"}, k8s_config=as_item)
+    assert made.template.env[name] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PG_PASSWORD_FILE", f"/run/{SECRET}"),
+        ("DB_SECRET_NAME", "postgresql://me:x@db/x"),
+        ("AWS_SECRET_KEY", "/aB3dEfGh1jKlMnOpQrS/UvWxYz0123456789abc"),
+        ("PGPASSWORD", "/x1y2"),
+        ("PGPASSWORD", "$(x y)"),
+        ("API_TOKEN", "4096"),
+        ("TOKENS", "a4096"),
+        ("spark.kubernetes.executor.secretKeyRef.PGPASSWORD", "x1y2"),
+        ("spark.kubernetes.driver.secrets.warehouse", "x1y2"),
+        ("jsonKeyfile", "e30="),
+    ],
+)
+def test_a_value_that_is_no_reference_is_a_secret(project, name, value):
+    with pytest.raises(RunnerError, match="secret"):
+        environment(project, env={name: value})
+
+
+def test_a_class_of_the_csi_driver_is_no_secret(project):
+    attributes = {"secretProviderClass": "starlake-kv"}
+    csi = {"driver": "secrets-store.csi.k8s.io", "readOnly": True, "volumeAttributes": attributes}
+    found = environment(project, volumes=[{"name": "c", "csi": csi}]).template.sections()
+    assert found["pod_spec_config"]["volumes"][0]["csi"]["volume_attributes"] == attributes
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
