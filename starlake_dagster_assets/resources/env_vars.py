@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field, ValidationError, field_validator
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.execution.backends.remote.public_texts import VariableText
 
 __all__ = [
     "DESCRIPTION",
@@ -104,7 +105,7 @@ def resolve_env_vars(config: _Config) -> _Config:
                 "step runs (for `dagster dev`: in the shell that starts it, or in a .env file next to it)."
             )
         name, _, below = path.partition("/")
-        fields[name] = _with(fields.get(name) or {}, below, text) if below else read_text(cls, name, text)
+        fields[name] = _with(fields.get(name) or {}, below, VariableText(text)) if below else read_text(cls, name, text)
     try:
         return cls(**fields)
     except ValidationError as error:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import ObjectSchema, schema_of
 from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_field, validate_object
-from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
+from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, VariableText
 
 __all__ = [
     "KEY_LABEL",
@@ -177,7 +177,7 @@ def _validate_model(path: str, kind: str, value: object, *, partial: bool) -> No
             raise RunnerError(f"{path} has `{given[field]}` and `{name}`, which are the same field; keep one of them.")
         if item is not None:
             given[field] = name
-        _validate_text(f"{path}.{name}", schema.types[field], field, item)
+        _validate_quotes(f"{path}.{name}", schema.types[field], field, item)
         validate_value(f"{path}.{name}", schema.types[field], item)
         validate_field(f"{path}.{name}", kind, field, item)
     if not partial and (missing := sorted(schema.required - {*given})):
@@ -185,9 +185,20 @@ def _validate_model(path: str, kind: str, value: object, *, partial: bool) -> No
     validate_object(path, kind, {field: cast("Mapping[str, object]", value)[name] for field, name in given.items()})
 
 
-def _validate_text(path: str, kind: str, field: str, value: object) -> None:
+def _validate_quotes(path: str, kind: str, field: str, value: object) -> None:
     if kind == "str" and isinstance(value, int | float) and field not in ("value", "size_limit", "divisor"):
         raise RunnerError(f"{path} is {value!r} ({type(value).__name__}); expected text. Next: put it in quotes.")
+    if kind != "int" or not isinstance(value, str):
+        return
+    is_variable = isinstance(value, VariableText)
+    octal = re.fullmatch(r"0o?([0-7]+)" if is_variable else r"(?:0o?)?([0-7]{3})", value)
+    if octal and field in ("mode", "default_mode"):
+        raise RunnerError(
+            f"{path} is the text {value!r}, which is octal; expected a number. Next: write `0o{octal[1]}` in Python, "
+            f"or `{int(octal[1], 8)}`."
+        )
+    if not is_variable and re.fullmatch(r"-?\d{1,20}", value):
+        raise RunnerError(f"{path} is the text {value!r}; expected a whole number. Next: remove the quotes.")
 
 
 def _missing_text(path: str, schema: ObjectSchema, missing: Sequence[str], given: Sequence[str]) -> str:
@@ -205,7 +216,7 @@ def _missing_text(path: str, schema: ObjectSchema, missing: Sequence[str], given
 def _validate_scalar(path: str, kind: str, value: object) -> None:
     fits = {
         "bool": isinstance(value, bool),
-        "int": not isinstance(value, bool) and re.fullmatch(r"-?\d+", str(value)) is not None,
+        "int": type(value) is int or (isinstance(value, VariableText) and re.fullmatch(r"-?\d+", value) is not None),
         "float": not isinstance(value, bool) and isinstance(value, int | float),
         "str": isinstance(value, str | int | float) and not isinstance(value, bool),
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-__all__ = ["UNKNOWN", "PublicText", "list_public_texts"]
+__all__ = ["UNKNOWN", "PublicText", "VariableText", "list_public_texts"]
 
 UNKNOWN: Final = object()
 """Placeholder of a value that is read from the environment when a run starts: it is set, and may be anything."""
@@ -18,6 +18,12 @@ _NAMED_VALUES = (
     *("properties", "spark_properties", "volumeAttributes", "volume_attributes"),
 )
 """Fields whose keys describe their values."""
+
+
+class VariableText(str):
+    """Value of an environment variable within a mapping: a text, also where a number is expected."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)

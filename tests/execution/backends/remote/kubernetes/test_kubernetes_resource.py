@@ -2,12 +2,16 @@
 
 import json
 import os
+from contextlib import nullcontext
 
 import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeProject, StarlakeTranslator, build_definitions
+from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.execution.backends.protocol import StepAttempt
+from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.resources.kubernetes import StarlakeKubernetes
 from tests.conformance.subject import SECRET, write_project
 
@@ -220,6 +224,17 @@ def test_variables_are_validated_when_they_are_read(monkeypatch):
     monkeypatch.setenv("MEMORY", "4 GB")
     with pytest.raises(RunnerError, match="expected a quantity"), resource.process_config_and_initialize_cm():
         pass
+
+
+@pytest.mark.parametrize(("text", "message"), [("256", ""), ("0400", "or `256`"), ("x", "expected a whole number")])
+def test_a_variable_may_be_a_number(monkeypatch, project, text, message):
+    volume = {"name": "v", "secret": {"secretName": "s", "defaultMode": dg.EnvVar("MODE")}}
+    resource = StarlakeKubernetes(image="i", volumes=[volume])
+    monkeypatch.setenv("MODE", text)
+    with nullcontext() if not message else pytest.raises(RunnerError, match=message):  # noqa: SIM117
+        with resource.process_config_and_initialize_cm() as ready:
+            made = ready.environment(project, StepAttempt()).template.job(Submission(Command("load"), "k"), "data")
+            assert made["spec"]["template"]["spec"]["volumes"][0]["secret"]["defaultMode"] == int(text)
 
 
 @pytest.mark.parametrize("raw", [{"container_config": None}, {"merge_behavior": None}, {}, None])

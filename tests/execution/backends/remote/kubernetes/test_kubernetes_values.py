@@ -87,6 +87,31 @@ WRONG = {
         {"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 644}}]},
         "volumes[0].secret.defaultMode is '644'; expected a whole number from 0 to 511 (octal 0777)",
     ),
+    **{
+        f"a mode as the text {text}": (
+            {"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": text}}]},
+            f"defaultMode is the text '{text}', which is octal; expected a number. Next: write `0o{text[-3:]}` in "
+            "Python, or `256`.",
+        )
+        for text in ("400", "0o400")
+    },
+    "a mode of one key as text": (
+        {"volumes": [{"name": "v", "configMap": {"name": "c", "items": [{"key": "a", "path": "a", "mode": "0400"}]}}]},
+        "items[0].mode is the text '0400', which is octal; expected a number. Next: write `0o400` in Python, or `256`.",
+    ),
+    "a port as text": (
+        {"k8s_config": {CONTAINER: {"ports": [{"containerPort": "4040"}]}}},
+        "ports[0].containerPort is the text '4040'; expected a whole number. Next: remove the quotes.",
+    ),
+    "a user as text": (
+        secured(runAsUser="1000"),
+        "runAsUser is the text '1000'; expected a whole number. Next: remove",
+    ),
+    "a fraction": (secured(runAsUser=1000.0), "runAsUser is float; expected a whole number."),
+    "a list of numbers as text": (
+        {"k8s_config": {POD: {"securityContext": {"supplementalGroups": ["1"]}}}},
+        "supplementalGroups[0] is text; expected a whole number.",
+    ),
     "no mount path": (mounted(mountPath=""), "volume_mounts[0].mountPath is ''; expected a path without `:`"),
     "a colon": (mounted(mountPath="/a:ro"), "volume_mounts[0].mountPath is '/a:ro'; expected a path without `:`"),
     "a path above": (
