@@ -77,6 +77,9 @@ _QUANTITIES: _Format = (
     "a quantity of Kubernetes that is not negative, such as `500m`, `2` or `16Gi`",
     lambda value: (-1 if (number := _quantity(value)) is None else number) >= 0,
 )
+_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+_RESOURCE = re.compile(rf"{'|'.join(_RESOURCES)}|hugepages-.+|.+/.+", re.DOTALL)
+_RESOURCE_ALIASES = {"mem": "memory", "ram": "memory", "storage": "ephemeral-storage", "gpu": "nvidia.com/gpu"}
 _DEVICES = _matches(r"\d+", "a whole number, such as `1`")
 _FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
     {
@@ -196,6 +199,10 @@ def _terms_problem(values: _Object) -> str:
 def _resources_problem(values: _Object) -> str:
     found = {kind: values[kind] for kind in ("requests", "limits") if isinstance(values.get(kind), Mapping)}
     for kind, name, value in ((kind, *pair) for kind, items in found.items() for pair in items.items()):
+        if not _RESOURCE.fullmatch(name):
+            close = _RESOURCE_ALIASES.get(name.lower()) or closest_match(name.lower().replace("_", "-"), _RESOURCES)
+            hint = f"did you mean `{close}`?" if close else f"expected {', '.join(_RESOURCES)}, or a name with `/`"
+            return f".{kind}[{name}]: Kubernetes has no such resource of a container; {hint}"
         expected, is_valid = _DEVICES if "/" in name else _QUANTITIES
         if value is not UNKNOWN and not is_valid(value):
             return f".{kind}[{name}] is {str(value)[:40]!r}; expected {expected}"
@@ -243,7 +250,8 @@ def validate_object(path: str, kind: str, values: Mapping[str, object]) -> None:
     """
     problem = _PROBLEMS[kind](values) if kind in _PROBLEMS else ""
     if problem:
-        raise RunnerError(f"{path}{'' if problem.startswith('.') else ' '}{problem}.")
+        end = "" if problem.endswith("?") else "."
+        raise RunnerError(f"{path}{'' if problem.startswith('.') else ' '}{problem}{end}")
 
 
 def validate_volumes(volumes: object, mounts: object, config: Mapping[str, Any]) -> None:

@@ -62,6 +62,26 @@ WRONG = {
         limited(limits={"nvidia.com/gpu": "500m"}),
         "resources.limits[nvidia.com/gpu] is '500m'; expected a",
     ),
+    **{
+        f"the resource {name}": (
+            limited(requests={name: "1"}),
+            f"resources.requests[{name}]: Kubernetes has no such resource of a container; did you mean `{close}`?",
+        )
+        for name, close in {
+            "mem": "memory",
+            "Memory": "memory",
+            "CPU": "cpu",
+            "cpus": "cpu",
+            "ephemeral_storage": "ephemeral-storage",
+            "storage": "ephemeral-storage",
+            "gpu": "nvidia.com/gpu",
+        }.items()
+    },
+    "another resource": (
+        {"k8s_config": {CONTAINER: limited(limits={"accelerators": 1})}},
+        "k8s_config.container_config.resources.limits[accelerators]: Kubernetes has no such resource of a container; "
+        "expected cpu, memory, ephemeral-storage, or a name with `/`.",
+    ),
     "two sources": (
         {"volumes": [{**VOLUME, "hostPath": {"path": "/x"}}]},
         "volumes[0] has the sources empty_dir and host_path; expected one of them",
@@ -260,6 +280,7 @@ RIGHT = {
     "equal quantities": limited(requests={"memory": "1Gi", "cpu": 1}, limits={"memory": 1073741824, "cpu": "1000m"}),
     "requests without limits": limited(requests={"memory": "1e9", "cpu": "0.5"}),
     "a GPU": limited(limits={"nvidia.com/gpu": 1}),
+    "huge pages and storage": limited(limits={"hugepages-2Mi": "4Mi", "memory": "1Gi", "ephemeral-storage": "2Gi"}),
     "a limit of a variable": limited(requests={"cpu": "2"}, limits={"cpu": dg.EnvVar("CPU")}),
     "limits of a variable": limited(requests={"nvidia.com/gpu": "2"}, limits=dg.EnvVar("LIMITS")),
     "a dotted path": mounted(subPath="a/..b/c..", mountPath="/data/"),
