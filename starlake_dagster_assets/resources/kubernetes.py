@@ -129,12 +129,23 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         """
         super().validate_against(project)
         self._validate(secrets_of(project.model))
+        self._report_ignored_tags(project)
         deadline, timeout = self.active_deadline_seconds, self.timeout
         if isinstance(deadline, int) and isinstance(timeout, int | float) and deadline < timeout:
             dg.get_dagster_logger("starlake").warning(
                 f"StarlakeKubernetes: active_deadline_seconds is {deadline}, less than timeout ({timeout:g}): "
                 "Kubernetes ends a Job before the time limit of its step. Next: raise it, or remove it."
             )
+
+    def _report_ignored_tags(self, project: ProjectSource) -> None:
+        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import ignored_tags
+
+        for node in project.graph.nodes.values():
+            if ignored := ignored_tags(node.tags):
+                dg.get_dagster_logger("starlake").warning(
+                    f"{node.id}: StarlakeKubernetes ignores the tag {', '.join(ignored)}; expected "
+                    "`kubernetes_cpu=…`, `kubernetes_memory=…` or `dagster-k8s/config={…}`."
+                )
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that submits and watches Jobs.
@@ -165,6 +176,12 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import validate_names
         from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
+        if self.load_incluster_config is True and (self.kubeconfig_file or self.context):
+            other = "kubeconfig_file" if self.kubeconfig_file else "context"
+            raise RunnerError(
+                f"StarlakeKubernetes: `load_incluster_config` uses the credentials of the Pod, and `{other}` those of "
+                "a kubeconfig; expected one of them. Next: remove one."
+            )
         fields = with_placeholders(self, UNKNOWN)
         if "volumes" in self.from_environment:
             fields["volumes"] = UNKNOWN

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from starlake_dagster_assets.commands.spark import spark_variables
-from starlake_dagster_assets.errors import RunnerError
+from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
     KEY_LABEL,
     SECTIONS,
@@ -29,12 +29,14 @@ from starlake_dagster_assets.execution.backends.remote.protocol import Submissio
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
 from starlake_dagster_assets.project.model.secret_names import is_secret
 
-__all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "job_name", "overrides_of"]
+__all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "ignored_tags", "job_name", "overrides_of"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
 _TAG = "dagster-k8s/config"
 """Tag with raw configuration, as on Dagster ops."""
+_REQUEST_TAGS = ("kubernetes_cpu", "kubernetes_memory")
+"""Tags of a table or task with a request of the container."""
 _SLACK = 60
 """Seconds after the time limit of the step at which Kubernetes ends an execution that is no longer watched."""
 _FIELDS: Mapping[str, str] = MappingProxyType(
@@ -239,12 +241,20 @@ def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
         name, equals, value = (part.strip() for part in tag.partition("="))
         if equals and name == _TAG:
             texts.append(value)
-        elif equals and name in ("kubernetes_cpu", "kubernetes_memory"):
+        elif equals and name in _REQUEST_TAGS:
             requests[name.removeprefix("kubernetes_")] = value
     if requests:
         limits = {"limits": {"memory": requests["memory"]}} if "memory" in requests else {}
         texts.append(json.dumps({"container_config": {"resources": {"requests": requests, **limits}}}, sort_keys=True))
     return tuple(texts)
+
+
+def ignored_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Returns the tags that look like settings of `overrides_of`, and are none, each with a hint."""
+    names = [tag.partition("=")[0].strip() for tag in tags]
+    unknown = [name for tag, name in zip(tags, names, strict=True) if name not in _REQUEST_TAGS or "=" not in tag]
+    meant = {name: closest_match(name, _REQUEST_TAGS) for name in unknown if name.startswith("kubernetes_")}
+    return tuple(f"`{name}`" + (f" (did you mean `{close}=…`?)" if close else "") for name, close in meant.items())
 
 
 def _object(text: str) -> Mapping[str, Any]:

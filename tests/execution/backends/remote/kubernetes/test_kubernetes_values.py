@@ -82,6 +82,13 @@ WRONG = {
         "k8s_config.container_config.resources.limits[accelerators]: Kubernetes has no such resource of a container; "
         "expected cpu, memory, ephemeral-storage, or a name with `/`.",
     ),
+    **{
+        f"credentials of the Pod and {name}": (
+            {"load_incluster_config": True, name: "x"},
+            f"`load_incluster_config` uses the credentials of the Pod, and `{name}` those of a kubeconfig",
+        )
+        for name in ("kubeconfig_file", "context")
+    },
     "two sources": (
         {"volumes": [{**VOLUME, "hostPath": {"path": "/x"}}]},
         "volumes[0] has the sources empty_dir and host_path; expected one of them",
@@ -280,6 +287,8 @@ RIGHT = {
     "equal quantities": limited(requests={"memory": "1Gi", "cpu": 1}, limits={"memory": 1073741824, "cpu": "1000m"}),
     "requests without limits": limited(requests={"memory": "1e9", "cpu": "0.5"}),
     "a GPU": limited(limits={"nvidia.com/gpu": 1}),
+    "a kubeconfig in a Pod": {"load_incluster_config": False, "context": "c"},
+    "credentials of the Pod": {"load_incluster_config": True},
     "huge pages and storage": limited(limits={"hugepages-2Mi": "4Mi", "memory": "1Gi", "ephemeral-storage": "2Gi"}),
     "a limit of a variable": limited(requests={"cpu": "2"}, limits={"cpu": dg.EnvVar("CPU")}),
     "limits of a variable": limited(requests={"nvidia.com/gpu": "2"}, limits=dg.EnvVar("LIMITS")),
@@ -312,6 +321,20 @@ def test_a_deadline_before_the_time_limit_is_reported(tmp_path: Path, caplog: py
     with caplog.at_level("WARNING"):
         StarlakeKubernetes(image="i", active_deadline_seconds=10, timeout=100).validate_against(project)
     assert "active_deadline_seconds is 10, less than timeout (100)" in caplog.text
+
+
+def test_tags_without_effect_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    root = write_project(tmp_path)
+    path = next(root.rglob("orders.sl.yml"))
+    tags = "[kubernetes_cpu=1, kubernetes_mem=8Gi, kubernetes_gpu=1, kubernetes_memory]"
+    path.write_text(path.read_text().replace("  name:", f"  tags: {tags}\n  name:", 1))
+    with caplog.at_level("WARNING"):
+        StarlakeKubernetes(image="i").validate_against(StarlakeProject(root))
+    assert (
+        "sales.orders: StarlakeKubernetes ignores the tag `kubernetes_mem` (did you mean `kubernetes_memory=…`?), "
+        "`kubernetes_gpu`"
+    ) in caplog.text
+    assert "`kubernetes_memory` (did you mean" in caplog.text and "`kubernetes_cpu` " not in caplog.text
 
 
 @pytest.mark.skipif(not has_components(), reason="needs components")
