@@ -92,6 +92,12 @@ _FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
         ("V1JobSpec", "ttl_seconds_after_finished"): _SECONDS,
         ("V1KeyToPath", "mode"): _MODE,
         ("V1KeyToPath", "path"): _SUB_PATH,
+        ("V1ObjectFieldSelector", "field_path"): _matches(
+            r"metadata\.(?:name|namespace|uid|(?:labels|annotations)(?:\['[^']+'\])?)|spec\.(?:nodeName|serviceAccountName)"
+            r"|status\.(?:hostIPs?|podIPs?)",
+            "metadata.name, metadata.namespace, metadata.uid, metadata.labels['…'], metadata.annotations['…'], "
+            "spec.nodeName, spec.serviceAccountName, status.hostIP, status.hostIPs, status.podIP or status.podIPs",
+        ),
         ("V1PodAffinityTerm", "topology_key"): _LABEL,
         ("V1PodSecurityContext", "fs_group"): _ID,
         ("V1PodSecurityContext", "run_as_group"): _ID,
@@ -100,6 +106,10 @@ _FORMATS: Mapping[tuple[str, str], _Format] = MappingProxyType(
         ("V1PodSpec", "termination_grace_period_seconds"): _SECONDS,
         ("V1PreferredSchedulingTerm", "weight"): _between(1, 100),
         ("V1ProjectedVolumeSource", "default_mode"): _MODE,
+        ("V1ResourceFieldSelector", "resource"): _matches(
+            rf"(?:limits|requests)\.(?:{'|'.join(_RESOURCES)}|hugepages-.+)",
+            "limits or requests of cpu, memory or ephemeral-storage, such as `limits.memory`",
+        ),
         ("V1SecretVolumeSource", "default_mode"): _MODE,
         ("V1SecurityContext", "run_as_group"): _ID,
         ("V1SecurityContext", "run_as_user"): _ID,
@@ -167,6 +177,11 @@ def _variable_problem(values: _Object) -> str:
     return "has both `value` and `valueFrom`; expected one of them" if both else ""
 
 
+def _variable_source_problem(values: _Object) -> str:
+    sources = " and ".join(sorted(values))
+    return "" if len(values) == 1 else f"has {f'the sources {sources}' if sources else 'no source'}; expected one"
+
+
 def _toleration_problem(values: _Object) -> str:
     operator = values.get("operator") or "Equal"
     if operator == "Exists" and values.get("value"):
@@ -225,6 +240,7 @@ def _limit_problem(requests: _Object, limits: _Object) -> str:
 _PROBLEMS: Mapping[str, Callable[[_Object], str]] = MappingProxyType(
     {
         "V1EnvVar": _variable_problem,
+        "V1EnvVarSource": _variable_source_problem,
         "V1LabelSelectorRequirement": _requirement_problem,
         "V1NodeSelector": _terms_problem,
         "V1NodeSelectorRequirement": _requirement_problem,

@@ -40,6 +40,10 @@ def secured(**fields: object) -> dict[str, object]:
     return {"k8s_config": {CONTAINER: {"securityContext": fields}}}
 
 
+def filled(**sources: object) -> dict[str, object]:
+    return {"k8s_config": {CONTAINER: {"env": [{"name": "A", "valueFrom": sources}]}}}
+
+
 WRONG = {
     "a negative request": (limited(requests={"cpu": "-1"}), "resources.requests[cpu] is '-1'; expected a quantity of"),
     "a small limit": (
@@ -89,6 +93,22 @@ WRONG = {
         )
         for name in ("kubeconfig_file", "context")
     },
+    **{
+        f"the field {path}": (
+            filled(fieldRef={"fieldPath": path}),
+            f"env[0].valueFrom.fieldRef.fieldPath is {path!r}; expected metadata.name, metadata.namespace",
+        )
+        for path in ("metadata.nam", "status.podIp", "metadata.labels[app]", "spec.containers")
+    },
+    "a resource of a field": (
+        filled(resourceFieldRef={"resource": "limits.mem"}),
+        "valueFrom.resourceFieldRef.resource is 'limits.mem'; expected limits or requests of cpu",
+    ),
+    "no source of a variable": (filled(), "env[0].valueFrom has no source; expected one."),
+    "two sources of a variable": (
+        filled(fieldRef={"fieldPath": "metadata.uid"}, secretKeyRef={"name": "s", "key": "k"}),
+        "env[0].valueFrom has the sources field_ref and secret_key_ref; expected one.",
+    ),
     "two sources": (
         {"volumes": [{**VOLUME, "hostPath": {"path": "/x"}}]},
         "volumes[0] has the sources empty_dir and host_path; expected one of them",
@@ -204,7 +224,9 @@ WRONG = {
     "two values": (
         {
             "k8s_config": {
-                CONTAINER: {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "y"}}}]}
+                CONTAINER: {
+                    "env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
+                }
             }
         },
         "env[0] has both `value` and `valueFrom`; expected one of them",
@@ -289,6 +311,11 @@ RIGHT = {
     "a GPU": limited(limits={"nvidia.com/gpu": 1}),
     "a kubeconfig in a Pod": {"load_incluster_config": False, "context": "c"},
     "credentials of the Pod": {"load_incluster_config": True},
+    "a label": filled(fieldRef={"fieldPath": "metadata.labels['app.kubernetes.io/name']"}),
+    "an address": filled(fieldRef={"apiVersion": "v1", "fieldPath": "status.podIP"}),
+    "a limit": filled(resourceFieldRef={"resource": "limits.memory", "divisor": "1Mi"}),
+    "a key of a ConfigMap": filled(configMapKeyRef={"name": "c", "key": "k"}, secretKeyRef=None),
+    "a field of a variable": filled(fieldRef={"fieldPath": dg.EnvVar("F")}),
     "huge pages and storage": limited(limits={"hugepages-2Mi": "4Mi", "memory": "1Gi", "ephemeral-storage": "2Gi"}),
     "a limit of a variable": limited(requests={"cpu": "2"}, limits={"cpu": dg.EnvVar("CPU")}),
     "limits of a variable": limited(requests={"nvidia.com/gpu": "2"}, limits=dg.EnvVar("LIMITS")),
