@@ -20,7 +20,8 @@ _IN_URL = re.compile(
     r"|(?<![\w/:.@-])(?!mailto:)[\w.-]+:([^\s/@:]+)@(?!sha\d+:)[\w.-]+[:/]",  # user:password@registry/image
     re.I,
 )
-_ASSIGNMENT = re.compile(r"(?<![\w.-])([\w.-]+)=(?=([^&;,\s]+))")
+_ASSIGNMENT = re.compile(r"(?<![\w.?&;-])([\w.-]+)=(?=([^&;,\s]+))")
+"""Assignment in a command; a parameter of a URL is used as it is, and never a path or a name of a secret."""
 _MAY_HIDE = re.compile(r"[=@]|passw|pwd|phrase|secret|key|curl", re.I)
 """Pattern of characters and words, one of which is in each text that `_IN_URL` matches; quick to search for."""
 _KEY_MATERIAL = re.compile(

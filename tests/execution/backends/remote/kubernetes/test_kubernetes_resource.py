@@ -119,6 +119,8 @@ def test_a_name_or_a_path_of_a_secret_is_no_secret(project, name):
         ("DB_SECRET_NAME", "postgresql://me:x@db/x"),
         ("AWS_SECRET_KEY", "/aB3dEfGh1jKlMnOpQrS/UvWxYz0123456789abc"),
         ("PGPASSWORD", "/x1y2"),
+        ("URL", "jdbc:postgresql://h/db?user=u&password=/x1/y2"),
+        ("COMMAND", "PASSWORD_NAME=x PASSWORD=x1y2 run"),
         ("PGPASSWORD", "$(x y)"),
         ("API_TOKEN", "4096"),
         ("TOKENS", "a4096"),
