@@ -162,7 +162,14 @@ class JobTemplate:
             del container["imagePullPolicy"]
         variables = {one["name"]: one for one in container.get("env", ())}
         of_command = {name: _escaped(value) for name, value in submission.command.env.items()}
-        ours = {**self.env, **of_command, **spark_variables(submission.command, self.env)}
+        of_spark = spark_variables(submission.command, self.env)
+        if replaced := sorted(of_spark.keys() & self.secrets.keys()):
+            raise RunnerError(
+                f"secrets `{replaced[0]}`: it would replace the Spark properties of {submission.command.name}. Next: "
+                "move the options to `env`, and the secrets in them to properties such as "
+                "`spark.kubernetes.executor.secretKeyRef.NAME=SECRET:KEY`."
+            )
+        ours = {**self.env, **of_command, **of_spark}
         variables |= {name: {"name": name, "value": value} for name, value in ours.items()}
         secrets: dict[str, Any] = {}
         for name, reference in self.secrets.items():

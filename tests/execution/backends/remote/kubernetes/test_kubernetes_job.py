@@ -335,6 +335,16 @@ def test_tags_give_a_table_its_own_resources(tags, found):
     assert job["spec"]["template"]["spec"]["containers"][0].get("resources") == found
 
 
+def test_a_secret_does_not_replace_the_spark_properties_of_a_table():
+    secrets = {"SPARK_CONF_OPTIONS": "spark:options"}
+    built(Submission(Command("load", job_id="job-1"), "job-1"), secrets=secrets)
+    command = Command("load", spark={"spark.executor.memory": "8g"}, job_id="job-1")
+    with pytest.raises(
+        RunnerError, match="secrets `SPARK_CONF_OPTIONS`: it would replace the Spark properties of load"
+    ):
+        built(Submission(command, "job-1"), secrets=secrets)
+
+
 def test_spark_properties_of_a_table_reach_a_cluster():
     properties = spark_of(["spark_executor_memory=8g", "spark.sql.shuffle.partitions=400"])
     env = {
