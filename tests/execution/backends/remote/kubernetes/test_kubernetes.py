@@ -54,7 +54,7 @@ def test_what_is_sent_and_what_the_program_gets(server, scripted, environment):
     (call,) = scripted.calls()
     assert call.argv == ("load", "--domains", "sales", "--tables", "orders")
     assert "hunter2" not in str(server.calls)
-    assert server.only_job["spec"]["template"]["spec"]["containers"][0]["env"][-1]["name"] == "PGPASSWORD"
+    assert server.only_job["spec"]["template"]["spec"]["containers"][0]["env"][0]["name"] == "PGPASSWORD"
 
 
 def test_the_spark_properties_of_a_table(server, environment):
