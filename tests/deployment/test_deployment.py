@@ -219,6 +219,49 @@ def test_the_chart_has_the_version_of_the_image():
     assert "WORKDIR /opt/dagster/app" in (EXAMPLE / "Dockerfile").read_text()
 
 
+def context_of_runs(values: Any) -> Any:
+    """Returns the context of runs: that of the code location over that of the run launcher, as dagster-k8s merges them.
+
+    The chart writes both contexts. Without a name, the accounts have the names of the charts.
+    """
+    from dagster_k8s.container_context import K8sContainerContext
+
+    locations, common = values["dagster-user-deployments"], values["global"].get("serviceAccountName")
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    account = common or values["serviceAccount"].get("name") or "dagster"
+    of_locations = common or locations.get("serviceAccount", {}).get("name")
+    context = {"service_account_name": account, "resources": launcher["resources"]}
+    merged = K8sContainerContext.create_from_config({"k8s": context})
+    (location,) = locations["deployments"]
+    if location["includeConfigInLaunchedRuns"]["enabled"]:
+        more = {
+            "service_account_name": of_locations or "dagster-dagster-user-deployments-user-deployments",
+            "env_secrets": [one["name"] for one in location["envSecrets"]],
+            **({"resources": location["resources"]} if "resources" in location else {}),
+        }
+        merged = merged.merge(K8sContainerContext.create_from_config({"k8s": more}))
+    return merged.run_k8s_config
+
+
+def test_runs_have_the_account_of_the_manifests_and_the_memory_of_the_run_launcher():
+    values = read("kubernetes/values.yaml")
+    runs = context_of_runs(values)
+    (binding,) = [item for item in manifests() if item["kind"] == "RoleBinding"]
+    assert [one["name"] for one in binding["subjects"]] == [runs.pod_spec_config["service_account_name"]]
+    assert runs.container_config["resources"] == values["runLauncher"]["config"]["k8sRunLauncher"]["resources"]
+    assert values["dagster-user-deployments"]["serviceAccount"]["create"] is False, "the chart creates it once"
+    assert values["serviceAccount"]["create"] is True
+
+
+def test_the_account_and_the_memory_of_a_code_location_take_precedence_in_runs():
+    values = read("kubernetes/values.yaml")
+    del values["dagster-user-deployments"]["serviceAccount"]
+    values["dagster-user-deployments"]["deployments"][0]["resources"]["limits"]["memory"] = "1Gi"
+    runs = context_of_runs(values)
+    assert runs.pod_spec_config["service_account_name"] == "dagster-dagster-user-deployments-user-deployments"
+    assert runs.container_config["resources"]["limits"] == {"memory": "1Gi"}
+
+
 # ------------------------------------------------------------------------------------------------------ manifests
 
 
@@ -248,5 +291,5 @@ def test_the_role_has_what_doctor_asks_for():
     needed = {(verb, group, "/".join(filter(None, (kind, below)))) for verb, group, kind, below in (*_NEEDED, _EVENTS)}
     assert allowed == needed
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
-    for name in CHARTS:
-        assert read(name)["serviceAccount"] == {"create": True, "name": binding["subjects"][0]["name"]}
+    agent = read("dagster-plus/values.yaml")  # runs have the account of the agent
+    assert agent["serviceAccount"] == {"create": True, "name": binding["subjects"][0]["name"]}
