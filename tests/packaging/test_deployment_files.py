@@ -37,6 +37,21 @@ def test_every_variable_that_an_image_sets_is_read(monkeypatch):
         assert type(defs.resources["starlake"]).__name__ == kind
 
 
+def test_every_documented_image_has_the_packages_that_the_definitions_import():
+    """The build imports the definitions; the extra of a package has its name."""
+    imports = re.findall(r"^import (\w+)$", (EXAMPLE / "definitions.py").read_text(), re.MULTILINE)
+    assert "duckdb" in imports
+    pages = [EXAMPLE / "Dockerfile", *sorted((EXAMPLE.parent / "docs").glob("*.md"))]
+    extras = [
+        found.split(",")
+        for page in pages
+        for found in re.findall(r'PACKAGE="starlake-dagster-assets\[(.+)\]"', page.read_text())
+    ]
+    assert len(extras) >= 3
+    assert all("duckdb" in names for names in extras), extras
+    assert 'RUN python -c "import definitions"' in (EXAMPLE / "Dockerfile").read_text()
+
+
 def test_the_default_image_has_no_jvm_and_starts_a_code_server():
     stages = (EXAMPLE / "Dockerfile").read_text().split("\nFROM ")[1:]
     assert [stage.splitlines()[0] for stage in stages] == [

@@ -145,7 +145,7 @@ def test_the_steps_of_the_dockerfile_build_a_code_location_that_reads_no_project
     text = (ROOT / "example_project" / "Dockerfile").read_text()
     base = text.partition("FROM base AS starlake")[0]
     steps = [shlex.split(line.removeprefix("RUN ")) for line in base.splitlines() if line.startswith("RUN ")]
-    assert [step[0] for step in steps] == ["pip", "starlake-dagster", "starlake-dagster"]
+    assert [step[0] for step in steps] == ["pip", "starlake-dagster", "starlake-dagster", "python"]
     scripts = environment(tmp_path / "venv", f"{wheel}[duckdb]")  # the step of pip
     app = tmp_path / "app"
     ignored = shutil.ignore_patterns("datasets", "deliveries")
