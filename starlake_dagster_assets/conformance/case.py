@@ -27,11 +27,26 @@ from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunne
 if TYPE_CHECKING:
     from starlake_dagster_assets.conformance.settings import ConformanceSettings
 
-__all__ = ["FAULTS", "LABELS", "SUBMISSION_KEY", "VALUES", "VARIABLE", "Case", "alter_identifier", "open_case"]
+__all__ = [
+    "FAULTS",
+    "LABELS",
+    "LONG_KEYS",
+    "SUBMISSION_KEY",
+    "VALUES",
+    "VARIABLE",
+    "Case",
+    "alter_identifier",
+    "open_case",
+]
 
 _T = TypeVar("_T")
 SUBMISSION_KEY = "0f1e2d3c-load-sales-orders-a1b2c3d4"
 """Idempotency key of the first submission."""
+LONG_KEYS = tuple(
+    f"6f9619ff-8b86-d011-b42d-00c04fc964ff-load_sales__orders_of_all_shops_and_their_returns_by_region-0-{number}"
+    for number in (1, 2)
+)
+"""Keys of the first two commands of a step: as long as those of long step names, with different last characters."""
 VARIABLE = 'it\'s $HOME, "2 * 2" = é'
 """Value of a variable and of an option, which no shell may change."""
 LABELS: Mapping[str, str] = MappingProxyType(

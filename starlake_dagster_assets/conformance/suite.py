@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from starlake_dagster_assets.conformance.case import SUBMISSION_KEY, Case, alter_identifier
+from starlake_dagster_assets.conformance.case import LONG_KEYS, SUBMISSION_KEY, Case, alter_identifier
 from starlake_dagster_assets.conformance.log_tests import LogTests
 from starlake_dagster_assets.conformance.program_tests import ProgramTests
 from starlake_dagster_assets.environments import ErrorClass, Submission
@@ -122,6 +122,25 @@ class EnvironmentConformance(ProgramTests, LogTests):
         )
         assert not any("not readable" in line.text for line in conformance.read_log(first)), "a line of another"
         assert not any("Successfully" in line.text for line in conformance.read_log(second)), "a line of another"
+
+    def test_long_keys(self, conformance: Case) -> None:
+        """Tests that keys that differ only in the last of 100 characters have their own executions."""
+        environment = conformance.environment
+        submission, other = (conformance.submission(key) for key in LONG_KEYS)
+        first = environment.submit(submission)
+        first_status = conformance.ended(first)
+        found = environment.find(other)
+        assert found is None, (
+            f"find returned {found!r} for the key {other.key}, and only {submission.key} was submitted"
+        )
+        conformance.program.behave("failure", exit_code=3)
+        second = environment.submit(other)
+        assert first != second, f"the keys {submission.key} and {other.key} have the same execution {first!r}"
+        status = conformance.ended(second)
+        assert status.state == "failed" and status.exit_code in self._codes(3), status
+        assert environment.status(first) == first_status, "another execution has changed"
+        assert [environment.find(submission), environment.find(other)] == [first, second]
+        assert sorted(run["env"]["SL_JOB_ID"] for run in conformance.program.runs()) == [*LONG_KEYS]
 
     def test_idempotency(self, conformance: Case) -> None:
         """Tests that the same key is submitted once, if the environment is idempotent."""

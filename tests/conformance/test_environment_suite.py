@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets.conformance import EnvironmentConformance, ScriptedProgram, case
-from starlake_dagster_assets.conformance.case import SUBMISSION_KEY
+from starlake_dagster_assets.conformance.case import LONG_KEYS, SUBMISSION_KEY
 from starlake_dagster_assets.environments import Environment, ErrorClass, Line, Status
 from tests.conformance.subject_extending import Faulty
 from tests.environments.example import loaded
@@ -517,6 +517,41 @@ def test_a_broken_environment_is_rejected(wrong: str, tmp_path: Path):
     with case.open_case(suite, tmp_path) as opened, pytest.raises((Exception, pytest.fail.Exception)) as error:
         getattr(suite, test)(opened, *arguments)
     assert AWAITED.get(wrong, "") in str(error.value)
+
+
+class Truncated:
+    """The environment of the page, whose service keeps the first characters of keys only."""
+
+    def __init__(self, environment: Any, length: int) -> None:
+        self._environment, self._length = environment, length
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._environment, name)
+        if name not in ("submit", "find"):
+            return found
+        return lambda submission: found(replace(submission, key=submission.key[: self._length]))
+
+
+class TruncatedKeys(BrokenSuite):
+    """The suite of an environment that truncates keys."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def open_environment(self, program: ScriptedProgram, directory: Path) -> Any:
+        return Truncated(batch(program, directory), self.length)
+
+
+@pytest.mark.parametrize("length", [50, 63, 99])
+def test_truncated_keys_are_rejected(length: int, tmp_path: Path):
+    assert {len(key) for key in LONG_KEYS} == {100}
+    suite = TruncatedKeys(length)
+    with case.open_case(suite, tmp_path / "similar") as opened:
+        suite.test_find(opened)
+    with case.open_case(suite, tmp_path / "long") as opened, pytest.raises(AssertionError) as error:
+        suite.test_long_keys(opened)
+    assert f"for the key {LONG_KEYS[1]}, and only {LONG_KEYS[0]} was submitted" in str(error.value)
 
 
 class Strict(BrokenSuite):

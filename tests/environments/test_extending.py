@@ -96,7 +96,7 @@ def test_the_suite_of_the_page_runs_against_the_environment_of_the_page(tmp_path
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(package), "test_batch.py"]
     environ = {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""}
     done = subprocess.run(argv, cwd=package, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "35 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "36 passed" in done.stdout, done.stdout
     argv = [sys.executable, "try_batch.py"]
     tried = subprocess.run(argv, cwd=package, env=environ, capture_output=True, text=True, check=False)
     assert tried.stdout == "job-1 succeeded 0 ['load --domains sales']\n", tried.stderr
