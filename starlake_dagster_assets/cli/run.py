@@ -86,6 +86,7 @@ def run(
     If you selected one of them, the exit code is 1.
     """
     from starlake_dagster_assets.commands.redaction import secrets_of
+    from starlake_dagster_assets.execution.node_settings import settings_by_node
     from starlake_dagster_assets.execution.outcome import RunSettings
     from starlake_dagster_assets.execution.run_selection import execute_selection, order_selection
     from starlake_dagster_assets.graph.select import select as select_nodes
@@ -108,6 +109,7 @@ def run(
         report_after_command=not runner.capabilities.reports_tables_early,
         policies=policies,
         on_line=_echo if verbose else _drop,
+        **settings_by_node(runner.capabilities),
     )
     domains, tasks = order_selection(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]

@@ -3,6 +3,7 @@
 - `run_selection`: runs tables and tasks in order
 - `load_run`, `transform_run`: the loads and the transforms of a run
 - `run_state`: the state of a run
+- `node_settings`: settings of single tables and tasks for the execution environment
 - `command_executor`: one command at a time
 - `parse`, `table_progress`, `load_progress`: from output lines to events, per table and per load
 - `engine_events`: events of an engine in this process

@@ -1,10 +1,8 @@
 """Executes a step: runs the selected nodes, yields their Dagster events, and raises failures at the end."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import dagster as dg
 
@@ -41,6 +39,7 @@ from starlake_dagster_assets.dagster_assets.steps.step_result_tracker import Run
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner
+from starlake_dagster_assets.execution.node_settings import settings_by_node
 from starlake_dagster_assets.execution.outcome import FailedCommand, Outcome, ResultPolicies, RunSettings, TaskOptions
 from starlake_dagster_assets.execution.run_selection import execute_selection
 from starlake_dagster_assets.graph.model import Node
@@ -213,7 +212,9 @@ def _settings(
         previous_jobs=previous_jobs(context),
         truncate=call.launch.full_refresh,
         on_line=line_listener(context.log),
-        **_by_node(binding, runner),
+        **settings_by_node(
+            runner.capabilities, binding.translator.get_spark_config, binding.translator.get_environment_config
+        ),
     )
 
 
@@ -256,21 +257,6 @@ def _validate_options(settings: RunSettings, nodes: Iterable[Node]) -> None:
                 "or `options`, or set it in `env.<NAME>.sl.yml`.",
                 allow_retries=False,
             ) from error
-
-
-def _by_node(binding: StepBinding, runner: Runner) -> dict[str, Any]:
-    """Returns the per-node settings that the runner uses; settings without effect would only split loads."""
-    translator = binding.translator
-    found: dict[str, Any] = {"spark": translator.get_spark_config} if runner.capabilities.uses_spark else {}
-    of_tags = runner.capabilities.overrides_of
-    if of_tags is None:
-        return found
-
-    def overrides(node: Node) -> tuple[str, ...]:
-        given = translator.get_environment_config(node)
-        return (*of_tags(node.tags), *([json.dumps(given, sort_keys=True)] if given else []))
-
-    return {**found, "overrides": overrides}
 
 
 class _FailedBlockingChecks:
