@@ -5,7 +5,7 @@
 - `run_report`: the output of `run`
 
 Exit codes: 0 success; 1 problems of the project, or failures of a run; 2 invalid arguments; 3 internal error;
-130 interrupted.
+130 interrupted; 143 `run` was ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="starlake-dagster",
     help="Checks, runs and deploys Starlake projects as Dagster assets.",
-    epilog="Exit codes: 0 success, 1 problems or failures, 2 invalid arguments, 3 internal error, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 problems or failures, 2 invalid arguments, 3 internal error, 130 interrupted, "
+    "143 ended by SIGTERM.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -113,9 +116,12 @@ def run(
     )
     domains, tasks = order_selection(source.graph, chosen)
     names = [node.id for group in domains for node in group] + [node.id for node in tasks]
-    with report_for(
-        names, runner.warehouse_reader(), as_json=as_json, unknown_result=policies.unknown_result, left_out=left_out
-    ) as report:
+    with (
+        _cancelled_by_sigterm(),
+        report_for(
+            names, runner.warehouse_reader(), as_json=as_json, unknown_result=policies.unknown_result, left_out=left_out
+        ) as report,
+    ):
         for item in execute_selection(source, chosen, runner, settings):
             if isinstance(item, Outcome):
                 report.add(item)
@@ -130,6 +136,36 @@ def run(
         print(f"error: left out because of an error in a file of the project: {names}", file=sys.stderr)
     if left_out or report.failed or (report.failed_commands and policies.failed_command == "fail"):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _cancelled_by_sigterm() -> Generator[None]:
+    """Lets the first SIGTERM interrupt the block as SIGINT does.
+
+    Raises:
+        typer.Exit: With code 143, after the block was interrupted.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if received:
+            return  # commands are being cancelled
+        received.append(number)
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            handler(signal.SIGINT, frame)
+        else:  # SIGINT is ignored, as in the background of a shell script
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if received:
+            raise typer.Exit(128 + signal.SIGTERM) from error
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _errors(source: StarlakeProject) -> list[Problem]:

@@ -1,8 +1,10 @@
 """`starlake-dagster run --environment kubernetes`: a real process against a local API server."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,3 +79,31 @@ def test_settings_of_a_table_in_its_tags_have_an_effect(
         "orders": (memory, "--conf spark.executor.memory=8g"),
         "customers": ({}, None),
     }, (output, errors)
+
+
+@pytest.mark.parametrize(
+    ("number", "interrupt", "code"),
+    [
+        (signal.SIGTERM, "default_int_handler", 143),
+        (signal.SIGTERM, "SIG_IGN", 143),  # in the background of a shell script
+        (signal.SIGINT, "default_int_handler", 130),
+    ],
+)
+def test_a_signal_deletes_the_job(
+    started: Callable[..., subprocess.Popen[str]],
+    scripted: Scripted,
+    server: FakeKubernetes,
+    number: int,
+    interrupt: str,
+    code: int,
+):
+    scripted.tables({f"sales.{name}": {"do": "hang"} for name in ("orders", "customers")})
+    process = started(interrupt)
+    while not scripted.calls("load"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert process.returncode == code, (output, errors)
+    assert server.jobs == {}
+    assert "Traceback" not in errors and "internal error" not in errors
