@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
+from starlake_dagster_assets.airflow.plan.argument_types import argument_problem, to_airflow_value
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.plan.operator_arguments import secret_names
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text
@@ -33,7 +34,6 @@ DUCKDB_POOL = "starlake_duckdb"
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECONDS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _NOT_EXPORTED = ("SL_ROOT", "SL_LOG_LEVEL")
 """Variables that are not exported: the root is an Airflow variable; results are read from the log at level `info`."""
 _OWN = ("start_date", "end_date", "retries", "retry_delay")
@@ -48,7 +48,8 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
         pool: The pool of all tasks, regardless of the configured one; None = the configured one.
 
     Raises:
-        ProjectError: When `default_dag_args` is not a JSON mapping, or contains a secret or `trigger_rule`.
+        ProjectError: When `default_dag_args` is not a JSON mapping, or contains a secret, `trigger_rule`,
+            `skip_on_exit_code` or a value that Airflow does not take.
     """
     arguments = _mapping("default_dag_args", {**options.settings, **job.options})
     problems = [problem for name, value in arguments.items() if (problem := _problem_of_argument(name, value))]
@@ -65,7 +66,7 @@ def default_args(job: Job, options: AirflowOptions, pool: str | None) -> dict[st
     }
     for name, value in arguments.items():
         if name not in _OWN:
-            found[name] = timedelta(seconds=float(value)) if name in _SECONDS else value
+            found[name] = to_airflow_value(name, value)
     if named := pool or configured_pool(job, options.settings):
         found["pool"] = named
     if job.priority is not None:
@@ -80,12 +81,8 @@ def _problem_of_argument(name: str, value: object) -> str:
             f"option default_dag_args: `{secret}` looks like a secret, which would be written into the Airflow files. "
             "Next: take it from a connection or a variable of Airflow."
         )
-    if name == "trigger_rule":
-        return (
-            f"option default_dag_args: `{name}` is not supported: tasks would run after others failed, and the run "
-            "could end as a success. Next: remove it; the export sets the trigger rules that Dagster's order needs."
-        )
-    return ""
+    problem = argument_problem(name, value)
+    return f"option default_dag_args: {problem}" if problem else ""
 
 
 def configured_pool(job: Job, settings: Mapping[str, str]) -> str | None:

@@ -372,9 +372,17 @@ def test_names_that_are_paths_or_template_code_are_rejected(project, tmp_path, a
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [({"password": "hunter2"}, "`password` looks like a secret"), ({"trigger_rule": "all_done"}, "is not supported")],
+    [
+        ({"password": "hunter2"}, "`password` looks like a secret"),
+        ({"trigger_rule": "all_done"}, "`trigger_rule` is not supported"),
+        ({"skip_on_exit_code": 1}, "`skip_on_exit_code` is not supported"),
+        ({"priority_weight": "x"}, "option default_dag_args: priority_weight: expected an integer, found 'x'"),
+        ({"retries": "x"}, "retries: expected an integer of at least 0, found 'x'"),
+        ({"retries": -1}, "retries: expected an integer of at least 0, found -1"),
+        ({"execution_timeout": "soon"}, "execution_timeout: expected a number of seconds, found 'soon'"),
+    ],
 )
-def test_arguments_of_all_tasks_hold_no_secret_and_no_trigger_rule(argument, message):
+def test_arguments_of_all_tasks_that_cannot_be_exported_are_errors(argument, message):
     job = Job("sales", (), options={"default_dag_args": json.dumps(argument)})
     with pytest.raises(ProjectError, match=message) as error:
         default_args(job, AirflowOptions(), None)

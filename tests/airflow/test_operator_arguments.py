@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 import pytest
@@ -94,6 +95,40 @@ def test_arguments_that_cannot_be_written_are_errors(tmp_path, arguments, messag
     with pytest.raises(ProjectError, match=message):
         export_airflow(shop(), tmp_path, translator=Arguments(**arguments))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        ("nosucharg=1", "`nosucharg` is not an argument of BashOperator"),
+        ("max_active_tis_per_dagg=1", "did you mean `max_active_tis_per_dag`"),
+        ("priority_weight=high", "priority_weight: expected an integer, found 'high'"),
+        ("max_active_tis_per_dag=x", "max_active_tis_per_dag: expected an integer, found 'x'"),
+        ('resources={"a":1}', "resources: expected a mapping of cpus, disk, gpus, ram to integers, found {'a': 1}"),
+        ("retries=-1", "retries: expected an integer of at least 0, found -1"),
+        ("execution_timeout=soon", "execution_timeout: expected a number of seconds, found 'soon'"),
+        ("retry_delay=null", "retry_delay: expected a number of seconds, found None"),
+        ("depends_on_past=maybe", "depends_on_past: expected true or false, found 'maybe'"),
+        ("queue=7", "queue: expected a text, found 7"),
+        ("skip_on_exit_code=1", "`skip_on_exit_code` is not supported: a failed command would be skipped"),
+        ("trigger_rule=all_done", "trigger_rule: the export writes it itself"),
+    ],
+)
+def test_tags_that_airflow_does_not_take_are_errors(tmp_path, tag, message):
+    with pytest.raises(ProjectError, match=re.escape(message)):
+        export_airflow(shop(f"airflow.{tag}"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_argument_may_be_one_of_the_operator_of_a_cloud(tmp_path):
+    found = exported(tmp_path, shop("airflow.polling_period_seconds=3"), environment="cloud_run")
+    assert found[LOAD]["polling_period_seconds"] == 3
+
+
+def test_time_arguments_of_tags_are_durations(tmp_path):
+    exported(tmp_path, shop("airflow.execution_timeout=300", 'airflow.retry_delay="60"'))
+    text = next(tmp_path.glob("*load_sales*.py")).read_text()
+    assert "execution_timeout=timedelta(minutes=5)" in text and "retry_delay=timedelta(minutes=1)" in text
 
 
 def test_a_batch_has_the_arguments_that_its_tables_share(tmp_path):

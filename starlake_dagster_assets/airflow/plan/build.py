@@ -185,8 +185,8 @@ class _Planner:
     @cached_property
     def _arguments(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the operators, by node id."""
-        by_node = self._request.naming.airflow
-        return {name: arguments_of(node, by_node.get(name, {}), self._pool) for name, node in self._nodes.items()}
+        given, where = self._request.naming.airflow, self._request.environments.of
+        return {one: arguments_of(self._nodes[one], given.get(one, {}), self._pool, where(one)) for one in self._nodes}
 
     def _environment(self, dag_nodes: DagNodes) -> EnvironmentName:
         """Returns the environment of a DAG, which all of its nodes share."""

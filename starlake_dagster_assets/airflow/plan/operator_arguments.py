@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
-from starlake_dagster_assets.airflow.plan.model import DagSpec
+from starlake_dagster_assets.airflow.plan.argument_types import SHELL_ARGUMENTS, argument_problem, to_airflow_value
+from starlake_dagster_assets.airflow.plan.model import DagSpec, EnvironmentName
 from starlake_dagster_assets.airflow.render.source import Raw
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.secret_names import is_secret_name
 
@@ -39,16 +40,20 @@ class Imported(str):
     __slots__ = ()
 
 
-def arguments_of(node: Node, given: Mapping[str, Any], pool: str | None) -> dict[str, Any]:
+def arguments_of(
+    node: Node, given: Mapping[str, Any], pool: str | None, environment: EnvironmentName
+) -> dict[str, Any]:
     """Returns the operator arguments of a node: those of its tags, overridden by those of a translator.
 
     Args:
         node: The table or task.
         given: The arguments of a translator.
         pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
+        environment: Environment of the command, which decides the operator.
 
     Raises:
-        ProjectError: An argument is one that the export writes, or its value cannot be written into a file.
+        ProjectError: An argument is one that the export writes or that the operator does not have, or its value is not
+            one that Airflow takes or cannot be written into a file.
     """
     found: dict[str, Any] = {}
     for tag in node.tags:
@@ -59,7 +64,8 @@ def arguments_of(node: Node, given: Mapping[str, Any], pool: str | None) -> dict
     if pool is not None and found.get("pool", pool) != pool:
         message = f"pool={found['pool']!r}: what writes a DuckDB file shares the pool {pool}; leave it out."
         raise ProjectError([f"{node.id}: Airflow argument {message}"])
-    problems = [text for name, value in found.items() for text in _problems(name, value)]
+    known = SHELL_ARGUMENTS if environment == "shell" else found.keys()
+    problems = [text for name, value in found.items() for text in _problems(name, value, known)]
     if problems:
         raise ProjectError([f"{node.id}: Airflow argument {text}" for text in problems])
     return {name: _value(name, value) for name, value in found.items()}
@@ -137,10 +143,10 @@ def _value(name: str, value: Any) -> Any:
     found: Any = value
     if isinstance(value, list) and name.endswith(_SUFFIX):
         found = [_value(name, one) for one in _listed(found)]
-    return found
+    return to_airflow_value(name, found)
 
 
-def _problems(name: str, value: Any) -> Iterator[str]:
+def _problems(name: str, value: Any, known: Collection[str]) -> Iterator[str]:
     if not name.isidentifier() or not name.isascii():
         yield f"`{name}`: expected a name such as pool, queue or executor_config."
     elif name in _OWN:
@@ -157,6 +163,11 @@ def _problems(name: str, value: Any) -> Iterator[str]:
             f"{name}={value!r}: expected a text, number, duration, list or mapping; an object of a module on the "
             "workers, as `package.module:name`, only for executor_config and callbacks."
         )
+    elif problem := argument_problem(name, value):
+        yield problem
+    elif name not in known:
+        near = closest_match(name, known)
+        yield f"`{name}` is not an argument of BashOperator" + (f"; did you mean `{near}`?" if near else ".")
 
 
 def secret_names(values: Mapping[str, Any]) -> Iterator[str]:
