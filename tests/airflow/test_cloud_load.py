@@ -263,6 +263,17 @@ def test_only_files_of_the_tables_patterns_are_waited_for(store):
         assert store_areas.files_in_store(f"{root}/in/sales/", ["items-.*.csv", "orders-.*.csv"])
 
 
+def test_a_file_is_waited_for_until_its_ack_file_is_next_to_it(store):
+    patterns, acks = ["orders.*", "items-.*.csv"], ["ack", ""]
+    store.put("in/sales/orders-1.csv")
+    store.put("in/sales/orders-0.ack")  # the pattern matches an ack file, too
+    for root in STORES.values():
+        assert not store_areas.files_in_store(f"{root}/in/sales", patterns, acks)
+    store.put("in/sales/orders-1.ack")
+    for root in STORES.values():
+        assert store_areas.files_in_store(f"{root}/in/sales", patterns, acks)
+
+
 def test_the_window_of_the_run_travels_with_the_event_of_a_load(store, monkeypatch):
     told: list[Any] = []
     monkeypatch.setattr(cloud_load, "emit_load_window", told.append)

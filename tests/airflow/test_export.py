@@ -35,7 +35,7 @@ from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad
 from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.graph.model import Edge
-from starlake_dagster_assets.project.model.project import Connection
+from starlake_dagster_assets.project.model.project import Connection, Metadata
 from tests.airflow.projects import Source
 from tests.airflow.standin import read
 from tests.graph.conftest import project as tables_of
@@ -675,6 +675,18 @@ def test_a_dag_starts_itself_again_only_where_a_sensor_waits_for_files_of_its_ta
         assert ("files_in_store" in text) is starts and "?*" not in text
         if not starts:
             assert any("needs a schedule" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("strategy", "acks"), [("imported", ["ack", ""]), ("pending", None)])
+def test_the_sensor_of_arriving_files_waits_for_the_ack_files_of_tables(tmp_path, strategy, acks):
+    acknowledged = table("sales", "orders", metadata=Metadata(ack=".ack"))
+    source = Source(tables_of(acknowledged, table("sales", "returns"), incoming="gs://files/in/sales"))
+    waits = {"strategy": strategy, "pending_path": "gs://files/pending"}
+    automation = StarlakeAutomation(pre_load=waits, schedules=False)
+    export_airflow(source, tmp_path, environment="cloud_run", automation=automation)
+    (path,) = tmp_path.glob("*_load_*.py")
+    sensor = read(path).tasks["check_sales_incoming_files" if acks else "check_sales_pending_files"]
+    assert sensor.given["op_kwargs"].get("acks") == acks
 
 
 def test_what_airflow_cannot_say_is_told_by_name(project, tmp_path):

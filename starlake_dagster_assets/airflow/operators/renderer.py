@@ -184,7 +184,12 @@ class OperatorRenderer:
     def by_patterns(self, task: TaskSpec) -> tuple[str, Arguments]:
         """Returns the sensor that waits for files of the tables in an object store, and its arguments."""
         assert task.waiting is not None
-        known = {"url": task.waiting.directory, "patterns": [jinja(one) for one in task.waiting.patterns]}
+        known: dict[str, Any] = {
+            "url": task.waiting.directory,
+            "patterns": [jinja(one) for one in task.waiting.patterns],
+        }
+        if any(task.waiting.acks):
+            known["acks"] = [jinja(one) for one in task.waiting.acks]
         return "PythonSensor", [("python_callable", Raw("files_in_store")), ("op_kwargs", known), *self.sensor(task)]
 
     def _waits_for_files(self) -> bool:

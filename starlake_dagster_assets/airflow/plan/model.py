@@ -119,12 +119,15 @@ class FileWait:
         directory: Directory in which files arrive or are staged, a template of Airflow; "" if there is none.
         ack: Path of the ack file, a template of Airflow; "" for other strategies.
         patterns: Regular expressions of Java for the names of the files.
+        acks: Extensions of the ack files that arrive next to the files, by the order of `patterns`; "" = none is
+            needed.
     """
 
     preload: PreLoad
     directory: str = ""
     ack: str = ""
     patterns: tuple[str, ...] = ()
+    acks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.graph.owners import owners_of
 from starlake_dagster_assets.project.model.project import Application
+from starlake_dagster_assets.project.resolve.file_matching import ack_extension
 
 __all__ = ["TaskBuilder", "no_duplicates"]
 
@@ -120,7 +121,10 @@ class TaskBuilder:
         if waiting is not None and (strategy := waiting.preload.strategy) != "none":
             command = build.preload(domain, stems, strategy=strategy, ack_file="ACK" if strategy == "ack" else None)
             check, start = f"check_{name}_{_CHECKS[strategy]}", f"skip_or_start_loading_{name}"
-            waiting = replace(waiting, patterns=tuple(node.table.pattern for node in nodes if node.table))
+            tables = [node.table for node in nodes if node.table]
+            # `stage` takes a file with its ack file: the pending files have none any more
+            acks = tuple(ack_extension(table) for table in tables) if strategy == "imported" else ()
+            waiting = replace(waiting, patterns=tuple(table.pattern for table in tables), acks=acks)
             tasks.append(TaskSpec(check, "wait", command.argv, groups=first, waiting=waiting))
             tasks.append(TaskSpec(start, "start", command.argv, (check,), groups=first, waiting=waiting))
             before = (start,)

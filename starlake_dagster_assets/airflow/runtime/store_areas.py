@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
@@ -133,15 +134,25 @@ def store_areas(manifest: Mapping[str, Any], environ: Mapping[str, str]) -> Stor
     return StoreAreas(found) if {"stage", "ingesting"} <= found.keys() else None
 
 
-def files_in_store(url: str, patterns: Sequence[str]) -> bool:
+def files_in_store(url: str, patterns: Sequence[str], acks: Sequence[str] = ()) -> bool:
     """Whether a directory of an object store has a file that matches one of the patterns.
 
     Args:
         url: `gs://…` or `s3://…`; directories below it are ignored.
         patterns: Regular expressions of Java for whole file names.
+        acks: Extensions of the ack files by the order of the patterns: a file counts if its ack file is next to it. An
+            empty one = no ack file is needed.
     """
-    names = [name for name, _ in _objects(f"{url.rstrip('/')}/")]
-    return any(compile_java(pattern).fullmatch(name) for pattern in patterns for name in names)
+    names = {name for name, _ in _objects(f"{url.rstrip('/')}/")}
+    return any(
+        compile_java(pattern).fullmatch(name) and (not ack or _ack_of(name, ack) in names - {name})
+        for pattern, ack in zip(patterns, acks or [""] * len(patterns), strict=True)
+        for name in names
+    )
+
+
+def _ack_of(name: str, extension: str) -> str:
+    return f"{PurePosixPath(name).stem}.{extension}"
 
 
 def _objects(url: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
-__all__ = ["FileMatching", "PatternMatch", "filter_acknowledged"]
+__all__ = ["FileMatching", "PatternMatch", "ack_extension", "filter_acknowledged"]
 
 _REMEMBERED = 20_000
 """Maximum number of names whose tables are cached: a sensor lists the same names repeatedly."""
@@ -38,7 +38,7 @@ class FileMatching:
     """
 
     def __init__(self, tables: Sequence[Table]) -> None:
-        self._tables = [(table, compile_java(table.pattern).fullmatch, _extension(table)) for table in tables]
+        self._tables = [(table, compile_java(table.pattern).fullmatch, ack_extension(table)) for table in tables]
         self._of = lru_cache(maxsize=_REMEMBERED)(self._match)
         self.has_acks = any(extension for _, _, extension in self._tables)
         """Whether some table waits for ack files."""
@@ -72,8 +72,12 @@ def filter_acknowledged(claims: Iterable[PatternMatch], is_there: Callable[[str]
     return [claim for claim in claims if claim.ack is None or (claim.ack != claim.name and is_there(claim.ack))]
 
 
-def _extension(table: Table) -> str:
-    """Returns the ack extension of a table or of its domain, without a leading dot; "" if there is none."""
+def ack_extension(table: Table) -> str:
+    """Returns the ack extension of a table or of its domain, without a leading dot; "" if there is none.
+
+    Args:
+        table: The table.
+    """
     return (table.metadata.ack or "").strip().lstrip(".")
 
 
