@@ -61,6 +61,15 @@ def test_what_blocks_holds_the_asset_and_what_reads_it_and_what_warns_holds_noth
     assert not any(note.startswith("expectations") for note in report.notes)
 
 
+def test_an_expectation_is_checked_once_and_an_empty_one_never(tmp_path):
+    items = tuple(Expectation(expect=text, fail_on_error=True) for text in (BLOCKS, "", BLOCKS, " "))
+    orders = table("sales", "orders", expectations=items)
+    empty = table("sales", "items", expectations=items[1:2])
+    report = export_airflow(Source(project(orders, empty)), tmp_path, options=AirflowOptions(checks="w"))
+    checks = {one.id: one.expectations for one in tasks_of(report).values() if one.kind in ("check", "warn")}
+    assert checks == {"check_load_sales_orders": (BLOCKS,)}
+
+
 def test_a_run_ends_well_where_something_only_warns_and_badly_where_something_is_not_made(tmp_path):
     tasks = tasks_of(export_airflow(source(), tmp_path, options=AirflowOptions(checks="w"), split="schedule"))
     below = {up for one in tasks.values() for up in one.upstream}
@@ -149,6 +158,9 @@ def test_all_expectations_hold_by_their_newest_result(rows, held):
         assert warehouse.execute(query(BLOCKS, WARNS)).fetchone() == (bool(held),)
         # what may have been idle is not blamed for what it did not leave
         assert warehouse.execute(query(BLOCKS, WARNS, idle=True)).fetchone() == (held is None or held,)
+        # the audit has one result for expectations that are the same, or differ only in characters that are altered
+        twice = query(BLOCKS, BLOCKS.replace("'", '"'), WARNS)
+        assert warehouse.execute(twice).fetchone() == (bool(held),)
 
 
 def test_expectations_are_texts_whatever_is_in_them():

@@ -46,7 +46,7 @@ def find_audit_schema(
 
 
 def select_expectations(nodes: Iterable[Node], application: Application, *, blocking: bool) -> tuple[str, ...]:
-    """Returns the expectations of nodes that block, or those that do not block.
+    """Returns the distinct expectations of nodes that block, or those that do not block, without empty ones.
 
     Args:
         nodes: The nodes of one task. An expectation that blocks one of them blocks all: its rows are queried together.
@@ -55,4 +55,5 @@ def select_expectations(nodes: Iterable[Node], application: Application, *, bloc
     """
     named = [item for node in nodes for item in named_expectations(node, application)]
     blocks = {item.expect for item in named if item.blocking}
-    return tuple(item.expect for item in named if (item.expect in blocks) is blocking)
+    chosen = [item.expect for item in named if (item.expect in blocks) is blocking and item.expect.strip()]
+    return tuple(dict.fromkeys(chosen))

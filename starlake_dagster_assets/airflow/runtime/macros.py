@@ -288,14 +288,16 @@ def expectations_query(table: str, task_id: str, *expectations: str, idle: bool 
         expectations: Texts of the expectations, without the characters that Starlake alters.
         idle: Whether the task may have found no file, so that only existing results count.
     """
-    wanted = "count(*)" if idle else len(expectations)
-    texts = ", ".join(f"'{text}'" for text in sorted({*expectations}))
+    distinct = sorted({*expectations})
+    texts = ", ".join(f"'{text}'" for text in distinct)
+    complete = "" if idle else f" AND count(DISTINCT expectation) = {len(distinct)}"
     altered = " || ".join(f"chr({ord(char)})" for char in " \t\n\r'\"`{}\\")
     return f"""
-        SELECT coalesce(sum(CASE WHEN success THEN 1 ELSE 0 END), 0) = {wanted}
+        SELECT coalesce(sum(CASE WHEN success THEN 0 ELSE 1 END), 0) = 0{complete}
         FROM (
             SELECT
                 success,
+                translate(params, {altered}, '') AS expectation,
                 row_number() OVER (
                     PARTITION BY domain, schema, params ORDER BY timestamp DESC
                 ) AS age
