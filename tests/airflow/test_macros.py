@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -160,8 +161,12 @@ def test_the_manifest_is_in_the_folder_of_the_dag_else_next_to_the_module(tmp_pa
     """Python imports the module once per process, from the first folder that has it."""
     for folder in ("one", "two", "both"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "one" / "a.manifest.json").write_text('{"files": ["d.py", "other.py"]}')
-    (tmp_path / "two" / "b.manifest.json").write_text('{"files": ["d.py"]}')
+    for path, names in (("one/a", ["d.py", "other.py"]), ("two/b", ["d.py"])):
+        manifest = {"exported_by": "starlake-dagster", "files": names}
+        (tmp_path / f"{path}.manifest.json").write_text(json.dumps(manifest))
+    for number, text in enumerate(['{"files": ["d.py"]}', "{}", "[]", "null", "no JSON", '{"exported_by": "x"}']):
+        (tmp_path / "two" / f"a_{number}.manifest.json").write_text(text)
+    (tmp_path / "two" / "a.manifest.json").write_bytes(b"\xff")
     monkeypatch.setattr(macros, "__file__", str(tmp_path / "one" / "starlake_worker.py"))
     found = context()
 

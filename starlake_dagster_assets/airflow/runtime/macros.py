@@ -167,9 +167,18 @@ def manifest(context: Any, file: str = "") -> str:
     places = (getattr(context["dag"], "fileloc", None) or __file__, __file__)
     for folder in dict.fromkeys(Path(place).parent for place in places):
         for path in sorted(folder.glob("*.manifest.json")):
-            if file in json.loads(path.read_text(encoding="utf-8"))["files"]:
+            if file in _exported_files(path):
                 return str(path)
     return ""
+
+
+def _exported_files(path: Path) -> Sequence[str]:
+    """Returns the files that the manifest of an export lists; () if a file is no such manifest."""
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        return found["files"] if found["exported_by"] == "starlake-dagster" else ()
+    except (LookupError, TypeError, ValueError):
+        return ()
 
 
 def python() -> str:
