@@ -63,12 +63,8 @@ def notes_of(
             notes.append(f"{node}: it does not wait for {', '.join(gone)}, which this export does not contain")
         notes += [_of_outside(node, key, lineage) for key in lineage.outside.get(node, ())]
     for dag_nodes in found:
-        cut = [node for node in dag_nodes.nodes if triggers[node].upstream_condition is not None]
-        if cut and dag_nodes.start is None:
-            notes.append(
-                f"{_few(cut)}: nothing starts their DAG, because the export contains none of the upstreams that they "
-                "follow; trigger it by hand, or select these upstreams, too"
-            )
+        notes += _of_start(dag_nodes, request, triggers)
+    notes += _of_sql(request, dag_numbers)
     for node, preload in preloads.items():
         notes += _of_files(node, preload, request, waits[request.environments.of(node)])
     for key in sorted(lineage.external_neighbours(lineage.keys[node] for node in dag_numbers)):
@@ -77,6 +73,38 @@ def notes_of(
         for of_environment in (_of_checks, _of_loads, _of_transforms):
             notes += of_environment(request, environment, nodes)
     return tuple(dict.fromkeys([*notes, *_of_dagster(request, dag_numbers)]))
+
+
+def _of_start(dag_nodes: DagNodes, request: ExportRequest, triggers: Mapping[str, Trigger]) -> Iterator[str]:
+    """Yields notes on the nodes of a DAG without a schedule that are meant to follow others, or that are transforms."""
+    if dag_nodes.start is not None:
+        return
+    cut = [node for node in dag_nodes.nodes if triggers[node].upstream_condition is not None]
+    graph = request.project.graph
+    loose = [node for node in dag_nodes.nodes if node not in cut and graph.nodes[node].kind == "task"]
+    if cut:
+        yield (
+            f"{_few(cut)}: nothing starts their DAG, because the export contains none of the upstreams that they "
+            "follow; trigger it by hand, or select these upstreams, too"
+        )
+    if loose:
+        yield (
+            f"{_few(loose)}: nothing starts their DAG, because they have no schedule and follow no upstream; trigger "
+            "it by hand, or set a schedule"
+        )
+
+
+def _of_sql(request: ExportRequest, here: Collection[str]) -> Iterator[str]:
+    """Yields notes on tasks whose SQL cannot be parsed, so that edges from the tables that it reads are missing."""
+    files = {problem.file for problem in request.project.problems if problem.code == "unparsable-sql"}
+    nodes = request.project.graph.nodes
+    for node in here:
+        task = nodes[node].task
+        if task is not None and (file := (task.sql_location or task.location).file) in files:
+            yield (
+                f"{node}: the SQL in {file} cannot be parsed: the task does not wait for tables that only this SQL "
+                "names. `starlake-dagster check` shows the position"
+            )
 
 
 class _Ordered:

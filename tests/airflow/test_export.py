@@ -333,6 +333,23 @@ def test_a_dag_that_nothing_starts_is_named(tmp_path):
     assert any(note.startswith("k.t: nothing starts their DAG") for note in report.notes)
 
 
+def test_a_task_without_its_edges_is_named_with_the_file_of_its_sql(tmp_path):
+    project_dir = tmp_path / "shop"
+    for path, text in {
+        "metadata/application.sl.yml": "version: 1\napplication:\n  connectionRef: db\n  connections:\n    db:\n"
+        "      type: duckdb\n      options:\n        url: jdbc:duckdb:db\n",
+        "metadata/transform/k/t.sql": "select * frm s.a wher x",
+        "metadata/transform/k/t.sl.yml": "version: 1\ntask:\n  name: t\n",
+    }.items():
+        (project_dir / path).parent.mkdir(parents=True, exist_ok=True)
+        (project_dir / path).write_text(text)
+    report = export_airflow(StarlakeProject(project_dir), tmp_path / "dags")
+    assert [dag.schedule for dag in report.plan.dags] == [None]
+    assert any(note.startswith("k.t: nothing starts their DAG, because they have no schedule") for note in report.notes)
+    parsed = "k.t: the SQL in metadata/transform/k/t.sql cannot be parsed"
+    assert any(note.startswith(parsed) and "`starlake-dagster check`" in note for note in report.notes)
+
+
 def test_default_dag_args_of_an_option_hold_for_dags_without_a_configuration(tmp_path):
     source = Source(tables_of(table("s", "a", cron="0 5 * * *")))
     args = {"default_dag_args": json.dumps({"email": "a@b.c", "retries": 4, "pool": "mine"})}
