@@ -25,9 +25,15 @@ _ASSIGNMENT = re.compile(r"(?<![\w.?&;-])([\w.-]+)=(?=([^&;,\s]+))")
 _MAY_HIDE = re.compile(r"[=@]|passw|pwd|phrase|secret|key|curl", re.I)
 """Pattern of characters and words, one of which is in each text that `_IN_URL` matches; quick to search for."""
 _KEY_MATERIAL = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
-    r"|AccountKey=[\w+/]{20}|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+(?=\S*\d)[\w.~+/-]{16}"
-    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20}"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{12,}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
+    r"|(?i:AccountKey=[\w+/]{8})|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+[\w.~+/-]{16}"
+    r"|\beyJ[\w-]{6,}\.[\w-]{6,}\.[\w-]{6,}"  # JSON Web Token
+    r"|\b(?:eyJ0eXBlI|ewogICJ0eXBlI)[\w+/]{20}"  # JSON key of Google Cloud in base64
+    r"|(?i:\bAuthorization[\"'\\]*\s*[:=]\s*[\"'\\]*(?:Bearer|Basic|Token)\s+[\w.~+/-]{8})"
+    # parameter of CREATE SECRET in DuckDB; `secret` alone may be a column
+    r"|(?im:(?:[,(]|^)\s*(?:(?:client_)?secret|password|(?:\w+_)?token)\s+'(?![$%<*]|\{\{)[^'\n]{4,}'(?=\s*(?:[,)]|$)))"
+    # a tag such as `api_token:x1y2z3`; no type of a column
+    r"|(?i:(?<![\w-])(?:api|access|auth|refresh)[-_]?token:(?=[\w.~+/-]*\d|[\w.~+/-]{16})[\w.~+/-]{6})"
 )
 _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8

@@ -520,6 +520,33 @@ def test_a_secret_is_refused_with_the_file_and_the_line_of_the_project(tmp_path)
     assert "hunter2" not in told and "geheim" not in told
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("sums.sql", "/* CREATE SECRET (TYPE S3, KEY_ID 'k', SECRET 'x1y2z3') */ select 1 as k"),
+        ("sums.sql", "select 'AKIAIOSFODNN7EXAMPLE' as k"),
+        ("sums.sql", "select 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl' as k"),
+        ("sums.sql", "select 'Authorization: Bearer abcdefgh' as k"),
+        ("sums.sl.yml", "  tags: [api_token:x1y2z3]"),
+    ],
+)
+def test_a_secret_in_sql_or_a_tag_reaches_no_file(tmp_path, file, line):
+    files = {
+        "application.sl.yml": "application:\n  connectionRef: db\n  connections:\n    db:\n      type: jdbc\n"
+        "      options:\n        url: jdbc:duckdb:db\n",
+        "transform/kpi/sums.sl.yml": "task:\n  name: sums\n",
+        "transform/kpi/sums.sql": "",
+    }
+    files[f"transform/kpi/{file}"] += f"{line}\n"
+    files["transform/kpi/sums.sql"] = files["transform/kpi/sums.sql"] or "select 1 as k"
+    for path, text in files.items():
+        (tmp_path / "metadata" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "metadata" / path).write_text(text)
+    with pytest.raises(ProjectError, match=f"metadata/transform/kpi/{file}, line .: holds a secret"):
+        export_airflow(StarlakeProject(tmp_path, cache_dir=tmp_path / "cache"), tmp_path / "dags")
+    assert not (tmp_path / "dags").exists()
+
+
 def test_pools_of_the_installation_are_used_as_they_are(tmp_path):
     jobs = JobSettings(pool="default_pool")
     for engine, pools in (("duckdb", {"starlake_duckdb": {"description": "Starlake", "slots": 1}}), ("postgresql", {})):

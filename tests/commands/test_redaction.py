@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from starlake_dagster_assets.commands.redaction import redact
+from starlake_dagster_assets.commands.redaction import contains_secret, redact
 
 
 def b64(text: str) -> str:
@@ -45,3 +45,46 @@ def b64(text: str) -> str:
 )
 def test_known_values_and_passwords_in_urls_are_hidden(text: str, shown: str):
     assert redact(text, frozenset({"hunter2", "p@ss/wörd!", 'it"s&secret'})) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE SECRET (TYPE S3, KEY_ID 'k', SECRET 'x1y2z3')",
+        "    secret 'x1y2z3',",
+        "create secret h (type http, bearer_token 'abcdefgh')",
+        "'Authorization': 'Bearer abcdefgh'",
+        r"{\'Authorization\': \'Bearer abcdefgh\'}",
+        "curl -H Authorization:Bearer abcdefghijklmnop",
+        "Bearer abcdefghijklmnop",
+        "AccountName=a;AccountKey=abcdefg8;",
+        "select 'AKIAIOSFODNN7EXAMPLE' as k",
+        "select 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl'",
+        b64('{"type": "service_account", "project_id": "p"}'),
+        "api_token:x1y2z3",
+        "access-token:abcdefghijklmnop",
+    ],
+)
+def test_texts_that_hold_a_secret(text: str):
+    assert contains_secret(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select secret, token, 'x' as y from accounts where secret = 'none' and token in ('abcd', 'efgh')",
+        "select case secret when 'x1y2z3' then 1 end",
+        "CREATE SECRET (TYPE S3, PROVIDER credential_chain, SECRET '${S3_SECRET}')",
+        "CREATE SECRET s (TYPE S3, SECRET getenv('S3_SECRET'))",
+        "the secret 'recipe' of the bakery",
+        "Authorization: Bearer ${TOKEN}",
+        "'Authorization': 'Bearer ' || token",
+        "Bearer authentication is used",
+        "AccountName=a;AccountKey=${KEY};",
+        "struct<api_token:string, access_token:varchar(255)>",
+        "api_token: the token of the service",
+        "a.b.c and eyJ, AKIA",
+    ],
+)
+def test_texts_that_only_name_secrets(text: str):
+    assert not contains_secret(text)
