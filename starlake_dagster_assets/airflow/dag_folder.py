@@ -13,7 +13,7 @@ from starlake_dagster_assets.airflow.manifest import GATHERED
 from starlake_dagster_assets.airflow.render.dag_file import MARKER
 from starlake_dagster_assets.airflow.shared_module import SHARED
 from starlake_dagster_assets.atomic_file import replaced_file
-from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.errors import ProjectError, StarlakeError
 from starlake_dagster_assets.plural import first_of
 
 __all__ = ["DagFolder", "FolderChanges"]
@@ -38,9 +38,15 @@ class DagFolder:
 
     Args:
         path: The folder; it need not exist.
+
+    Raises:
+        StarlakeError: The path, or a part of it, is a file.
     """
 
     def __init__(self, path: Path) -> None:
+        existing = next((one for one in (path, *path.parents) if one.exists()), None)
+        if existing is not None and not existing.is_dir():
+            raise StarlakeError(f"{existing}: expected a directory for the DAG files, found a file.")
         self._path = path
 
     @cached_property

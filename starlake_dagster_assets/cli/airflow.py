@@ -144,6 +144,8 @@ def export(
     if granularity is _Granularity.batch and ids is _Ids.starlake_airflow:
         wrong = "leave out one of the two: starlake-airflow has no task for several tables."
         raise typer.BadParameter(wrong, param_hint="--granularity batch, --ids starlake-airflow")
+    if ids_map is not None and not _can_be_written(ids_map, None if check else out):
+        raise typer.BadParameter(f"{ids_map}: expected a file in an existing directory.", param_hint="--ids-map")
     automation_options, settings = _options(option or [])
     everywhere, elsewhere = _environments(environment or [])
     if definitions and (translator or automation_options):
@@ -168,7 +170,7 @@ def export(
             airlift_operator=airlift_operator,
         ),
         automation=None if definitions else StarlakeAutomation.from_options(automation_options),
-        translator=_loaded(translator, "--translator") if translator else None,
+        translator=_translator(translator) if translator else None,
         name=name,
         task_groups=task_groups,
         check=check,
@@ -253,6 +255,21 @@ def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
             hint = f" Did you mean `{close}`?" if close and close != name else " Expected NAME=VALUE."
             raise typer.BadParameter(f"{text!r} is not an option of a DAG configuration.{hint}", param_hint="--option")
         found[name not in ours][name] = value
+    return found
+
+
+def _can_be_written(file: Path, created: Path | None) -> bool:
+    """Whether a file may be written: its directory exists, or is the one that the export creates."""
+    directory = file.parent
+    is_created = created is not None and not created.exists() and directory.resolve() == created.resolve()
+    return not file.is_dir() and (directory.is_dir() or is_created)
+
+
+def _translator(reference: str) -> Any:
+    found = _loaded(reference, "--translator")
+    if not hasattr(found, "naming"):
+        wrong = f"{reference!r}: expected a StarlakeTranslator, found {type(found).__name__}."
+        raise typer.BadParameter(wrong, param_hint="--translator")
     return found
 
 

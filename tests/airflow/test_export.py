@@ -374,6 +374,24 @@ def test_options_that_exclude_each_other_are_errors_of_the_user(tmp_path, option
 
 
 @pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--out", "{file}"], 1, "expected a directory for the DAG files, found a file"),
+        (["--out", "{file}/dags"], 1, "expected a directory for the DAG files, found a file"),
+        (["--ids-map", "{folder}/missing/x.json"], 2, "expected a file in an existing directory"),
+        (["--translator", "os:path"], 2, "'os:path': expected a StarlakeTranslator, found module"),
+    ],
+)
+def test_paths_and_translators_that_cannot_be_used_are_errors_of_the_user(tmp_path, options, code, message):
+    (tmp_path / "file").write_text("mine")
+    given = [text.format(file=tmp_path / "file", folder=tmp_path) for text in options]
+    done = command(str(EXAMPLE), *(["--out", str(tmp_path / "dags")] if "--out" not in given else []), *given)
+    told = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
+    assert done.returncode == code and message in told and "internal error" not in told
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
         ({"name": "../../evil"}, {}, "name: '../../evil' is not a name of files"),

@@ -19,6 +19,11 @@ from starlake_dagster_assets.project.resolve.schedules import PRESETS, cron_of
         ("0 0 0 ? * 6#3", "0 0 * * 5#3"),
         ("0 0 0 1/5 * ?", "0 0 1/5 * *"),
         ("0 0 5 * * 1", "0 5 * * 1"),
+        ("0 2 29 2 *", "0 2 29 2 *"),
+        ("0 2 30,31 2,3 *", "0 2 30,31 2,3 *"),
+        ("0 2 30 2-3 *", "0 2 30 2-3 *"),
+        ("0 2 31 NOV-FEB *", "0 2 31 NOV-FEB *"),
+        ("0 2 30 2 1", "0 2 30 2 1"),
         ("", None),
         (None, None),
         ("None", None),
@@ -43,6 +48,9 @@ def test_cron(text, cron):
         "30 0 5 * * *",
         "*/5 * * * * *",
         "0 0 5 * * * 2027",
+        "0 2 30 2 *",
+        "0 2 30-31 FEB *",
+        "0 2 31 4,6,SEP,11 *",
     ],
 )
 def test_what_is_none(text):

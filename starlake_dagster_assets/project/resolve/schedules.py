@@ -19,6 +19,7 @@ PRESETS = {
 """Starlake's built-in presets."""
 
 _MONTHS = {name: index for index, name in enumerate(re.findall("...", "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"), 1)}
+_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAYS = {name: index for index, name in enumerate(re.findall("...", "SUNMONTUEWEDTHUFRISAT"))}
 _FIELDS: tuple[tuple[str, int, int, Mapping[str, int]], ...] = (
     ("minute", 0, 59, {}),
@@ -67,7 +68,25 @@ def _checked(cron: str) -> str:
         for item in field.split(","):
             if not _valid(item, low, high, words):
                 raise ValueError(f"`{cron}` is not a cron expression: `{item}` is not a valid {name} ({low}-{high}).")
+    if not _has_day(fields[2], fields[3], fields[4]):
+        raise ValueError(f"`{cron}` never runs: month `{fields[3]}` has no day `{fields[2]}`.")
     return " ".join(fields)
+
+
+def _has_day(days: str, months: str, weekdays: str) -> bool:
+    """Whether one of the months has one of the days; with days of the week, cron runs on these, too."""
+    firsts = [_number(re.split("[-/]", item)[0], {}) for item in days.split(",")]
+    known = [first for first in firsts if first is not None]
+    if weekdays != "*" or len(known) < len(firsts):  # `*` or the last day
+        return True
+    return min(known) <= max(length for item in months.split(",") for length in _month_lengths(item))
+
+
+def _month_lengths(item: str) -> tuple[int, ...]:
+    """Returns the numbers of days of a month or a range of months; of all months if the item has a step."""
+    first, _, last = item.partition("-")
+    low, high = _number(first, _MONTHS), _number(last or first, _MONTHS)
+    return _LENGTHS if low is None or high is None or low > high else _LENGTHS[low - 1 : high]
 
 
 def _five_fields(cron: str) -> list[str]:
