@@ -24,7 +24,7 @@ from starlake_dagster_assets.airflow.plan.model import (
     Granularity,
 )
 from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import former_ids
-from starlake_dagster_assets.airflow.proxied_state import proxied_states, removed_switches
+from starlake_dagster_assets.airflow.proxied_state import SwitchFiles
 from starlake_dagster_assets.airflow.render.dag_file import MARKER, render_dag_file
 from starlake_dagster_assets.airflow.secret_validation import validate_no_secrets
 from starlake_dagster_assets.airflow.shared_module import build_shared_module
@@ -172,12 +172,12 @@ def export_airflow(
     dags = [replace(dag, embedded=task_groups) for dag in plan.dags]
     files = {f"{dag.id}.py": render_dag_file(dag, source, worker.name) for dag in dags}
     files[f"{worker.name}.py"] = worker.text
-    switches, notes = proxied_states(dags, folder.read)
-    files |= switches
+    switches = SwitchFiles(dags, folder.read, plan.uris, folder.manifests.get(name, {}).get("assets", {}))
+    files |= switches.files
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
     validate_no_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
-    notes += (*removed_switches(changes.removed, folder.read), *folder.deleted_nodes(name, nodes))
+    notes = (*switches.notes(changes.removed), *folder.deleted_nodes(name, nodes))
     if not check:
         folder.write(files, changes)
     return ExportReport(changes.written, changes.unchanged, changes.removed, (*plan.notes, *notes), plan, request)

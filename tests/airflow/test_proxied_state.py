@@ -46,7 +46,30 @@ def test_an_export_keeps_the_switches_that_are_set(tmp_path):
     state.write_text(state.read_text().replace("false", "true"))
     report = export_airflow(shop("orders"), tmp_path, name="shop")
     assert STATE in report.removed and not state.exists()
-    assert any("the task load_sales_orders was switched to Dagster and is no longer" in note for note in report.notes)
+    gone = "the task load_sales_orders was switched to Dagster and is no longer switched, because this export has no"
+    assert any(gone in note for note in report.notes)
+
+
+@pytest.mark.parametrize("granularity", ["task", "batch"])
+def test_a_task_in_another_dag_keeps_the_switch_of_its_asset(tmp_path, granularity):
+    options = {"options": AIRLIFT, "name": "shop"}
+    export_airflow(shop("orders", "items"), tmp_path, **options)
+    state = tmp_path / STATE
+    state.write_text(state.read_text().replace("false", "true", 1))
+    report = export_airflow(shop("orders", "items"), tmp_path, **options, split="schedule", granularity=granularity)
+    moved = {name: on for path in state.parent.iterdir() for name, on in switches(path).items()}
+    noted = [note for note in report.notes if "switched" in note]
+    if granularity == "task":
+        assert not state.exists() and not noted
+        assert moved == {"load_sales_items": True, "load_sales_orders": False, "kpi_sums_task": False}
+        report = export_airflow(shop("orders", "items"), tmp_path, **options)
+        assert switches(state) == {"load_sales_items": True, "load_sales_orders": False}
+        assert not [note for note in report.notes if "switched" in note]
+    else:  # one task for an asset that was switched and one that was not
+        assert moved == {"load_sales": False, "kpi_sums_task": False}
+        (note,) = noted
+        assert "load_sales_items was switched to Dagster and is no longer exported; " in note
+        assert note.endswith(".load_sales now materializes its assets in Airflow")
 
 
 def test_without_the_option_a_file_has_nothing_of_it(tmp_path):
