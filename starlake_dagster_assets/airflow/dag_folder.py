@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,6 +123,30 @@ class DagFolder:
         if gone:
             named = first_of(gone, _FEW)
             yield f"{named}: no longer in the project; tasks that followed them follow what is left of their upstreams"
+
+    def shared_root(self, name: str, project: str, files: Mapping[str, str], variable: str) -> Iterator[str]:
+        """Yields a note if DAG files of another project in the folder read the same Airflow variable as an export.
+
+        Args:
+            name: Name of the export.
+            project: Name of the project.
+            files: Texts of the export by name.
+            variable: Name of the variable.
+        """
+        template = re.compile(rf"var\.value\.(?:{re.escape(variable)}\b|get\(\\?'{re.escape(variable)}\\?')")
+        if not any(template.search(text) for text in files.values()):
+            return
+        own, others = f"Made from the Starlake project {project}", list[str]()
+        for other, manifest in self.manifests.items():
+            texts = [self.read(file) or "" for file in manifest.get("files", ()) if file.endswith(".py")]
+            dags = [text for text in texts if "Made from the Starlake project " in text]
+            if other != name and any(own not in text and template.search(text) for text in dags):
+                others.append(other)
+        if others:
+            yield (
+                f"variable {variable}: exports of another project read it, too: {first_of(others, _FEW)}. Next: export "
+                "with --variables-prefix, unless both projects have the same root"
+            )
 
     def changes(self, name: str, project: str, prefix: str, files: Mapping[str, str]) -> FolderChanges:
         """Returns the names of the files that an export would write, leave unchanged and remove.

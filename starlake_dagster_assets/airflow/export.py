@@ -177,7 +177,12 @@ def export_airflow(
     files |= folder.gathered(name, manifest_of(plan, source, [*files, *GATHERED, f"{name}.manifest.json"]))
     validate_no_secrets(files, source, plan, request.options.settings)
     changes = folder.changes(name, source.root.name, (options or AirflowOptions()).prefix, files)
-    notes = (*switches.notes(changes.removed), *folder.deleted_nodes(name, nodes))
+    variable = f"{request.options.variables_prefix}starlake_root"
+    notes = (
+        *switches.notes(changes.removed),
+        *folder.deleted_nodes(name, nodes),
+        *folder.shared_root(name, source.root.name, files, variable),
+    )
     if not check:
         folder.write(files, changes)
     return ExportReport(changes.written, changes.unchanged, changes.removed, (*plan.notes, *notes), plan, request)

@@ -286,6 +286,21 @@ def test_another_project_in_a_directory_of_the_same_name_has_files_of_its_own(pr
     assert not export_airflow(other(tmp_path), tmp_path / "dags", check=True).stale
 
 
+def test_projects_in_one_folder_that_read_the_same_root_are_named(project, tmp_path):
+    def notes(source, **options: str) -> list[str]:
+        found = export_airflow(source, tmp_path, options=AirflowOptions(**options)).notes
+        return [note for note in found if note.startswith("variable ")]
+
+    shop = Source(tables_of(table("shop", "orders", cron="0 5 * * *")), root=tmp_path / "shop")
+    assert not notes(project) and not notes(project, prefix="again")
+    (note,) = notes(shop, prefix="shop")
+    assert (
+        note.startswith("variable starlake_root: exports of another project read it, too: again_starbake, starlake_")
+        and "--variables-prefix" in note
+    )
+    assert not notes(shop, prefix="shop", variables_prefix="shop_")
+
+
 def test_a_project_with_few_tables_of_an_export_does_not_replace_it_unless_it_is_named(project, tmp_path):
     export_airflow(project, tmp_path / "dags")
     first = contents(tmp_path / "dags")
