@@ -7,7 +7,7 @@ import re
 __all__ = ["is_secret", "is_secret_name", "is_secret_reference"]
 
 _SECRET = re.compile(
-    r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkeyfile|(?<![a-z])sas(?![a-z])"
+    r"passw|passphrase|(?<!by)pass(?![a-z]|[-_]through)|pwd|secret|token|credential|jsonkey|(?<![a-z])sas(?![a-z])"
     r"|(?:api|private|access|account|encryption)[-_.]?key"
     r"|basic[-_.]?auth(?![-_.]?(?:user|enable|realm))|(?:http|proxy|registry|docker)[-_.]?auth(?![a-z])|authorization$",
     re.I,
