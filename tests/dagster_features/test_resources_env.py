@@ -40,6 +40,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
         "affinity": {"nodeAffinity": {}},
         "k8s_config": {"container_config": {"stdin": True}},
         "image_pull_policy": "Always",
+        "load_incluster_config": False,  # not with a kubeconfig
         "namespace": "data",
         "service_account_name": "starlake",
     }
