@@ -5,7 +5,7 @@
 - `export_lineage`: edges as a translator or definitions change them
 - `grouping`: which nodes share a DAG
 - `tasks`: the tasks of a DAG
-- `operator_arguments`: arguments of single tasks, from tags and a hook
+- `operator_arguments`, `argument_types`: arguments of single tasks, from tags and a hook, and their types
 - `expectations`: expectations as tasks
 - `file_sensors`: the files that a DAG waits for
 - `wiring`: dependencies between tasks
