@@ -100,7 +100,7 @@ def _of_sql(request: ExportRequest, here: Collection[str]) -> Iterator[str]:
     nodes = request.project.graph.nodes
     for node in here:
         task = nodes[node].task
-        if task is not None and (file := (task.sql_location or task.location).file) in files:
+        if task is not None and (file := task.source_location.file) in files:
             yield (
                 f"{node}: the SQL in {file} cannot be parsed: the task does not wait for tables that only this SQL "
                 "names. `starlake-dagster check` shows the position"

@@ -70,7 +70,7 @@ class SwitchFiles:
             removed: Names of all files that the export removes.
         """
         return tuple(
-            self._note(name.removeprefix(f"{DIRECTORY}/").removesuffix(".yaml"), task)
+            self._note(_dag_of(name), task)
             for name in (*self.files, *(name for name in removed if name.startswith(f"{DIRECTORY}/")))
             for task, on in sorted(self._switches(name).items())
             if on and not self._is_kept(name, task)
@@ -91,7 +91,7 @@ class SwitchFiles:
         return self._known[name]
 
     def _is_kept(self, name: str, task: str) -> bool:
-        dag = name.removeprefix(f"{DIRECTORY}/").removesuffix(".yaml")
+        dag = _dag_of(name)
         tasks = self._tasks[dag][1] if name in self.files else ()
         return (dag, task) in self._kept or any(one.id == task for one in tasks)
 
@@ -103,6 +103,10 @@ class SwitchFiles:
         now = [f"{name}.{one.id}" for name, one in tasks if (dag, task) in map(self._earlier.get, one.outlets)]
         more = f"; {', '.join(now)} now materializes its assets in Airflow" if now else ""
         return f"{text} exported{more}"
+
+
+def _dag_of(name: str) -> str:
+    return name.removeprefix(f"{DIRECTORY}/").removesuffix(".yaml")
 
 
 def _file(dag: str) -> str:

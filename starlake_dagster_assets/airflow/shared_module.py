@@ -20,6 +20,7 @@ _PACKAGE = "starlake_dagster_assets"
 _MODULES = (
     "plural",
     "project/resolve/java_regex",
+    "project/resolve/ack_files",
     "commands/model",
     "execution/evidence",
     "execution/audit_row_matching",

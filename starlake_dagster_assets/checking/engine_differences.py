@@ -33,7 +33,7 @@ def find_unimported_macros(project: Project) -> Iterator[Problem]:
     """
     files = {name: macro.file for macro in project.macros for name in _DEFINED.findall(macro.text)}
     for task in project.tasks:
-        location = task.sql_location or task.location
+        location = task.source_location
         text = _text(project, location)
         known = {*_DEFINED.findall(text), *_imported(text)}
         for name, at in _calls(_blank(text)):

@@ -39,7 +39,7 @@ class Positions:
             word: The word as spelled in `task.sql`.
             start: The offset of the word in `task.sql`; that of the first occurrence by default.
         """
-        location = task.sql_location or task.location
+        location = task.source_location
         sql = task.sql or ""
         number = len(_occurrences(sql[:start], word)) if start else 0
         text = self._text(location.file)

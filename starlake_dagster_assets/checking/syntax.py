@@ -31,7 +31,7 @@ def syntax_errors(project: Project, loaded: Sequence[Problem], positions: Positi
         loaded: The problems of its load.
         positions: Finds words in its files.
     """
-    tasks = {(task.sql_location or task.location).file: task for task in project.tasks}
+    tasks = {task.source_location.file: task for task in project.tasks}
     for problem in loaded:
         task = tasks.get(problem.file)
         if problem.code != "unparsable-sql":

@@ -143,7 +143,7 @@ def compare_with_starlake(
 
 def _location(node: Node, task: Task, name: str | None) -> tuple[str, int | None]:
     """Returns the SQL file of a task, and the line at which a name occurs in it, if known."""
-    location = task.sql_location or task.location
+    location = task.source_location
     last = name.rsplit(".", 1)[-1].strip('"') if name else ""
     if last and task.source_sql:
         found = re.search(rf"(?<!\w){re.escape(last)}(?!\w)", task.source_sql, re.IGNORECASE)

@@ -68,7 +68,7 @@ def collect_nodes(project: Project) -> NodeSet:
 
 def node_file(node: Node) -> Location:
     """Returns the file that describes a node: the SQL file of a task if it has one, otherwise the YAML file."""
-    return (node.task and node.task.sql_location) or node.location
+    return node.task.source_location if node.task else node.location
 
 
 def _described(project: Project) -> Iterator[Node]:

@@ -19,7 +19,6 @@ from starlake_dagster_assets.execution.backends.remote.public_texts import (
     PublicText,
     list_public_texts,
 )
-from starlake_dagster_assets.project.model.secret_names import is_secret
 from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, with_placeholders
 from starlake_dagster_assets.resources.guarded_calls import call_resource, calling_method
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
@@ -188,8 +187,9 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         Raises:
             RunnerError: When one holds a secret, by its name or its value.
         """
+        secrets = secrets_of(project.model)
         for one in list_public_texts("env", self.env):
-            _validate_public_text(one, secrets_of(project.model), self.secret_advice)
+            _validate_public_text(one, secrets, self.secret_advice)
         level = required_log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}
@@ -231,11 +231,9 @@ def _validate_public_text(one: PublicText, secrets: Collection[str], advice: str
     Raises:
         RunnerError: Names the text, and does not show it.
     """
-    key_of_tool = "/" in one.name  # a label or annotation, such as vault.hashicorp.com/agent-inject-secret-…
-    by_name = one.kind == "variable" and is_secret(one.name, one.text) and not key_of_tool
-    if not by_name and not contains_secret(one.text, secrets):
+    if not one.is_secret and not contains_secret(one.text, secrets):
         return
-    reason = "looks like a secret" if by_name else "has a secret or a URL with a password in its value"
+    reason = "looks like a secret" if one.is_secret else "has a secret or a URL with a password in its value"
     if one.kind == "key":
         reason = "has a key that is a secret of the project"
     shown = f"{one.path} `{one.name}`" if one.name not in ("", one.path) else one.path

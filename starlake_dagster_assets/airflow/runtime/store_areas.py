@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from starlake_dagster_assets.airflow.runtime.load_spec import WorkerTable
 from starlake_dagster_assets.airflow.runtime.local_try_record import RecordFile, area_urls
+from starlake_dagster_assets.project.resolve.ack_files import ack_file_name
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["STORES", "StoreAreas", "files_in_store", "store_areas"]
@@ -145,14 +145,10 @@ def files_in_store(url: str, patterns: Sequence[str], acks: Sequence[str] = ()) 
     """
     names = {name for name, _ in _objects(f"{url.rstrip('/')}/")}
     return any(
-        compile_java(pattern).fullmatch(name) and (not ack or _ack_of(name, ack) in names - {name})
+        compile_java(pattern).fullmatch(name) and (not ack or ack_file_name(name, ack) in names - {name})
         for pattern, ack in zip(patterns, acks or [""] * len(patterns), strict=True)
         for name in names
     )
-
-
-def _ack_of(name: str, extension: str) -> str:
-    return f"{PurePosixPath(name).stem}.{extension}"
 
 
 def _objects(url: str) -> Iterator[tuple[str, str]]:

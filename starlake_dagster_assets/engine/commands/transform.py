@@ -120,7 +120,7 @@ def validate_task(project: Project, task: Task, options: EngineOptions) -> None:
     if task.sql is None or not task.sql.strip():
         raise EngineError(f"{task.location}: {task.raw} has no SQL; write it to {task.stem}.sql next to the file")
     if (second := find_second_statement(project, task)) is not None:
-        raise EngineError(f"{task.sql_location or task.location}: {format_statements_error(second)}. {ONE_STATEMENT}")
+        raise EngineError(f"{task.source_location}: {format_statements_error(second)}. {ONE_STATEMENT}")
     connection = project.connection(task.connection)
     if connection is not None:
         check_task_sink(task, connection)
@@ -183,7 +183,7 @@ def _run(
 
 def _translated(job: TaskJob) -> str:
     """Returns the location of a task's SQL for a message, with the SQL that DuckDB received if it was translated."""
-    where = job.task.sql_location or job.task.location
+    where = job.task.source_location
     if job.session.dialect == "duckdb":
         return f"\n({where})"
     try:

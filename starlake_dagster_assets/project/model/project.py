@@ -172,6 +172,11 @@ class Task(WriteTarget):
     sql_location: Location | None = None
 
     @property
+    def source_location(self) -> Location:
+        """Location of the SQL or Python file, or of the YAML file if the SQL is in it."""
+        return self.sql_location or self.location
+
+    @property
     def raw(self) -> str:
         """`<task.domain>.<file stem>`: the name on the command line (`transform --name`)."""
         return f"{self.domain}.{self.stem}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from starlake_dagster_assets.project.model.project import Table
+from starlake_dagster_assets.project.resolve.ack_files import ack_file_name
 from starlake_dagster_assets.project.resolve.java_regex import compile_java
 
 __all__ = ["FileMatching", "PatternMatch", "ack_extension", "filter_acknowledged"]
@@ -56,7 +56,7 @@ class FileMatching:
 
     def _match(self, name: str) -> tuple[PatternMatch, ...]:
         return tuple(
-            PatternMatch(name, table, _beside(name, extension) if extension else None)
+            PatternMatch(name, table, ack_file_name(name, extension) if extension else None)
             for table, matches, extension in self._tables
             if not name.startswith(".") and matches(name) is not None
         )
@@ -79,7 +79,3 @@ def ack_extension(table: Table) -> str:
         table: The table.
     """
     return (table.metadata.ack or "").strip().lstrip(".")
-
-
-def _beside(name: str, extension: str) -> str:
-    return f"{PurePosixPath(name).stem}.{extension}"

@@ -27,7 +27,6 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
 from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
-from starlake_dagster_assets.project.model.secret_names import is_secret
 
 __all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "ignored_tags", "job_name", "overrides_of"]
 
@@ -184,7 +183,7 @@ class JobTemplate:
         for raw in raws:
             validate_config(_TAG, raw)
             for one in list_public_texts(_TAG, raw):
-                if one.kind == "variable" and one.text and is_secret(one.name, one.text) and "/" not in one.name:
+                if one.text and one.is_secret:
                     raise RunnerError(
                         f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
                         "read it. Next: pass a reference (`valueFrom`) instead."

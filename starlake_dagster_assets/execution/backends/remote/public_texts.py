@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from starlake_dagster_assets.project.model.secret_names import is_secret
+
 __all__ = ["UNKNOWN", "PublicText", "VariableText", "list_public_texts"]
 
 UNKNOWN: Final = object()
@@ -42,6 +44,11 @@ class PublicText:
     name: str
     text: str
     kind: Literal["text", "variable", "key"] = "text"
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its name says that it is a secret; the key of a tool, such as `vault.hashicorp.com/…`, does not."""
+        return self.kind == "variable" and "/" not in self.name and is_secret(self.name, self.text)
 
 
 def list_public_texts(name: str, value: object, path: str = "") -> Iterator[PublicText]:
