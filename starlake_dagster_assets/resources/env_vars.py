@@ -1,6 +1,6 @@
 """Resource fields with `dg.EnvVar` values, which are read when a run starts.
 
-Dagster reads variables for `str`, `int` and `bool`, also within lists and mappings. This module reads the others: for
+Dagster reads variables for `str` and `int`, also within lists and mappings. This module reads the others: for `bool`,
 `float`, choices, and whole lists, mappings and nested configurations.
 """
 
@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 _Config = TypeVar("_Config", bound=dg.Config)
-_READ_BY_DAGSTER = (str, int, bool)
+_READ_BY_DAGSTER = (str, int)
+"""Not `bool`: older versions read the text `false` as true, as any text that is not empty."""
 _LONGEST_WORD = 12
 """Maximum length of an invalid choice that an error message shows: a longer text may be a secret."""
 FROM_ENVIRONMENT = "from_environment"
