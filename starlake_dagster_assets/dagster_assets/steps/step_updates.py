@@ -76,11 +76,12 @@ class StepUpdates:
         )
 
     def _newest_run(self, key: dg.AssetKey, up: dg.AssetKey) -> str:
-        """Returns the run id of the newest update of an upstream that a task has not read; "" if it has read all."""
+        """Returns the run id of the newest update of an upstream if a task has not read it; "" if it has."""
         if self._is_partitioned and self._context.has_partition_key:
-            record = self._newest_read(key, up)
-            return record.run_id if record is not None else ""
-        return self.newest[up].run_id if self._is_new(self.consumption(key), up) else ""
+            record, consumption = self._newest_read(key, up), self._consumption_in_partition(key)
+        else:
+            record, consumption = self.newest.get(up), self.consumption(key)
+        return record.run_id if record is not None and _is_unread(consumption, up, record) else ""
 
     def materialized_meanwhile(self) -> Mapping[dg.AssetKey, str]:
         """Finds the tasks that another run has materialized from all current upstreams since this run was created.

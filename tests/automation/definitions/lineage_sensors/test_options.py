@@ -7,8 +7,10 @@ import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
 from starlake_dagster_assets.automation.policies.model import Upstream, UpstreamCondition
+from starlake_dagster_assets.project.model.values import WriteStrategy
 from starlake_dagster_assets.testing import FakeRunner, Script, loaded_lines
-from tests.automation.definitions.lineage_sensors.conftest import all_of, watching
+from tests.automation.definitions.lineage_sensors.conftest import all_of, any_of, watching
+from tests.dagster_assets.conftest import make_source, make_table, make_task
 
 CHAIN = {
     "one": (["kpi.x"], UpstreamCondition(all_of("sales.a", "sales.b"), all_history=True)),
@@ -129,3 +131,19 @@ def test_a_tag_of_another_form_fails_the_run_before_anything_starts(world):
     assert not result.success and it.runner.commands == []
     events = it.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     assert 'expected {"all": {"name": "value"}' in events[0].dagster_event.event_specific_data.error.message
+
+
+@pytest.mark.parametrize("partition", [None, "2024-01-01"])
+def test_options_of_an_update_that_was_read_do_not_fail_a_run_of_a_condition(world, partition):
+    given = {"one": (["kpi.x"], UpstreamCondition(any_of("sales.a", "sales.b"), all_history=True))}
+    upsert = WriteStrategy(type="UPSERT_BY_KEY", key=("id",))
+    task = make_task("x", ["sales.a", "sales.b"], write_strategy=upsert)
+    source = make_source([make_table("a"), make_table("b"), make_table("c")], [task])
+    it = world(watching(given, "condition"), source, translator=Daily() if partition else None, runner=runner())
+    options = '{"all": {"country": "FR"}}'
+    load(it, "a", options, partition)
+    assert it.by_hand("kpi.x", partition=partition, tags={"starlake/options": options}).success
+    it.daemon()
+    load(it, "b", "", partition)
+    it.daemon()
+    assert it.count("kpi.x") == 2
