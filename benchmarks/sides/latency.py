@@ -107,7 +107,7 @@ def dagster(meter: Meter, work: Path) -> None:
 
 
 def _measure(meter: Meter, work: Path, side: str, definitions: str) -> None:
-    with TemporaryDirectory(dir=work, prefix="latency-") as directory:
+    with TemporaryDirectory(dir=work, prefix="latency-", ignore_cleanup_errors=True) as directory:
         home = Path(directory)
         for name, text in PROJECT.items():
             path = home / "shop" / "metadata" / name
