@@ -104,6 +104,15 @@ def _growth(entries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             said = f"{quantity} per table at 1,000 tables"
             name = f"code location: {quantity} per table, 10,000 tables"
             found.append(_grown(name, large, small, target, said, title))
+    by_hand = [entries.get(f"code location, {size:,} tables: like with like") for size in (1_000, 10_000)]
+    if all(by_hand):
+        (small, small_by_hand), (large, large_by_hand) = (
+            (one["ours"]["min"] / size, one["beside"]["min"] / size)  # type: ignore[index]
+            for one, size in zip(by_hand, (1_000, 10_000), strict=True)
+        )
+        said = "CPU per table at 1,000 tables, grown as that of the same by hand with checks, jobs and sensors"
+        name = "code location: CPU per table, 10,000 tables, like with like"
+        found.append(_grown(name, large, small * large_by_hand / small_by_hand, 1.15, said, "CPU"))
     for kind in ("CSV", "JSON", "Parquet"):
         name = "embedded load, {} M rows of " + kind + ": memory"
         one, twenty = entries.get(name.format(1)), entries.get(name.format(20))
