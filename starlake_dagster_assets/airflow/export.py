@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +30,10 @@ from starlake_dagster_assets.airflow.secret_validation import validate_no_secret
 from starlake_dagster_assets.airflow.shared_module import build_shared_module
 from starlake_dagster_assets.automation.policies.build import build_triggers
 from starlake_dagster_assets.automation.policies.starlake_automation import StarlakeAutomation
-from starlake_dagster_assets.errors import ProjectError, StarlakeError
+from starlake_dagster_assets.commands.loaded_project import ProjectSource
+from starlake_dagster_assets.errors import ProjectError, SelectionError, StarlakeError
 from starlake_dagster_assets.graph.display_names import AssetOverrides
+from starlake_dagster_assets.graph.select import closest_names, quote_selection
 from starlake_dagster_assets.graph.select import select as select_nodes
 
 __all__ = ["ExportReport", "export_airflow"]
@@ -130,7 +132,7 @@ def export_airflow(
         StarlakeError: For an unknown environment, batches with ids of starlake-airflow, and task groups with `airlift`.
         ProjectError: For names that collide, cycles, options that cannot be read, secrets that would be written, and
             existing files that belong to another export or to none.
-        SelectionError: When the selection matches nothing.
+        SelectionError: When the selection contains no table and no task; no file is written or removed.
 
     Examples:
         ::
@@ -154,13 +156,14 @@ def export_airflow(
         raise TypeError(f"export_airflow: `translator` is {shown(translator)}; pass an instance of StarlakeTranslator.")
     triggers = defined.triggers if defined is not None and automation is None else None
     naming = defined.naming if defined is not None else translator.naming(source) if translator is not None else None
+    selected = _selected_nodes(source, select, exclude, (naming or AssetOverrides()).excluded)
     folder = DagFolder(Path(output))
     nodes = [node.id for node in source.graph.nodes.values() if node.kind != "external"]
     name = name or folder.free_name(export_name(source, options or AirflowOptions(), select, exclude), nodes)
     request = ExportRequest(
         source,
         triggers or build_triggers(source, automation),
-        select_nodes(source.graph, select or "*", exclude),
+        selected,
         environments_of(source.graph, environment, environments or {}, defined.environments if defined else {}),
         naming or AssetOverrides(),
         options or AirflowOptions(),
@@ -186,3 +189,32 @@ def export_airflow(
     if not check:
         folder.write(files, changes)
     return ExportReport(changes.written, changes.unchanged, changes.removed, (*plan.notes, *notes), plan, request)
+
+
+def _selected_nodes(
+    source: ProjectSource,
+    select: str | Sequence[str] | None,
+    exclude: str | Sequence[str] | None,
+    absent: Collection[str],
+) -> frozenset[str]:
+    """Returns the ids of the nodes that a selection contains.
+
+    Args:
+        source: The project.
+        select: Tables and tasks in the selection grammar; None = all.
+        exclude: Tables and tasks that are left out.
+        absent: Ids of nodes that the definitions do not contain.
+
+    Raises:
+        SelectionError: The selection contains no table and no task.
+    """
+    found = select_nodes(source.graph, "*" if select is None else select, exclude)
+    known = {node.id for node in source.graph.nodes.values() if node.kind != "external"} - {*absent}
+    if not known:
+        raise SelectionError(f"{source.root.name}: the project has no table and no task to export.")
+    if not found & known:
+        raise SelectionError(
+            f"the selection {quote_selection(select, exclude)} contains no table and no task to export; closest names: "
+            f"{', '.join(closest_names(known, select))}. Next: change the selection. No file was written or removed."
+        )
+    return found

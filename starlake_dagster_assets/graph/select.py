@@ -6,13 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, TypeVar, cast
 
 from starlake_dagster_assets.errors import SelectionError, closest_match
 from starlake_dagster_assets.graph.model import Graph, Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["assign_by_selection", "format_names", "quote_selection", "select"]
+__all__ = ["assign_by_selection", "closest_names", "format_names", "quote_selection", "select"]
 
 _T = TypeVar("_T")
 _TERM = re.compile(r"(?:(?P<up>\d{0,9})\+)?(?P<atom>[^+]*(?:\+(?!\d{0,9}$)[^+]*)*)(?:\+(?P<down>\d{0,9}))?", re.DOTALL)
@@ -86,6 +87,21 @@ def format_names(names: Iterable[str], limit: int = 20) -> str:
         limit: The number of names that are shown.
     """
     return first_of(sorted(names), limit)
+
+
+def closest_names(names: Iterable[str], select: str | Sequence[str] | None, limit: int = 5) -> list[str]:
+    """Returns the names that are most similar to the words of a selection, for messages; the most similar first.
+
+    Args:
+        names: Names, such as node ids.
+        select: The selection; None for all.
+        limit: The number of names that are returned.
+    """
+    words = re.findall(r"[^\s,+:*?]+", " ".join(_expressions(select or "*")).lower())
+    scores = {
+        name: max((SequenceMatcher(None, word, name.lower()).ratio() for word in words), default=0.0) for name in names
+    }
+    return sorted(scores, key=lambda name: (-scores[name], name))[:limit]
 
 
 def _union(graph: Graph, expression: str | Sequence[str]) -> frozenset[str]:

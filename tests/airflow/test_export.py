@@ -33,8 +33,9 @@ from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AssetExpr
 from starlake_dagster_assets.airflow.render.source import jinja, jinja_text, python_literal, text_block
 from starlake_dagster_assets.automation.file_arrivals.paths import ack_path
 from starlake_dagster_assets.automation.policies.model import Job, PreLoad
-from starlake_dagster_assets.errors import ProjectError, StarlakeError
+from starlake_dagster_assets.errors import ProjectError, SelectionError, StarlakeError
 from starlake_dagster_assets.graph.model import Edge
+from starlake_dagster_assets.graph.select import quote_selection
 from starlake_dagster_assets.project.model.project import Connection, Metadata
 from tests.airflow.projects import Source
 from tests.airflow.standin import read
@@ -309,6 +310,32 @@ def test_a_project_with_few_tables_of_an_export_does_not_replace_it_unless_it_is
         export_airflow(second, tmp_path / "dags")
     assert contents(tmp_path / "dags") == first
     assert export_airflow(second, tmp_path / "dags", name="starlake_starbake").removed
+
+
+@pytest.mark.parametrize(
+    ("select", "exclude", "closest"),
+    [
+        ("domain:sales,kind:task", None, "sales.items, sales.orders, kpi.sums"),
+        ("kind:files", None, "sales.items, sales.orders, kpi.sums"),
+        ("sales.*", "kind:table", "sales.items, sales.orders, kpi.sums"),
+        (["kpi.sums"], ["kpi.*"], "kpi.sums, sales.items, sales.orders"),
+    ],
+)
+def test_a_selection_without_a_table_or_task_is_an_error_and_touches_no_file(tmp_path, select, exclude, closest):
+    shop = Source(tables_of(table("sales", "orders"), table("sales", "items"), task("kpi", "sums", "select 1 as x")))
+    export_airflow(shop, tmp_path, name="all")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SelectionError) as caught:
+        export_airflow(shop, tmp_path, name="all", select=select, exclude=exclude)
+    message = str(caught.value)
+    assert quote_selection(select, exclude) in message and "contains no table and no task to export" in message
+    assert set(closest.split(", ")) == set(re.findall(r"\w+\.\w+", message.partition("closest names: ")[2]))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_project_without_tables_and_tasks_is_an_error(tmp_path):
+    with pytest.raises(SelectionError, match="project: the project has no table and no task to export"):
+        export_airflow(Source(tables_of()), tmp_path)
 
 
 def test_a_dag_of_the_same_id_in_another_export_is_refused_by_name(project, tmp_path):

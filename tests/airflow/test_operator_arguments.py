@@ -79,7 +79,7 @@ def test_tags_and_the_translator_give_arguments(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bash_command": "rm"}, r"kpi\.sums: Airflow argument bash_command: the export writes it itself"),
+        ({"bash_command": "rm"}, r"get_airflow_arguments: kpi\.sums: Airflow argument bash_command: the export writes it itself"),
         ({"on_failure_callback": "notify"}, r"on_failure_callback='notify': expected a function of a module"),
         ({"on_failure_callback": ["a:b", 1]}, "on_failure_callback=.*: expected a function of a module"),
         ({"queue": object()}, "queue=<object.*>: expected a text, number, duration, list or mapping"),
@@ -120,9 +120,49 @@ def test_tags_that_airflow_does_not_take_are_errors(tmp_path, tag, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_argument_may_be_one_of_the_operator_of_a_cloud(tmp_path):
-    found = exported(tmp_path, shop("airflow.polling_period_seconds=3"), environment="cloud_run")
-    assert found[LOAD]["polling_period_seconds"] == 3
+@pytest.mark.parametrize(
+    ("environment", "operator", "name"),
+    [
+        ("shell", "BashOperator", "cwd"),
+        ("dataproc", "DataprocSubmitJobOperator", "polling_interval_seconds"),
+        ("cloud_run", "CloudRunExecuteJobOperator", "polling_period_seconds"),
+        ("fargate", "EcsRunTaskOperator", "waiter_max_attempts"),
+        ("kubernetes", "KubernetesPodOperator", "startup_timeout_seconds"),
+    ],
+)
+def test_each_environment_has_the_arguments_of_its_operator_and_no_others(tmp_path, environment, operator, name):
+    found = exported(tmp_path / "dags", shop(f"airflow.{name}=3"), environment=environment)
+    assert found[LOAD][name] == 3
+    with pytest.raises(ProjectError) as caught:
+        export_airflow(shop(f"airflow.{name}x=3"), tmp_path, environment=environment)
+    message = f"sales.orders: Airflow argument `{name}x` is not an argument of {operator}; did you mean `{name}`?"
+    assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [("dataproc", "asynchronous"), ("dataproc", "request_id"), ("fargate", "wait_for_completion")],
+)
+def test_arguments_by_which_a_task_succeeds_without_its_command_are_errors(tmp_path, environment, name):
+    with pytest.raises(ProjectError, match=f"Airflow argument `{name}` is not supported: "):
+        export_airflow(shop(f"airflow.{name}=false"), tmp_path, environment=environment)
+
+
+def test_the_message_has_the_file_and_the_line_of_the_tag(tmp_path):
+    shop = tmp_path / "shop"
+    (shop / "metadata" / "load" / "sales").mkdir(parents=True)
+    (shop / "metadata" / "application.sl.yml").write_text("application: {}\n")
+    (shop / "metadata" / "load" / "sales" / "orders.sl.yml").write_text(
+        "table:\n  name: orders\n  pattern: orders.csv\n  tags:\n    - daily\n    - airflow.polling_periods=3\n"
+        "  attributes:\n    - name: id\n      type: string\n"
+    )
+    (shop / "metadata" / "load" / "sales" / "_config.sl.yml").write_text("load:\n  name: sales\n")
+    with pytest.raises(ProjectError) as caught:
+        export_airflow(shop, tmp_path / "dags", environment="cloud_run")
+    assert str(caught.value).startswith(
+        "metadata/load/sales/orders.sl.yml:6: sales.orders: Airflow argument `polling_periods` is not an argument of "
+        "CloudRunExecuteJobOperator; did you mean `polling_period_seconds`?"
+    )
 
 
 def test_time_arguments_of_tags_are_durations(tmp_path):

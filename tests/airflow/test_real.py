@@ -32,6 +32,7 @@ from starlake_dagster_assets.airflow.export import ExportReport
 from starlake_dagster_assets.airflow.operators import OperatorRenderer, render_operator_import
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions
 from starlake_dagster_assets.airflow.render.source import Raw
+from starlake_dagster_assets.environments import get_environment
 from tests.airflow.projects import ODD, Source, cloud_project, odd_project, random_project
 from tests.airflow.real import AIRFLOWS, HERE, Airflow, Home, until
 from tests.airflow.test_kubernetes import SETTINGS
@@ -178,6 +179,34 @@ def test_options_reach_the_tasks(exported):
     assert (wait["mode"], wait["soft_fail"], wait["timeout"]) == ("reschedule", True, 3600)
     assert load["upstream"] == ["import_starbake"] and load["group"] == "load_starbake"
     assert "expect_unique('order_id')" in load["doc"] and "metadata/load/starbake/Orders.sl.yml" in dag["doc"]
+
+
+_OPERATORS = """
+import inspect, json, sys
+
+found = {}
+for line in sys.argv[1:]:
+    exec(line)
+    name = line.split()[-1]
+    own = [inspect.unwrap(one.__init__) for one in globals()[name].__mro__ if "__init__" in one.__dict__]
+    found[name] = [argument for function in own for argument in inspect.signature(function).parameters]
+print(json.dumps(found))
+"""
+
+
+def test_operators_have_the_arguments_that_tags_may_set(airflow, tmp_path):
+    renderers = [
+        get_environment(name).operator_renderer() for name in ("dataproc", "cloud_run", "fargate", "kubernetes")
+    ]
+    google = "airflow.providers.google.cloud.operators"
+    modules = [f"{google}.dataproc", f"{google}.cloud_run", "airflow.providers.amazon.aws.operators.ecs"]
+    modules.append("airflow.providers.cncf.kubernetes.operators.pod")
+    lines = [f"from {module} import {one.operator}" for module, one in zip(modules, renderers, strict=True)]
+    (tmp_path / "operators.py").write_text(_OPERATORS)
+    done = Home(airflow, tmp_path / "home", tmp_path).run(tmp_path / "operators.py", *lines)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    for one in renderers:
+        assert not {*one.operator_arguments} - {*found[one.operator]}, one.operator
 
 
 def test_commands_are_pods_for_the_real_operator(exported):

@@ -18,12 +18,19 @@ def starlake(command, **flags):
     args = command_line(command, **flags)
     return {"container_overrides": [{"args": args, "env": ENV}]}
 '''
+_ARGUMENTS = """
+deferrable gcp_conn_id impersonation_chain job_name polling_period_seconds project_id region timeout_seconds
+transport use_regional_endpoint
+"""
+"""Arguments of the operator that tags may set."""
 
 
 @dataclass(frozen=True)
 class CloudRun(Google):
     """Operators of Cloud Run: one `CloudRunExecuteJobOperator` per command; the entry point is `starlake`."""
 
+    operator: ClassVar[str] = "CloudRunExecuteJobOperator"
+    operator_arguments: ClassVar[tuple[str, ...]] = tuple(_ARGUMENTS.split())
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "starlake")
     bigquery_connection: ClassVar[str | None] = "google_cloud_default"
 

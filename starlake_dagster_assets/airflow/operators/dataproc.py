@@ -42,12 +42,19 @@ _TEXTS = (
     "worker_disk_type",
     "subnet",
 )
+_ARGUMENTS = """
+cancel_on_kill deferrable gcp_conn_id impersonation_chain metadata openlineage_inject_parent_job_info
+openlineage_inject_transport_info polling_interval_seconds project_id region retry timeout wait_timeout
+"""
+"""Arguments of the operator that tags may set."""
 
 
 @dataclass(frozen=True)
 class Dataproc(Google):
     """Operators of Dataproc: one `DataprocSubmitJobOperator` per command; without `cluster_id`, a cluster per run."""
 
+    operator: ClassVar[str] = "DataprocSubmitJobOperator"
+    operator_arguments: ClassVar[tuple[str, ...]] = tuple(_ARGUMENTS.split())
     has_job_ids: ClassVar[bool] = False
     reserved: ClassVar[tuple[str, ...]] = (
         "CLUSTER",

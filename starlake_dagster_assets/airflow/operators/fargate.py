@@ -23,12 +23,22 @@ class StarlakeTask(EcsRunTaskOperator):
     template_fields = (*EcsRunTaskOperator.template_fields, "region_name")
 '''
 _SENSOR = "from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor"
+_ARGUMENTS = """
+aws_conn_id awslogs_fetch_interval awslogs_group awslogs_region awslogs_stream_prefix botocore_config
+capacity_provider_strategy cluster container_name deferrable group launch_type network_configuration
+number_logs_exception placement_constraints placement_strategy platform_version propagate_tags quota_retry
+reattach region region_name stop_task_on_failure tags task_definition verify volume_configurations
+waiter_delay waiter_max_attempts
+"""
+"""Arguments of the operator that tags may set."""
 
 
 @dataclass(frozen=True)
 class Fargate(OperatorRenderer):
     """Operators of ECS on Fargate: one `EcsRunTaskOperator` per command; the entry point is `starlake`."""
 
+    operator: ClassVar[str] = "EcsRunTaskOperator"
+    operator_arguments: ClassVar[tuple[str, ...]] = tuple(_ARGUMENTS.split())
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "ROOT", "StarlakeTask", "starlake")
 
     @property

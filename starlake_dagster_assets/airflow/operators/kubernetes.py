@@ -16,12 +16,29 @@ __all__ = ["Kubernetes"]
 _OPERATOR = "from airflow.providers.cncf.kubernetes.operators.pod import (\n    KubernetesPodOperator,\n)"
 _SECRET = "from airflow.providers.cncf.kubernetes.secret import Secret"
 _MODELS = "from kubernetes.client import models as k8s"
+_ARGUMENTS = """
+active_deadline_seconds affinity annotations automount_service_account_token base_container_name
+base_container_status_polling_interval callbacks cluster_context cmds config_file configmaps container_logs
+container_name_log_prefix_enabled container_resources container_security_context deferrable dns_config
+dnspolicy durable env_from full_pod_spec get_logs host_aliases hostname hostnetwork image image_pull_policy
+image_pull_secrets in_cluster init_container_logs init_containers is_delete_operator_pod kubernetes_conn_id
+labels log_events_on_failure log_events_on_startup log_formatter log_pod_spec_on_failure logging_interval name
+namespace node_selector on_finish_action on_kill_action pod_runtime_info_envs pod_template_dict
+pod_template_file poll_interval ports priority_class_name progress_callback random_name_suffix
+reattach_on_restart runtime_class_name schedule_timeout_seconds schedulername secrets security_context
+service_account_name startup_check_interval_seconds startup_timeout_seconds subdomain termination_grace_period
+termination_message_policy tolerations trigger_kwargs volume_mounts volumes
+xcom_sidecar_container_security_context
+"""
+"""Arguments of the operator that tags may set."""
 
 
 @dataclass(frozen=True)
 class Kubernetes(OperatorRenderer):
     """Operators of Kubernetes: one `KubernetesPodOperator` per command; the image's entry point is `starlake`."""
 
+    operator: ClassVar[str] = "KubernetesPodOperator"
+    operator_arguments: ClassVar[tuple[str, ...]] = tuple(_ARGUMENTS.split())
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "RESOURCES", "ROOT", "SECRETS", "Secret", "k8s")
 
     @property

@@ -38,6 +38,10 @@ class OperatorRenderer:
 
     dag: DagSpec
     project: ProjectSource
+    operator: ClassVar[str] = ""
+    """Name of the operator that runs commands; "" = unknown, so that tags may set any argument."""
+    operator_arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments that the operator has in addition to those of every operator, in all supported versions of Airflow."""
     reserved: ClassVar[tuple[str, ...]] = ()
     """Python names that the DAG file defines, so that tasks and imports must not use them."""
     local_files: ClassVar[bool] = False

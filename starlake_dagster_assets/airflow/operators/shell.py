@@ -21,6 +21,8 @@ _SHARED = {"--scheduledDate"}
 class Shell(OperatorRenderer):
     """Operators on the Airflow worker: one `BashOperator` per command, and a `PythonSensor` that waits for files."""
 
+    operator: ClassVar[str] = "BashOperator"
+    operator_arguments: ClassVar[tuple[str, ...]] = ("cwd", "output_encoding", "output_processor")
     reserved: ClassVar[tuple[str, ...]] = ("ENV", "STAGE", "LOAD", "TRANSFORM", "files_are_there")
     local_files: ClassVar[bool] = True
 

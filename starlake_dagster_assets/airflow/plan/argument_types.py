@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
-__all__ = ["SHELL_ARGUMENTS", "argument_problem", "to_airflow_value"]
+__all__ = ["BASE_ARGUMENTS", "argument_problem", "to_airflow_value"]
 
 _DURATIONS = frozenset({"execution_timeout", "max_retry_delay", "retry_delay"})
 _INTEGERS = frozenset({"priority_weight", "task_concurrency", "max_active_tis_per_dag", "max_active_tis_per_dagrun"})
@@ -22,11 +22,15 @@ _BOOLEANS = frozenset(
     }
 )
 _RESOURCES = frozenset({"cpus", "disk", "gpus", "ram"})
+_NOT_AWAITED = "the task could succeed without the result of its command. Next: remove it."
 _STATES = {
     "trigger_rule": "tasks would run after others failed, and the run could end as a success. Next: remove it; the "
     "export sets the trigger rules that Dagster's order needs.",
     "skip_on_exit_code": "a failed command would be skipped instead of failed. Next: remove it; a load without files "
     "is skipped by its own result.",
+    **dict.fromkeys(("asynchronous", "wait_for_completion", "start_from_trigger"), _NOT_AWAITED),
+    "request_id": "a second submission with the same id runs nothing, and the task would have the result of the first. "
+    "Next: remove it; the operator generates one per try.",
 }
 """Arguments that would change the results of tasks, with the reasons why they are rejected."""
 
@@ -35,11 +39,11 @@ _OTHERS = frozenset(
         *("doc", "doc_json", "doc_rst", "doc_yaml", "email", "executor_config", "pool_slots", "resources", "retries"),
         *("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback"),
         *("on_success_callback", "render_template_as_native_obj", "retry_exponential_backoff", "retry_policy", "sla"),
-        *("weight_rule", "cwd", "output_encoding", "output_processor"),
+        "weight_rule",
     }
 )
-SHELL_ARGUMENTS = _DURATIONS | _INTEGERS | _TEXTS | _BOOLEANS | _OTHERS
-"""Arguments of `BashOperator` in all supported versions of Airflow, without those that the export writes."""
+BASE_ARGUMENTS = _DURATIONS | _INTEGERS | _TEXTS | _BOOLEANS | _OTHERS
+"""Arguments of every operator in the supported versions of Airflow, without those that the export writes."""
 
 
 def to_airflow_value(name: str, value: Any) -> Any:

@@ -186,7 +186,8 @@ class _Planner:
     def _arguments(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the operators, by node id."""
         given, where = self._request.naming.airflow, self._request.environments.of
-        return {one: arguments_of(self._nodes[one], given.get(one, {}), self._pool, where(one)) for one in self._nodes}
+        pool, root = self._pool, self._request.project.root
+        return {id: arguments_of(one, given.get(id, {}), pool, where(id), root) for id, one in self._nodes.items()}
 
     def _environment(self, dag_nodes: DagNodes) -> EnvironmentName:
         """Returns the environment of a DAG, which all of its nodes share."""

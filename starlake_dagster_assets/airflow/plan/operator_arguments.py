@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
-from starlake_dagster_assets.airflow.plan.argument_types import SHELL_ARGUMENTS, argument_problem, to_airflow_value
+from starlake_dagster_assets.airflow.plan.argument_types import BASE_ARGUMENTS, argument_problem, to_airflow_value
 from starlake_dagster_assets.airflow.plan.model import DagSpec, EnvironmentName
 from starlake_dagster_assets.airflow.render.source import Raw
+from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.errors import ProjectError, closest_match
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.project.model.secret_names import is_secret_name
@@ -41,7 +43,7 @@ class Imported(str):
 
 
 def arguments_of(
-    node: Node, given: Mapping[str, Any], pool: str | None, environment: EnvironmentName
+    node: Node, given: Mapping[str, Any], pool: str | None, environment: EnvironmentName, root: Path
 ) -> dict[str, Any]:
     """Returns the operator arguments of a node: those of its tags, overridden by those of a translator.
 
@@ -50,6 +52,7 @@ def arguments_of(
         given: The arguments of a translator.
         pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
         environment: Environment of the command, which decides the operator.
+        root: Directory of the project, whose files have the tags.
 
     Raises:
         ProjectError: An argument is one that the export writes or that the operator does not have, or its value is not
@@ -61,14 +64,27 @@ def arguments_of(
         if equals and name.strip().startswith(TAG):
             found[name.strip().removeprefix(TAG)] = _parsed(value.strip())
     found |= given
-    if pool is not None and found.get("pool", pool) != pool:
-        message = f"pool={found['pool']!r}: what writes a DuckDB file shares the pool {pool}; leave it out."
-        raise ProjectError([f"{node.id}: Airflow argument {message}"])
-    known = SHELL_ARGUMENTS if environment == "shell" else found.keys()
-    problems = [text for name, value in found.items() for text in _problems(name, value, known)]
+    problems = [
+        f"{_origin(node, name, given, root)}: {node.id}: Airflow argument {text}"
+        for name, value in found.items()
+        for text in (*_problems(name, value, environment), *_problems_of_pool(name, value, pool))
+    ]
     if problems:
-        raise ProjectError([f"{node.id}: Airflow argument {text}" for text in problems])
+        raise ProjectError(problems)
     return {name: _value(name, value) for name, value in found.items()}
+
+
+def _origin(node: Node, name: str, given: Mapping[str, Any], root: Path) -> str:
+    """Returns the file and the line of a tag with an argument, or the hook of the translator that returned it."""
+    if name in given:
+        return "get_airflow_arguments"
+    try:
+        lines = (root / node.location.file).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    first = node.location.line or 1
+    numbers = (number for number, line in enumerate(lines, 1) if number >= first and f"{TAG}{name}" in line)
+    return str(node.location.model_copy(update={"line": next(numbers, node.location.line)}))
 
 
 def shared_arguments(task: str, arguments: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -146,7 +162,12 @@ def _value(name: str, value: Any) -> Any:
     return to_airflow_value(name, found)
 
 
-def _problems(name: str, value: Any, known: Collection[str]) -> Iterator[str]:
+def _problems_of_pool(name: str, value: Any, pool: str | None) -> Iterator[str]:
+    if name == "pool" and pool not in (None, value):
+        yield f"pool={value!r}: what writes a DuckDB file shares the pool {pool}; leave it out."
+
+
+def _problems(name: str, value: Any, environment: EnvironmentName) -> Iterator[str]:
     if not name.isidentifier() or not name.isascii():
         yield f"`{name}`: expected a name such as pool, queue or executor_config."
     elif name in _OWN:
@@ -165,9 +186,18 @@ def _problems(name: str, value: Any, known: Collection[str]) -> Iterator[str]:
         )
     elif problem := argument_problem(name, value):
         yield problem
-    elif name not in known:
+    else:
+        yield from _problems_of_name(name, environment)
+
+
+def _problems_of_name(name: str, environment: EnvironmentName) -> Iterator[str]:
+    """Yields a problem if the operator of an environment does not have an argument."""
+    renderer = get_environment(environment).operator_renderer()
+    known = BASE_ARGUMENTS | frozenset(renderer.operator_arguments)
+    if renderer.operator and name not in known:
         near = closest_match(name, known)
-        yield f"`{name}` is not an argument of BashOperator" + (f"; did you mean `{near}`?" if near else ".")
+        advice = f"did you mean `{near}`?" if near else "Next: correct its name, or remove it."
+        yield f"`{name}` is not an argument of {renderer.operator}{'; ' if near else '. '}{advice}"
 
 
 def secret_names(values: Mapping[str, Any]) -> Iterator[str]:
