@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from starlake_dagster_assets.airflow.plan.model import ExportPlan
 from starlake_dagster_assets.airflow.shared_module import SHARED
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
-from starlake_dagster_assets.commands.redaction import find_secrets, secrets_of
+from starlake_dagster_assets.commands.redaction import contains_secret, find_secrets, secrets_of
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["validate_no_secrets"]
@@ -35,38 +36,57 @@ def validate_no_secrets(
     sources = {f"{dag.id}.py": dag.sources for dag in plan.dags}
     found: dict[str, None] = {}
     for name, text in files.items():
-        if name.startswith(SHARED):
+        if name.startswith(SHARED) or not contains_secret(text, secrets):
             continue
-        for line in text.splitlines():
-            if parts := find_secrets(line, secrets):
-                origin = _origin(parts, project, sources.get(name, ()), options) or name
-                found.setdefault(
-                    f"{origin}: holds a secret of the project or a URL with a password, which would be written into "
-                    f"the Airflow file {name}. Take it from a connection, a variable or the secrets backend of "
-                    "Airflow, or from the environment of its workers."
-                )
+        lines = [line for line in text.splitlines() if contains_secret(line, secrets)]
+        for line in lines or [text]:
+            origin = _origin(_SecretFinder(line, secrets), project, sources.get(name, ()), options) or name
+            found.setdefault(
+                f"{origin}: holds a secret of the project or a URL with a password, which would be written into "
+                f"the Airflow file {name}. Take it from a connection, a variable or the secrets backend of "
+                "Airflow, or from the environment of its workers."
+            )
     if found:
         raise ProjectError([*found])
 
 
+class _SecretFinder:
+    """Finder of the secrets of an exported line in other texts.
+
+    Args:
+        line: The line, which contains a secret.
+        secrets: Values that are known to be secret.
+    """
+
+    def __init__(self, line: str, secrets: Collection[str]) -> None:
+        self._parts = [re.split(r"[\\\n]", part)[0] for part in find_secrets(line, secrets)]
+        self._secrets = secrets
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text contains one of the secrets, or any secret if those of the line are in an encoded form."""
+        if self._parts:
+            return any(part in text for part in self._parts)
+        return contains_secret(text, self._secrets)
+
+
 def _origin(
-    parts: Collection[str], project: ProjectSource, sources: Sequence[str], options: Mapping[str, str]
+    secret: _SecretFinder, project: ProjectSource, sources: Sequence[str], options: Mapping[str, str]
 ) -> str | None:
     """Returns the file and the line, or the option, that contains a secret of an exported file; None if unknown."""
-    lines = sorted(_lines_with(parts, project), key=lambda one: (one[0] not in sources, _is_home(one[0]), one))
-    option = next((f"option {name}" for name, value in options.items() if any(part in value for part in parts)), None)
+    lines = sorted(_lines_with(secret, project), key=lambda one: (one[0] not in sources, _is_home(one[0]), one))
+    option = next((f"option {name}" for name, value in options.items() if secret.is_in(value)), None)
     if lines and not (option and _is_home(lines[0][0])):
         return f"{lines[0][0]}, line {lines[0][1]}"
     return option
 
 
-def _lines_with(parts: Collection[str], project: ProjectSource) -> Iterator[tuple[str, int]]:
-    """Yields the files of the project, by their paths below its root, and the lines that contain one of some texts."""
+def _lines_with(secret: _SecretFinder, project: ProjectSource) -> Iterator[tuple[str, int]]:
+    """Yields the files of the project, by their paths below its root, and the lines that contain a secret."""
     for path in sorted((project.root / "metadata").rglob("*")):
         if path.suffix in _SUFFIXES and path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(text.splitlines(), 1):
-                if any(part in line for part in parts):
+                if secret.is_in(line):
                     yield path.relative_to(project.root).as_posix(), number
 
 

@@ -22,19 +22,25 @@ _IN_URL = re.compile(
 )
 _ASSIGNMENT = re.compile(r"(?<![\w.?&;-])([\w.-]+)=(?=([^&;,\s]+))")
 """Assignment in a command; a parameter of a URL is used as it is, and never a path or a name of a secret."""
-_MAY_HIDE = re.compile(r"[=@]|passw|pwd|phrase|secret|key|curl", re.I)
-"""Pattern of characters and words, one of which is in each text that `_IN_URL` matches; quick to search for."""
 _KEY_MATERIAL = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA(?:KIA|SIA)[0-9A-Z]{12,}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bya29\.[\w-]{20}"
-    r"|(?i:AccountKey=[\w+/]{8})|hooks\.slack\.com/services/\w+/\w+/\w+|\bBearer\s+[\w.~+/-]{16}"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?:-----[\w+/=\s\\]*)?|\bA(?:KIA|SIA)[0-9A-Z]{12,}\b|\bgh[pousr]_[A-Za-z0-9]{36,}"
+    r"|\bya29\.[\w-]{20,}"
+    r"|(?i:AccountKey=([\w+/]{8,}=*))|hooks\.slack\.com/services/(\w+/\w+/\w+)|\bBearer\s+([\w.~+/-]{16,})"
     r"|\beyJ[\w-]{6,}\.[\w-]{6,}\.[\w-]{6,}"  # JSON Web Token
-    r"|\b(?:eyJ0eXBlI|ewogICJ0eXBlI)[\w+/]{20}"  # JSON key of Google Cloud in base64
-    r"|(?i:\bAuthorization[\"'\\]*\s*[:=]\s*[\"'\\]*(?:Bearer|Basic|Token)\s+[\w.~+/-]{8})"
+    r"|\b(?:eyJ0eXBlI|ewogICJ0eXBlI)[\w+/]{20,}"  # JSON key of Google Cloud in base64
+    r"|(?i:\bAuthorization[\"'\\]*\s*[:=]\s*[\"'\\]*(?:Bearer|Basic|Token)\s+([\w.~+/-]{8,}))"
     # parameter of CREATE SECRET in DuckDB; `secret` alone may be a column
-    r"|(?im:(?:[,(]|^)\s*(?:(?:client_)?secret|password|(?:\w+_)?token)\s+'(?![$%<*]|\{\{)[^'\n]{4,}'(?=\s*(?:[,)]|$)))"
+    r"|(?im:(?:[,(]|^)\s*(?:(?:client_)?secret|password|(?:\w+_)?token)\s+'(?![$%<*]|\{\{)([^'\n]{4,})'(?=\s*(?:[,)]|$)))"
     # a tag such as `api_token:x1y2z3`; no type of a column
-    r"|(?i:(?<![\w-])(?:api|access|auth|refresh)[-_]?token:(?=[\w.~+/-]*\d|[\w.~+/-]{16})[\w.~+/-]{6})"
+    r"|(?i:(?<![\w-])(?:api|access|auth|refresh)[-_]?token:(?=[\w.~+/-]*\d|[\w.~+/-]{16})([\w.~+/-]{6,}))"
 )
+"""Secrets that are recognized by their form; the group, if there is one, is the secret without its name."""
+_MAY_HIDE = re.compile(
+    r"[=@]|passw|pwd|phrase|secret|key|curl|-----|akia|asia|gh[pousr]_|ya29|slack|bearer|eyj|ewog|authoriz|token", re.I
+)
+"""Characters and words, one of which is in each text that `_IN_URL` or `_KEY_MATERIAL` matches; quick to search for."""
+_KEY_LINE = re.compile(r"^[A-Za-z0-9+/]{32,}=*$", re.M)
+"""Line of a private key of several lines, which a log may print one by one."""
 _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8
 _SHORTEST = 4
@@ -70,24 +76,32 @@ def find_secrets(text: str, secrets: Collection[str] = ()) -> frozenset[str]:
 
 
 def secrets_of(project: Project) -> frozenset[str]:
-    """Returns the values to redact: connection options and variables with secret names, and passwords in URLs."""
+    """Returns the values to redact: connection options and variables with secret names, and secrets in other values."""
     pairs = [*project.variables.items()]
     for connection in project.application.connections.values():
         pairs.extend(connection.options.items())
     found = [value for key, value in pairs if is_secret(key, value)]
-    found += [part for _, value in pairs for match in _IN_URL.finditer(value) for part in match.groups() if part]
+    for _, value in pairs:
+        found += [_secret_in(match) for match in (*_IN_URL.finditer(value), *_KEY_MATERIAL.finditer(value))]
+    found += [line for value in found for line in _KEY_LINE.findall(value)]
     return frozenset(value for value in found if len(value) >= _SHORTEST)
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:
-    """Replaces each secret, in any form and longest first, and each password in a URL with `***`."""
+    """Replaces each secret, in any form and longest first, and each other part that reveals a secret with `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = masked(text, secret) if secret else text
-    return _IN_URL.sub(_hidden, text) if _MAY_HIDE.search(text) else text
+    if not _MAY_HIDE.search(text):
+        return text
+    return _KEY_MATERIAL.sub(_hidden, _IN_URL.sub(_hidden, text))
 
 
 def _hidden(match: re.Match[str]) -> str:
-    return match[0].replace(next(filter(None, match.groups())), "***")
+    return match[0].replace(_secret_in(match), "***")
+
+
+def _secret_in(match: re.Match[str]) -> str:
+    return next(filter(None, match.groups()), match[0])
 
 
 def _without_reference(match: re.Match[str]) -> str:

@@ -45,7 +45,7 @@ class CommandOutput:
         return self._emit
 
     def _emit(self, line: Line) -> None:
-        self._receive(replace(line, text=self.redact(line.text)) if self._secrets else line)
+        self._receive(replace(line, text=self.redact(line.text)))
 
     def info(self, source: str, text: str) -> None:
         """Writes a log line of level INFO; `source` is a class name of the starlake program, which parsers expect."""

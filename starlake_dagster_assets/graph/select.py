@@ -90,14 +90,15 @@ def format_names(names: Iterable[str], limit: int = 20) -> str:
 
 
 def closest_names(names: Iterable[str], select: str | Sequence[str] | None, limit: int = 5) -> list[str]:
-    """Returns the names that are most similar to the words of a selection, for messages; the most similar first.
+    """Returns the names that are most similar to the names in a selection, for messages; the most similar first.
 
     Args:
         names: Names, such as node ids.
         select: The selection; None for all.
         limit: The number of names that are returned.
     """
-    words = re.findall(r"[^\s,+:*?]+", " ".join(_expressions(select or "*")).lower())
+    text = re.sub(r"\bkind:\w*|\b(?:domain|tag):", " ", " ".join(_expressions(select or "*")).lower())
+    words = [word for word in re.split(r"[\s,+*?]+", text) if word]
     scores = {
         name: max((SequenceMatcher(None, word, name.lower()).ratio() for word in words), default=0.0) for name in names
     }

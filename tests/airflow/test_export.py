@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import re
 import subprocess
@@ -568,6 +569,7 @@ def test_a_secret_is_refused_with_the_file_and_the_line_of_the_project(tmp_path)
         "load/sales/orders.sl.yml": "table:\n  name: orders\n  pattern: orders.*.csv\n"
         "  comment: from ftp://shop:geheim@host/orders\n  attributes:\n    - {name: id, type: long}\n",
         "transform/kpi/sums.sql": "select *\n-- hunter2hunter2\nfrom sales.orders\n",
+        "transform/kpi/forms.sql": f"select 1 as x\n-- {base64.b64encode(b'sl:hunter2hunter2').decode()}\n",
     }
     for name, text in files.items():
         (root / "metadata" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -577,6 +579,7 @@ def test_a_secret_is_refused_with_the_file_and_the_line_of_the_project(tmp_path)
     told = str(error.value)
     assert "metadata/load/sales/orders.sl.yml, line 4: holds a secret" in told
     assert "metadata/transform/kpi/sums.sql, line 2: holds a secret" in told
+    assert "metadata/transform/kpi/forms.sql, line 2: holds a secret" in told, "in base64, as logs hide it"
     assert "hunter2" not in told and "geheim" not in told
 
 

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from starlake_dagster_assets.commands.redaction import contains_secret, redact
+from starlake_dagster_assets.commands.redaction import contains_secret, redact, secrets_of
+from tests.graph.conftest import project
 
 
 def b64(text: str) -> str:
@@ -47,26 +48,61 @@ def test_known_values_and_passwords_in_urls_are_hidden(text: str, shown: str):
     assert redact(text, frozenset({"hunter2", "p@ss/wörd!", 'it"s&secret'})) == shown
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "CREATE SECRET (TYPE S3, KEY_ID 'k', SECRET 'x1y2z3')",
-        "    secret 'x1y2z3',",
-        "create secret h (type http, bearer_token 'abcdefgh')",
-        "'Authorization': 'Bearer abcdefgh'",
-        r"{\'Authorization\': \'Bearer abcdefgh\'}",
-        "curl -H Authorization:Bearer abcdefghijklmnop",
-        "Bearer abcdefghijklmnop",
-        "AccountName=a;AccountKey=abcdefg8;",
-        "select 'AKIAIOSFODNN7EXAMPLE' as k",
-        "select 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl'",
-        b64('{"type": "service_account", "project_id": "p"}'),
-        "api_token:x1y2z3",
-        "access-token:abcdefghijklmnop",
-    ],
-)
+HOLD_A_SECRET = [
+    "CREATE SECRET (TYPE S3, KEY_ID 'k', SECRET 'x1y2z3')",
+    "    secret 'x1y2z3',",
+    "create secret h (type http, bearer_token 'abcdefgh')",
+    "'Authorization': 'Bearer abcdefgh'",
+    r"{\'Authorization\': \'Bearer abcdefgh\'}",
+    "curl -H Authorization:Bearer abcdefghijklmnop",
+    "Bearer abcdefghijklmnop",
+    "AccountName=a;AccountKey=abcdefg8;",
+    "select 'AKIAIOSFODNN7EXAMPLE' as k",
+    "select 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl'",
+    b64('{"type": "service_account", "project_id": "p"}'),
+    "api_token:x1y2z3",
+    "access-token:abcdefghijklmnop",
+    "https://hooks.slack.com/services/T0/B0/abcdefgh",
+    "-----BEGIN RSA PRIVATE KEY-----\\nMIIEabcdefgh\\n-----END RSA PRIVATE KEY-----",
+    "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+    "ya29.abcdefghijklmnopqrstuvwxyz",
+]
+
+
+@pytest.mark.parametrize("text", HOLD_A_SECRET)
 def test_texts_that_hold_a_secret(text: str):
     assert contains_secret(text)
+
+
+@pytest.mark.parametrize("text", HOLD_A_SECRET)
+def test_what_the_export_refuses_is_hidden_in_logs(text: str):
+    """A line of a command that prints the text, and the text as the value of a variable of the project."""
+    assert not contains_secret(redact(f"INFO x: {text}", frozenset()))
+    model = project().model_copy(update={"variables": {"plain": text}})
+    secrets = secrets_of(model)
+    assert secrets, "its secret part is known, wherever it is printed"
+    for secret in secrets:
+        assert secret not in redact(f"error near {secret}", secrets)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("AccountName=a;AccountKey=abcdefg8+/Zz9==;x", "AccountName=a;AccountKey=***;x"),
+        ("calling https://hooks.slack.com/services/T0/B0/abc now", "calling https://hooks.slack.com/services/*** now"),
+        ("sent Bearer abcdefghijklmnopqrstuvwxyz to x", "sent Bearer *** to x"),
+        ("(TYPE S3, SECRET 'x1y2z3')", "(TYPE S3, SECRET '***')"),
+        ("key AKIAIOSFODNN7EXAMPLE of x", "key *** of x"),
+    ],
+)
+def test_secrets_of_a_known_form_are_hidden_without_their_names(text: str, shown: str):
+    assert redact(text, frozenset()) == shown
+
+
+def test_the_lines_of_a_private_key_are_hidden_one_by_one():
+    lines = ["-----BEGIN PRIVATE KEY-----", "MIIE" + "a" * 60, "b" * 60 + "==", "-----END PRIVATE KEY-----"]
+    secrets = secrets_of(project().model_copy(update={"variables": {"key": "\n".join(lines)}}))
+    assert [redact(f"> {line}", secrets) for line in lines[1:3]] == ["> ***", "> ***"]
 
 
 @pytest.mark.parametrize(
