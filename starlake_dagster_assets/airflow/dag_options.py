@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, cast
 
 from starlake_dagster_assets.airflow.plan.argument_types import argument_problem, to_airflow_value
@@ -34,6 +35,8 @@ DUCKDB_POOL = "starlake_duckdb"
 _ROOT_NAME = re.compile(r"\{\{\s*SL_ROOT\s*\}\}|\$\{\s*SL_ROOT\s*\}")
 _NAME = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{\s*(\w+)\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ROOT = "{{SL_ROOT}}"
+_NONE: Mapping[str, str] = MappingProxyType({})
 _NOT_EXPORTED = ("SL_ROOT", "SL_LOG_LEVEL")
 """Variables that are not exported: the root is an Airflow variable; results are read from the log at level `info`."""
 _OWN = ("start_date", "end_date", "retries", "retry_delay")
@@ -112,44 +115,45 @@ def setting(settings: Mapping[str, str], *names: str) -> str | None:
 
 @dataclass(frozen=True)
 class Templates:
-    """Airflow templates for the settings of a project.
+    """Airflow templates for the settings of a project: no template contains its root on the machine that exports.
 
     Attributes:
         project: The project.
         prefix: Prefix of the names of Airflow variables, so that each project has its own.
+        settings: Options of a DAG configuration.
     """
 
     project: ProjectSource
     prefix: str = ""
+    settings: Mapping[str, str] = field(default_factory=lambda: _NONE)
 
-    def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Returns `SL_ENV` and the variables of `sl_env_var`; secrets come from Airflow variables of the same name.
 
         A variable is secret by its name, or by a value that contains a secret, such as a URL with a password.
-
-        Args:
-            settings: Options of a DAG configuration.
         """
         project = self.project
         secrets = secrets_of(project.model)
         found = {"SL_ENV": jinja(project.env)} if project.env else {}
-        for name, value in _env_var(settings).items():
+        for name, value in _env_var(self.settings).items():
             if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
                 continue
             secret = is_secret_name(name) or contains_secret(_filled(str(value), project), secrets)
             found[name] = self.variable(name) if secret else self.rooted(str(value))
         return found
 
-    def root(self, settings: Mapping[str, str]) -> str:
-        """Returns the template of `SL_ROOT`: the Airflow variable `starlake_root`, by default the value of the options.
+    @property
+    def root(self) -> str:
+        """The template of `SL_ROOT`."""
+        return "{{ " + self._root + " }}"
 
-        Args:
-            settings: Options of a DAG configuration.
-        """
-        root = setting(settings, "SL_ROOT") or _env_var(settings).get("SL_ROOT")
-        if not root or _ROOT_NAME.search(root) or root == str(self.project.root):
-            return self.variable("starlake_root")
-        return self.variable("starlake_root", _filled(root, self.project))
+    @property
+    def _root(self) -> str:
+        """The expression of `SL_ROOT`: the Airflow variable `starlake_root`, by default the value of the options."""
+        root = setting(self.settings, "SL_ROOT") or _env_var(self.settings).get("SL_ROOT")
+        known = self.portable(_filled(root, self.project)) if root else _ROOT
+        name = f"{self.prefix}starlake_root"
+        return f"var.value.{name}" if _ROOT_NAME.search(known) else f"var.value.get('{name}', {jinja_text(known)})"
 
     def variable(self, name: str, default: str | None = None) -> str:
         """Returns the template of an Airflow variable.
@@ -161,18 +165,30 @@ class Templates:
         name = self.prefix + name
         if default is None:
             return "{{ var.value." + name + " }}"
-        return "{{ var.value.get('" + name + "', " + jinja_text(default) + ") }}"
+        parts = [jinja_text(part) if part else "" for part in self.split(default)]
+        text = f" ~ {self._root} ~ ".join(parts).removeprefix(" ~ ").removesuffix(" ~ ")
+        return "{{ var.value.get('" + name + "', " + (text or "''") + ") }}"
 
     def rooted(self, text: str) -> str:
-        """Fills in the project's variables in a text, and replaces the project root with an Airflow variable.
+        """Returns a text as a template, with the project's variables filled in."""
+        return self.root.join(map(jinja, self.split(text)))
 
-        The root on the machine that exports may differ from that on the machine that runs the DAGs.
+    def with_root(self, value: Any) -> Any:
+        """Returns a value of an argument with the template of `SL_ROOT` in place of the root, also in nested values."""
+        if isinstance(value, Mapping):
+            return {key: self.with_root(one) for key, one in cast("Mapping[Any, Any]", value).items()}
+        if isinstance(value, list):
+            return [self.with_root(one) for one in cast("list[Any]", value)]
+        parts = _ROOT_NAME.split(self.portable(value)) if isinstance(value, str) else []
+        return self.root.join(parts) if len(parts) > 1 else value
 
-        Args:
-            text: The text.
-        """
-        parts = _ROOT_NAME.split(text.replace(str(self.project.root), "{{SL_ROOT}}"))
-        return self.variable("starlake_root").join(jinja(_filled(part, self.project)) for part in parts)
+    def split(self, text: str) -> list[str]:
+        """Fills in the project's variables in a text, and returns the parts between the occurrences of its root."""
+        return _ROOT_NAME.split(self.portable(_filled(text, self.project)))
+
+    def portable(self, text: str) -> str:
+        """Returns a text with `{{SL_ROOT}}` in place of the project's root on this machine."""
+        return re.sub(rf"{re.escape(str(self.project.root))}(?![\w.-])", _ROOT, text)
 
 
 def _filled(text: str, project: ProjectSource) -> str:

@@ -105,6 +105,43 @@ def test_a_file_says_what_it_was_made_from_and_nothing_of_the_machine(project, t
             assert "Made from the Starlake project starbake, environment DUCKDB" in ast.get_docstring(ast.parse(text))
 
 
+_ROOTED = {
+    "application.sl.yml": "application:\n  connectionRef: db\n  connections:\n    db:\n      type: jdbc\n"
+    "      options: {url: 'jdbc:duckdb:{{SL_ROOT}}/db'}\n  dagRef: {load: l}\n",
+    "env.sl.yml": "env:\n  place: '{{SL_ROOT}}/place'\n",
+    "dags/l.sl.yml": "dag:\n  comment: DAG of {{SL_ROOT}}\n  template: load/x.py.j2\n  filename: l.py\n  options:\n"
+    "    SL_STARLAKE_PATH: '{{SL_ROOT}}/bin/starlake'\n    tags: at{{SL_ROOT}}\n"
+    '    sl_env_var: \'{"PLACE": "{{SL_ROOT}}/x", "OTHER": "{{place}}"}\'\n',
+    "load/sales/_config.sl.yml": "load:\n  name: sales\n  metadata:\n    directory: '{{SL_ROOT}}/in'\n",
+    "load/sales/orders.sl.yml": "table:\n  name: orders\n  pattern: orders.*.csv\n"
+    "  comment: from {{SL_ROOT}}/in and {{place}}\n  tags: ['airflow.doc={{SL_ROOT}}/runbook']\n"
+    "  expectations:\n    - expect: expect_file('{{SL_ROOT}}/x')\n"
+    "  attributes:\n    - {name: id, type: long, comment: 'see {{SL_ROOT}}/docs'}\n",
+    "transform/kpi/sums.sl.yml": "task:\n  name: sums\n  comment: reads ${SL_ROOT}/z\n",
+    "transform/kpi/sums.sql": "select * from sales.orders, read_csv('{{SL_ROOT}}/z.csv')\n",
+}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_root_of_the_machine_that_exports_is_in_no_file(tmp_path, environment):
+    for home in ("one", "other/place"):
+        for name, text in _ROOTED.items():
+            path = tmp_path / home / "shop" / "metadata" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    known = {"environment": environment, "options": AirflowOptions(checks="warehouse")}
+    export_airflow(tmp_path / "one" / "shop", tmp_path / "dags", **known)
+    texts = contents(tmp_path / "dags")
+    assert str(tmp_path) not in "".join(texts.values())
+    assert not export_airflow(tmp_path / "other" / "place" / "shop", tmp_path / "dags", **known, check=True).stale
+    load = texts["l.py"]
+    assert 'description="DAG of {{SL_ROOT}}"' in load and "from {{SL_ROOT}}/in and {{SL_ROOT}}/place" in load
+    assert "{{ var.value.starlake_root }}/place" in load and 'doc="{{ var.value.starlake_root }}/runbook"' in load
+    if environment == "shell":
+        program = "{{ var.value.get('starlake_path', var.value.starlake_root ~ '/bin/starlake') }}"
+        assert f'"STARLAKE": "{program}"' in load
+
+
 def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
     plan = export_airflow(project, tmp_path).plan
     made = [uri for dag in plan.dags for task in dag.tasks for uri in task.outlets if task.kind != "finish"]

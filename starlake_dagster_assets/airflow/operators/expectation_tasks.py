@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from starlake_dagster_assets.airflow.dag_options import Templates
 from starlake_dagster_assets.airflow.plan.model import AuditSchema, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw
 
@@ -25,10 +26,12 @@ class ExpectationCheckRenderer:
     Attributes:
         audit: The audit schema that the checks query.
         warns: Whether some of the checks only warn.
+        templates: Templates for the root of the project, which an expectation may contain.
     """
 
     audit: AuditSchema
     warns: bool
+    templates: Templates
     reserved = ("EXPECTATIONS", "expectations_query")
 
     @property
@@ -45,7 +48,7 @@ class ExpectationCheckRenderer:
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
         """Returns the operator of a check and its own arguments; a check is not retried."""
-        texts: list[str] = [_plain(text) for text in task.expectations]
+        texts = [self.templates.root.join(map(_plain, self.templates.split(text))) for text in task.expectations]
         texts += [Raw("idle=True")] if task.idle else []
         own: list[tuple[str, Any]] = [
             ("sql", Call("expectations_query", [Raw("EXPECTATIONS"), task.checks, *texts])),

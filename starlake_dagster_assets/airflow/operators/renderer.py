@@ -84,8 +84,9 @@ class OperatorRenderer:
     # -------------------------------------------------------------------------------------- what they share
 
     @property
-    def _templates(self) -> Templates:
-        return Templates(self.project, self.dag.variables_prefix)
+    def templates(self) -> Templates:
+        """Templates for the settings of the DAG."""
+        return Templates(self.project, self.dag.variables_prefix, self.dag.settings)
 
     def templated_option(self, name: str, default: str | None = None, *, options: Sequence[str] = ()) -> str:
         """Returns a setting as a template: the Airflow variable of that name, with the option as its default.
@@ -96,7 +97,7 @@ class OperatorRenderer:
             options: Other names of the option.
         """
         known = setting(self.dag.settings, name, *options) or default
-        return self._templates.variable(name, known)
+        return self.templates.variable(name, known)
 
     def dag_option(self, *names: str) -> str | None:
         """Returns the first of the named options that the DAG sets; None if the DAG sets none of them."""
@@ -105,9 +106,9 @@ class OperatorRenderer:
     @cached_property
     def env(self) -> dict[str, str]:
         """The environment variables of every command, as templates."""
-        variables = self._templates.environment(self.dag.settings)
+        variables = self.templates.environment()
         job = {"SL_JOB_ID": JOB_ID} if self.dag.audit else {}
-        return {"SL_ROOT": self._templates.root(self.dag.settings), "SL_LOG_LEVEL": "info", **variables, **job}
+        return {"SL_ROOT": self.templates.root, "SL_LOG_LEVEL": "info", **variables, **job}
 
     def arguments(self, task: TaskSpec) -> list[str]:
         """Returns the argument list of a task, as templates."""

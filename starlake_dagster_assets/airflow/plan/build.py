@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -172,7 +172,7 @@ class _Planner:
             self._uris,
             {node: [self._uri(key) for key in keys] for node, keys in request.lineage.outside.items()},
             self._preloads,
-            waiting_for(self._preloads, Templates(request.project, request.options.variables_prefix), environment),
+            waiting_for(self._preloads, self._templates, environment),
             request.granularity,
             {name: task_options(model, node) for name in ids if (node := self._nodes[name]).task},
             self._rules,
@@ -182,12 +182,18 @@ class _Planner:
             self._arguments,
         )
 
+    def _templates(self, node: str) -> Templates:
+        options = self._request.options
+        settings = {**options.settings, **self._jobs[node].options}
+        return Templates(self._request.project, options.variables_prefix, settings)
+
     @cached_property
     def _arguments(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the operators, by node id."""
         given, where = self._request.naming.airflow, self._request.environments.of
         pool, root = self._pool, self._request.project.root
-        return {id: arguments_of(one, given.get(id, {}), pool, where(id), root) for id, one in self._nodes.items()}
+        found = {id: arguments_of(one, given.get(id, {}), pool, where(id), root) for id, one in self._nodes.items()}
+        return {id: self._templates(id).with_root(one) for id, one in found.items()}
 
     def _environment(self, dag_nodes: DagNodes) -> EnvironmentName:
         """Returns the environment of a DAG, which all of its nodes share."""
@@ -369,10 +375,11 @@ class _Planner:
         job = self._jobs[dag_nodes.nodes[0]]
         clock = dag_nodes.start if isinstance(dag_nodes.start, CronSchedule) else None
         where = self._environment(dag_nodes)
+        templates = self._templates(dag_nodes.nodes[0])
         no_duplicates(name, tasks)
         return DagSpec(
             id=name,
-            title=job.description or title(nodes),
+            title=templates.portable(job.description or title(nodes)),
             sources=source_files(nodes),
             schedule=self._schedule(dag_nodes),
             timezone=(clock.timezone if clock else None) or request.project.model.application.timezone or "UTC",
@@ -380,10 +387,10 @@ class _Planner:
             end_date=clock.end if clock else None,
             catchup=clock.catchup if clock else False,
             max_active_runs=job.max_active_runs or request.options.max_active_runs,
-            tags=tags_of_dag(nodes, job),
-            default_args=default_args(job, request.options, self._pool),
-            tasks=tuple(tasks),
-            settings={**request.options.settings, **job.options},
+            tags=tuple(map(templates.portable, tags_of_dag(nodes, job))),
+            default_args=templates.with_root(default_args(job, request.options, self._pool)),
+            tasks=tuple(replace(task, doc=templates.portable(task.doc)) for task in tasks),
+            settings=templates.settings,
             variables_prefix=request.options.variables_prefix,
             audit=request.audit(where) if any(task.checks or task.audited for task in tasks) else None,
             environment=where,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -23,7 +23,7 @@ _PLACE = re.compile(r"(?<!\{)\{([^{}]+)\}(?!\})|(%[YymdHMSj](?:[-_/.:T ]?%[YymdH
 
 
 def waiting_for(
-    loads: Mapping[str, PreLoad], templates: Templates, environment: EnvironmentName
+    loads: Mapping[str, PreLoad], templates_of: Callable[[str], Templates], environment: EnvironmentName
 ) -> dict[tuple[str, PreLoad], FileWait]:
     """Returns the files that a sensor can wait for, by directory of the domain and pre-load settings.
 
@@ -32,15 +32,16 @@ def waiting_for(
 
     Args:
         loads: Pre-load settings of tables, by node id.
-        templates: Templates for the paths of the project.
+        templates_of: Returns the templates for the settings of a node, by its id.
         environment: Environment of the commands.
 
     Raises:
         StarlakeError: When the path of an ack file names an unknown variable.
     """
     waits: dict[tuple[str, PreLoad], FileWait] = {}
-    graph = templates.project.graph
     for node, preload in loads.items():
+        templates = templates_of(node)
+        graph = templates.project.graph
         table = graph.nodes[node].table
         if table is not None and (table.domain, preload) not in waits:
             one = _Paths(templates, graph.domains[table.domain]).waiting(preload)

@@ -80,7 +80,7 @@ def render_dag_file(dag: DagSpec, project: ProjectSource, helper: str) -> str:
 def _source(dag: DagSpec, project: ProjectSource, helper: str, renderer: OperatorRenderer) -> str:
     asks = dag.audit is not None and any(task.checks for task in dag.tasks)
     checks = (
-        ExpectationCheckRenderer(dag.audit, any(task.kind == "warn" for task in dag.tasks))
+        ExpectationCheckRenderer(dag.audit, any(task.kind == "warn" for task in dag.tasks), renderer.templates)
         if dag.audit and asks
         else None
     )
