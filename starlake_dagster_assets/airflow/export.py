@@ -14,7 +14,8 @@ from starlake_dagster_assets.airflow.dag_folder import DagFolder
 from starlake_dagster_assets.airflow.export_source import DefinitionsGraph, NamingSource
 from starlake_dagster_assets.airflow.manifest import GATHERED, export_name, manifest_of
 from starlake_dagster_assets.airflow.node_environments import environments_of
-from starlake_dagster_assets.airflow.plan.build import ExportRequest, plan_dags
+from starlake_dagster_assets.airflow.plan.build import plan_dags
+from starlake_dagster_assets.airflow.plan.export_request import ExportRequest
 from starlake_dagster_assets.airflow.plan.ids import Ids
 from starlake_dagster_assets.airflow.plan.model import (
     AirflowOptions,

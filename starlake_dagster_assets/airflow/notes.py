@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlake_dagster_assets.airflow.dag_options import configured_pool
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
 from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key
+from starlake_dagster_assets.airflow.plan.export_request import ExportRequest
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileTrigger
+from starlake_dagster_assets.airflow.plan.ids import asset_uri
 from starlake_dagster_assets.airflow.plan.model import AssetExpression, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
@@ -17,9 +19,6 @@ from starlake_dagster_assets.environments import get_environment
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
-
-if TYPE_CHECKING:
-    from starlake_dagster_assets.airflow.plan.build import ExportRequest
 
 __all__ = ["notes_of", "pool_notes"]
 
@@ -72,7 +71,7 @@ def notes_of(
     for environment, nodes in request.environments.parts(dag_numbers).items():
         for of_environment in (_of_checks, _of_loads, _of_transforms):
             notes += of_environment(request, environment, nodes)
-    return tuple(dict.fromkeys([*notes, *_of_dagster(request, dag_numbers)]))
+    return tuple(dict.fromkeys([*notes, *_of_names(request, dag_numbers), *_of_dagster(request, dag_numbers)]))
 
 
 def _of_start(dag_nodes: DagNodes, request: ExportRequest, triggers: Mapping[str, Trigger]) -> Iterator[str]:
@@ -270,6 +269,19 @@ def _of_transforms(request: ExportRequest, environment: EnvironmentName, here: S
         why = "with --checks they query the audit" if asks else "no task can query the audit"
         yield (
             f"transforms of {_few(tasks)} on {environment}: exit code 0 is the only evidence that they succeeded; {why}"
+        )
+
+
+def _of_names(request: ExportRequest, here: Collection[str]) -> Iterator[str]:
+    """Yields a note on datasets whose names have letters that starlake-airflow replaces."""
+    if request.ids != "starlake" or request.options.uri:
+        return
+    keys = request.lineage.keys
+    other = [node for node in here if asset_uri(keys[node], "starlake") != asset_uri(keys[node], "starlake-airflow")]
+    if other:
+        yield (
+            f"datasets of {_few(other)}: starlake-airflow replaces letters that are not ASCII in their names. If a DAG "
+            "of yours waits for one of its datasets, export with --ids starlake-airflow"
         )
 
 

@@ -8,6 +8,7 @@ import sqlglot
 from jinja2 import Environment
 
 from starlake_dagster_assets import export_airflow
+from starlake_dagster_assets.airflow.dag_options import Templates
 from starlake_dagster_assets.airflow.operators.expectation_tasks import ExpectationCheckRenderer
 from starlake_dagster_assets.airflow.plan.model import AirflowOptions, AuditSchema, TaskSpec
 from starlake_dagster_assets.airflow.render.source import python_literal
@@ -37,7 +38,7 @@ def tasks_of(report) -> dict[str, TaskSpec]:
 
 def query(*expectations: str, idle: bool = False) -> str:
     """What a check asks, as Airflow renders it."""
-    checks = ExpectationCheckRenderer(AuditSchema("warehouse", "audit"), warns=False)
+    checks = ExpectationCheckRenderer(AuditSchema("warehouse", "audit"), False, Templates(source()))
     (_, asked), _ = checks.task(TaskSpec("check", "check", checks="load", expectations=expectations, idle=idle))[1][1:]
     names = {"expectations_query": macros.expectations_query, **dict(checks.constants())}
     run = "manual__2025-01-01T00:00:00+00:00"

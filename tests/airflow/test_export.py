@@ -683,6 +683,42 @@ def test_names_in_any_script_have_ids_and_files(tmp_path, ids):
         ast.parse(path.read_text())
 
 
+@pytest.mark.parametrize("ids", ["starlake", "asset"])
+def test_names_with_accents_keep_them_and_stay_different(tmp_path, ids):
+    names = ["été", "àtà", "ete", "Straße", "oe"]
+    source = Source(tables_of(*(table(domain, "t") for domain in names), task("kpi", "année", "select 1 as x")))
+    report = export_airflow(source, tmp_path, ids=ids)
+    tasks = [task for dag in report.plan.dags for task in dag.tasks if task.outlets]
+    assert len({task.id for task in tasks}) == 6 and len({uri for task in tasks for uri in task.outlets}) == 6
+    assert any("été" in task.id for task in tasks) and any("année" in task.id for task in tasks)
+    assert all(uri.isascii() for task in tasks for uri in task.outlets), "Airflow 2 rejects other URIs"
+    dags = {dag.id for dag in report.plan.dags}
+    assert len(dags) == 6 and all(one.isascii() for one in dags) and not any(re.search(r"_\d$", one) for one in dags)
+    without = Source(tables_of(*(table(domain, "t") for domain in names[1:])))
+    kept = {dag.id for dag in export_airflow(without, tmp_path / "less", ids=ids).plan.dags}
+    assert kept < dags, "an id does not depend on the other names"
+    assert [one for one in report.notes if "starlake-airflow replaces letters" in one] == (
+        [
+            "datasets of Straße.t, kpi.année, àtà.t, été.t: starlake-airflow replaces letters that are not ASCII in "
+            "their names. If a DAG of yours waits for one of its datasets, export with --ids starlake-airflow"
+        ]
+        if ids == "starlake"
+        else []
+    )
+
+
+def test_names_that_differ_only_in_what_airflow_refuses_have_different_asset_ids(tmp_path):
+    names = ["a b", "a_b", "a$b", "aSb", "cafe\u0301", "café"]
+    source = Source(tables_of(*(table("sales", name) for name in names)))
+    with pytest.raises(ProjectError) as caught:
+        export_airflow(source, tmp_path)
+    assert str(caught.value).count("Next: use --ids asset, or rename one.") == 1, "the advice is not repeated"
+    plan = export_airflow(source, tmp_path, ids="asset").plan
+    ids = {task.id for dag in plan.dags for task in dag.tasks if task.outlets}
+    assert len(ids) == len(names) and {"sales__a_b", "sales__aSb", "sales__café"} <= ids
+    assert all(re.fullmatch(r"[\w-]+", one) for one in ids), "ids and groups of Airflow"
+
+
 def test_check_says_which_files_are_stale(project, tmp_path):
     done = command(str(EXAMPLE), "--out", str(tmp_path), "--env", "DUCKDB", "--check")
     assert done.returncode == 1

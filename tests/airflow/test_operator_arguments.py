@@ -79,7 +79,7 @@ def test_tags_and_the_translator_give_arguments(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bash_command": "rm"}, r"get_airflow_arguments: kpi\.sums: Airflow argument bash_command: the export writes it itself"),
+        ({"bash_command": "rm"}, r"get_airflow_arguments: kpi\.sums: Airflow argument bash_command: the export"),
         ({"on_failure_callback": "notify"}, r"on_failure_callback='notify': expected a function of a module"),
         ({"on_failure_callback": ["a:b", 1]}, "on_failure_callback=.*: expected a function of a module"),
         ({"queue": object()}, "queue=<object.*>: expected a text, number, duration, list or mapping"),

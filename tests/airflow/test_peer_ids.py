@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlake_dagster_assets import StarlakeAutomation, StarlakeProject, export_airflow
-from starlake_dagster_assets.airflow.plan.starlake_airflow_ids import starlake_airflow_name
+from starlake_dagster_assets.airflow.plan.ids import starlake_airflow_name
 from starlake_dagster_assets.cli import main
 from starlake_dagster_assets.errors import StarlakeError
 from tests.airflow.standin import read

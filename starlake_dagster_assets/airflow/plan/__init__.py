@@ -1,6 +1,7 @@
 """Plan of an export: DAGs, tasks, ids and asset events, from the graph and its triggers, before rendering.
 
 - `model`: the content of a DAG file
+- `export_request`: the nodes to export, with their options
 - `build`: from graph and triggers to DAGs
 - `export_lineage`: edges as a translator or definitions change them
 - `grouping`: which nodes share a DAG

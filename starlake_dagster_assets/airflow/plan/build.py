@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, default_args, pool_of
-from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
 from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
 from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
 from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, name_of_cron, names_of_dags
-from starlake_dagster_assets.airflow.plan.expectations import find_audit_schema
-from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key, build_export_lineage
+from starlake_dagster_assets.airflow.plan.export_lineage import Key
+from starlake_dagster_assets.airflow.plan.export_request import ExportRequest
 from starlake_dagster_assets.airflow.plan.file_sensors import waiting_for
 from starlake_dagster_assets.airflow.plan.grouping import (
     DagNodes,
@@ -25,18 +24,14 @@ from starlake_dagster_assets.airflow.plan.grouping import (
     reduce_condition,
     topological_order,
 )
-from starlake_dagster_assets.airflow.plan.ids import Ids, asset_uri, task_id, unique
+from starlake_dagster_assets.airflow.plan.ids import asset_uri, task_id, unique
 from starlake_dagster_assets.airflow.plan.model import (
-    AirflowOptions,
     AssetExpression,
-    AuditSchema,
     ContinuousSchedule,
     DagSpec,
-    DagSplit,
     EnvironmentName,
     ExportPlan,
     ExternalAsset,
-    Granularity,
     TaskSpec,
 )
 from starlake_dagster_assets.airflow.plan.operator_arguments import arguments_of
@@ -51,54 +46,15 @@ from starlake_dagster_assets.automation.policies.model import (
     Job,
     PreLoad,
     Trigger,
-    Triggers,
     UpstreamCondition,
 )
 from starlake_dagster_assets.automation.policies.options import task_options
-from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.environments import get_environment
-from starlake_dagster_assets.graph.display_names import AssetOverrides
 from starlake_dagster_assets.graph.model import Graph, Node
 
-__all__ = ["ExportRequest", "plan_dags"]
+__all__ = ["plan_dags"]
 
 _NO_JOB = Job("", ())
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """Nodes to export, with their options.
-
-    Attributes:
-        project: The project.
-        triggers: The trigger of each node.
-        selected: Ids of the nodes that get a task; other assets that these nodes read become external assets.
-        environments: Execution environment of each node.
-        naming: Keys, groups and edges from a translator or definitions.
-        options: Options of every DAG.
-        split: The property that the nodes of a DAG share in addition to their trigger.
-        granularity: One task per table, or one for all tables of a domain in a DAG.
-        ids: Form of task ids and URIs: similar to those of starlake-airflow, equal to those, or from asset keys.
-    """
-
-    project: ProjectSource
-    triggers: Triggers
-    selected: frozenset[str]
-    environments: NodeEnvironments = field(default_factory=NodeEnvironments)
-    naming: AssetOverrides = field(default_factory=AssetOverrides)
-    options: AirflowOptions = field(default_factory=AirflowOptions)
-    split: DagSplit = "domain"
-    granularity: Granularity = "task"
-    ids: Ids = "starlake"
-
-    def audit(self, environment: EnvironmentName) -> AuditSchema | None:
-        """Returns the audit that tasks of an environment can query for expectation results; None if there is none."""
-        return find_audit_schema(self.project, environment, self.options)
-
-    @cached_property
-    def lineage(self) -> ExportLineage:
-        """Lineage of the export, with the edges that Dagster has."""
-        return build_export_lineage(self.project.graph, self.naming)
 
 
 def plan_dags(request: ExportRequest) -> ExportPlan:
@@ -138,7 +94,7 @@ class _Planner:
         makers = {where: self._maker(where, {node: ids[node] for node in nodes}) for where, nodes in parts.items()}
         self._events = DagEvents(found, names, request.ids)
         asset_uris = {uri: uri for node, uri in self._uris.items() if not self._graph.nodes[node].is_files}
-        unique("URI", {**asset_uris, **self._events.named}, "Use another --prefix.")
+        unique("URI", {**asset_uris, **self._events.named}, "use another --prefix.")
         tasks = [makers[self._environment(one)].tasks(one, self._events.of(one)) for one in found]
         self._waits = {where: maker.waits for where, maker in makers.items()}
         dags = [self._dag(*one) for one in zip(names, found, tasks, strict=True)]
@@ -192,8 +148,9 @@ class _Planner:
         """Arguments of the operators, by node id."""
         given, where = self._request.naming.airflow, self._request.environments.of
         pool, root = self._pool, self._request.project.root
-        found = {id: arguments_of(one, given.get(id, {}), pool, where(id), root) for id, one in self._nodes.items()}
-        return {id: self._templates(id).with_root(one) for id, one in found.items()}
+        nodes = self._nodes.items()
+        found = {name: arguments_of(one, given.get(name, {}), pool, where(name), root) for name, one in nodes}
+        return {name: self._templates(name).with_root(one) for name, one in found.items()}
 
     def _environment(self, dag_nodes: DagNodes) -> EnvironmentName:
         """Returns the environment of a DAG, which all of its nodes share."""
@@ -210,11 +167,12 @@ class _Planner:
 
     def _task_ids(self) -> dict[str, str]:
         ids = {name: task_id(node, self._keys[name], self._request.ids) for name, node in self._nodes.items()}
-        unique("task id", ids, "Use --ids asset, or rename one.")
+        other = "" if self._request.ids == "asset" else "use --ids asset, or "
+        unique("task id", ids, f"{other}rename one.")
         asset_uris = {node.id: self._uris[node.id] for node in self._graph.nodes.values() if not node.is_files}
         known = {self._keys[node] for node in asset_uris}
         own = {"/".join(one.key): uri for uri, one in self._external.items() if one.key not in known}
-        unique("URI", {**asset_uris, **own}, "Use --ids asset, or give one another key.")
+        unique("URI", {**asset_uris, **own}, f"{other}give one another key.")
         return ids
 
     @cached_property

@@ -13,32 +13,35 @@ from urllib.parse import quote
 from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["Ids", "asset_uri", "dag_id", "id_part", "python_names", "task_id", "unique"]
+__all__ = ["Ids", "asset_uri", "dag_id", "id_part", "python_names", "starlake_airflow_name", "task_id", "unique"]
 
 _LONGEST = 240
 """Maximum length of an id: Airflow limits ids to 250 characters, and some ids get a prefix."""
-_REFUSED = re.compile(r"[^A-Za-z0-9_-]")
-_WORD = re.compile(r"\w")
+_REFUSED = re.compile(r"[^\w-]")
+"""Characters that Airflow accepts in no id; it accepts letters of any script, but no combining marks."""
+_REFUSED_BY_STARLAKE_AIRFLOW = re.compile(r"[^A-Za-z0-9_-]")
 
 Ids = Literal["starlake", "starlake-airflow", "asset"]
 
 
 def id_part(text: str) -> str:
-    """Returns a part of an id, as starlake-airflow writes it: `$` becomes `S`, other invalid characters `_`.
-
-    Letters of non-Latin scripts stay: Airflow accepts them.
+    """Returns a part of an id: `$` becomes `S`, letters and digits of any script stay, other characters become `_`.
 
     Examples:
         >>> id_part("order$ été-1"), id_part("注文")
-        ('orderS__t_-1', '注文')
+        ('orderS_été-1', '注文')
     """
-    return "".join(char if _is_kept(char) else "_" for char in text.replace("$", "S"))
+    return _REFUSED.sub("_", unicodedata.normalize("NFC", text).replace("$", "S"))
 
 
-def _is_kept(char: str) -> bool:
-    if char.isascii():
-        return _REFUSED.match(char) is None
-    return _WORD.match(char) is not None and not unicodedata.name(char, "LATIN").startswith("LATIN")
+def starlake_airflow_name(text: str) -> str:
+    """Returns a name as starlake-airflow writes it into ids.
+
+    Examples:
+        >>> starlake_airflow_name("order$ été-1"), starlake_airflow_name("注文")
+        ('orderS__t_-1', '__')
+    """
+    return _REFUSED_BY_STARLAKE_AIRFLOW.sub("_", text.replace("$", "S"))
 
 
 def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> str:
@@ -49,10 +52,13 @@ def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> st
     Examples:
         >>> asset_uri(("Sales", "Orders"), "starlake"), asset_uri(("Sales", "été"), "asset")
         ('sales_orders', 'x-starlake://Sales/%C3%A9t%C3%A9')
+        >>> asset_uri(("Sales", "été"), "starlake"), asset_uri(("Sales", "été"), "starlake-airflow")
+        ('sales_%C3%A9t%C3%A9', 'sales__t_')
     """
     form = template or ("x-starlake://{key}" if ids == "asset" else "{name}")
     path = "/".join(quote(part, safe="") for part in key)
-    return form.replace("{key}", path).replace("{name}", quote(id_part("_".join(key[-2:])).lower(), safe=""))
+    name = (starlake_airflow_name if ids == "starlake-airflow" else id_part)("_".join(key[-2:])).lower()
+    return form.replace("{key}", path).replace("{name}", quote(name, safe=""))
 
 
 def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
@@ -61,7 +67,7 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
     `load_<domain>_<table>` and `<domain>_<task>_task` by raw names, as starlake-airflow has them; or the asset key.
     """
     if ids == "asset":
-        return "__".join(id_part(part) for part in key)
+        return "__".join(_distinct(part, id_part(part)) for part in key)
     name = id_part(node.raw)
     return f"load_{name}" if node.kind == "table" else f"{name}_task"
 
@@ -69,20 +75,25 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
 def dag_id(parts: Iterable[str]) -> str:
     """Returns a DAG id, which is also the name of a file: lower-case letters, digits and `_`.
 
-    A part with letters of a non-Latin script gets a short hash instead of these letters.
+    A part with letters that are not ASCII gets a short hash; letters with accents lose them, and others are left out.
 
     Examples:
         >>> dag_id(["starlake", "Ventes d'été", "注文"])
-        'starlake_ventes_d_t_x266125'
+        'starlake_ventes_d_ete_x7631ad_x266125'
     """
     return "_".join(found for part in parts if (found := _part(part)))[:_LONGEST]
 
 
 def _part(text: str) -> str:
-    found = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    if not any(_is_kept(char) for char in text if not char.isascii()):
-        return found
-    return f"{found}_x{hashlib.sha256(text.encode()).hexdigest()[:6]}".lstrip("_")
+    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
+    found = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    whole = unicodedata.normalize("NFC", text)
+    return found if not any(char.isalnum() and not char.isascii() for char in whole) else _distinct(whole, found)
+
+
+def _distinct(text: str, part: str) -> str:
+    """Returns a part of an id with a hash of its text, unless both are equal."""
+    return part if part == text else f"{part}_x{hashlib.sha256(text.encode()).hexdigest()[:6]}".lstrip("_")
 
 
 def unique(what: str, names: Mapping[str, str], advice: str) -> None:
@@ -91,21 +102,21 @@ def unique(what: str, names: Mapping[str, str], advice: str) -> None:
     Args:
         what: Kind of the names, for the message: `task id` or `URI`.
         names: Names by node id.
-        advice: The next step, for the message.
+        advice: The next step, for the end of the message.
 
     Raises:
-        ProjectError: One problem per such name.
+        ProjectError: One problem per such name, and the advice.
     """
     seen: dict[str, str] = {}
     problems: list[str] = []
     for node, name in names.items():
         other = seen.setdefault(name, node)
         if other != node:
-            problems.append(f"{other} and {node} would have the same {what} `{name}` in Airflow. {advice}")
+            problems.append(f"{other} and {node} would have the same {what} `{name}` in Airflow.")
         if len(name) > _LONGEST:
-            problems.append(f"{node}: its {what} in Airflow would have more than {_LONGEST} characters. {advice}")
+            problems.append(f"{node}: its {what} in Airflow would have more than {_LONGEST} characters.")
     if problems:
-        raise ProjectError(problems)
+        raise ProjectError([*problems, f"Next: {advice}"])
 
 
 def python_names(ids: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:

@@ -11,27 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from starlake_dagster_assets.airflow.plan.ids import starlake_airflow_name
 from starlake_dagster_assets.airflow.plan.model import DagSpec, ExportPlan, TaskSpec
 from starlake_dagster_assets.airflow.plan.tasks import no_duplicates
 from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["former_ids", "starlake_airflow_dag_ids", "starlake_airflow_name", "with_starlake_airflow_ids"]
+__all__ = ["former_ids", "starlake_airflow_dag_ids", "with_starlake_airflow_ids"]
 
-_REFUSED_IN_TASKS = re.compile(r"[^A-Za-z0-9_-]")
 _REFUSED_IN_DAGS = re.compile(r"[^A-Za-z0-9_.-]")
 _RENAMED = {"end": "result"}
 """New ids of tasks that only this export has, if starlake-airflow uses their id for another task."""
-
-
-def starlake_airflow_name(text: str) -> str:
-    """Returns a name as starlake-airflow writes it into ids.
-
-    Examples:
-        >>> starlake_airflow_name("order$ été-1"), starlake_airflow_name("注文")
-        ('orderS__t_-1', '__')
-    """
-    return _REFUSED_IN_TASKS.sub("_", text.replace("$", "S"))
 
 
 def starlake_airflow_dag_ids(members: Sequence[tuple[Sequence[Node], Job]], names: Sequence[str]) -> list[str]:

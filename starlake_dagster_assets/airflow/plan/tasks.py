@@ -248,7 +248,10 @@ def no_duplicates(dag: str, tasks: Sequence[TaskSpec]) -> None:
     twice = sorted({one for one in ids if ids.count(one) > 1} | (groups & set(ids))) if _doubled(ids, groups) else []
     if twice:
         raise ProjectError(
-            [f"{dag}: two of its tasks or groups would be called `{one}` in Airflow; use --ids asset." for one in twice]
+            [
+                *(f"{dag}: two of its tasks or groups would be called `{one}` in Airflow." for one in twice),
+                "Next: use --ids asset or another --split, or rename one.",
+            ]
         )
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from starlake_dagster_assets.airflow.operators import ExpectationCheckRenderer, OperatorRenderer
 from starlake_dagster_assets.airflow.operators.renderer import DATE
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
-from starlake_dagster_assets.airflow.plan.model import AssetExpression, ContinuousSchedule, DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import ContinuousSchedule, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.plan.operator_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import AFTER_ALL, Edge, edges_of, groups_of, last_edge, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
+from starlake_dagster_assets.airflow.render.schedules import (
+    assets_source,
+    condition_source,
+    moment_source,
+    schedule_source,
+)
 from starlake_dagster_assets.airflow.render.source import Call, Raw, call, python_literal, text_block
 from starlake_dagster_assets.automation.policies.model import CronSchedule
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
@@ -174,7 +179,7 @@ def _function(
     ]
     documents = [f"        {names[task.id]}.doc_md = {text_block(task.doc)}" for task in dag.tasks if task.doc]
     lines = [
-        f"SCHEDULE = {_schedule(dag.schedule)}\n\n",
+        f"SCHEDULE = {schedule_source(dag.schedule)}\n\n",
         f"def task_group(group_id={python_literal(dag.id)}):",
         '    """Adds the tasks of this file to the DAG around the call, and returns their group."""',
         f"    with {_exploded('TaskGroup', arguments, 4)} as group:",
@@ -244,11 +249,11 @@ def _dag_arguments(dag: DagSpec, renderer: OperatorRenderer, transforms: bool) -
         ("dag_id", dag.id),
         ("description", dag.title),
         ("doc_md", Raw("__doc__")),
-        ("schedule", Raw(_schedule(dag.schedule))),
-        ("start_date", Raw(_moment(dag.start_date, dag.timezone))),
+        ("schedule", Raw(schedule_source(dag.schedule))),
+        ("start_date", Raw(moment_source(dag.start_date, dag.timezone))),
     ]
     if dag.end_date is not None:
-        arguments.append(("end_date", Raw(_moment(dag.end_date, dag.timezone))))
+        arguments.append(("end_date", Raw(moment_source(dag.end_date, dag.timezone))))
     arguments += [
         ("catchup", dag.catchup),
         ("max_active_runs", 1 if isinstance(dag.schedule, ContinuousSchedule) else dag.max_active_runs),
@@ -322,9 +327,9 @@ def _task(
     if task.owner:
         arguments.append(("owner", task.owner))
     if task.follows is not None:
-        named: dict[str, Any] = {} if task.outlets else {"own": Raw(_rule(task.own))}
+        named: dict[str, Any] = {} if task.outlets else {"own": Raw(assets_source(task.own))}
         named |= {} if task.present is None else {"present": list(task.present)}
-        condition = Raw(_condition(task.follows, len(pad) + 8))
+        condition = Raw(condition_source(task.follows, len(pad) + 8))
         arguments.append(("pre_execute", Call("run_if_updated", [condition], named=named)))
     if hook and not any(key == "post_execute" for key, _ in own):
         arguments.append(("post_execute", Raw(hook)))
@@ -340,49 +345,6 @@ def _exploded(name: str, arguments: Sequence[tuple[str, Any]], indent: int) -> s
     pad = " " * (indent + 4)
     lines = [f"{pad}{key}={python_literal(one, indent + 4, indent + 6 + len(key))},\n" for key, one in arguments]
     return f"{name}(\n{''.join(lines)}{' ' * indent})"
-
-
-def _schedule(schedule: CronSchedule | AssetExpression | ContinuousSchedule | None) -> str:
-    if isinstance(schedule, CronSchedule):
-        return call("CronDataIntervalTimetable", [("", schedule.cron), ("timezone", schedule.timezone)], 4, 14)
-    if isinstance(schedule, AssetExpression):
-        if len(schedule.parts) == 1:
-            return f"[{_rule(schedule)}]"
-        flat = _rule(schedule, " ")
-        return flat if len(flat) + 14 <= 88 else f"(\n        {_rule(schedule)}\n    )"
-    return "None" if schedule is None else '"@continuous"'
-
-
-def _rule(rule: AssetExpression | str, line: str = "\n        ") -> str:
-    if isinstance(rule, str):
-        return f"Asset({python_literal(rule)})"
-    parts = [_rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})" for part in rule.parts]
-    return f"{line}{rule.operator} ".join(parts)
-
-
-def _condition(rule: AssetExpression, indent: int) -> str:
-    """Returns a condition on assets, wrapped before `&` and `|` if it is long."""
-    flat = _rule(rule, " ")
-    if indent + len(flat) < 88:
-        return flat
-    texts: list[str] = []
-    for part in rule.parts:
-        text = _rule(part) if isinstance(part, str) else f"({_rule(part, ' ')})"
-        if isinstance(part, AssetExpression) and indent + len(text) + 3 > 88:
-            inner = _condition(part, indent + 4)
-            text = f"(\n{' ' * (indent + 4)}{inner}\n{' ' * indent})"
-        texts.append(text)
-    return f"\n{' ' * indent}{rule.operator} ".join(texts)
-
-
-def _moment(moment: datetime, timezone: str) -> str:
-    if moment.tzinfo is not None:
-        return f"pendulum.parse({python_literal(moment.isoformat())})"
-    parts = [moment.year, moment.month, moment.day]
-    clock = [moment.hour, moment.minute, moment.second]
-    while clock and not clock[-1]:
-        clock.pop()
-    return f"pendulum.datetime({', '.join(map(str, parts + clock))}, tz={python_literal(timezone)})"
 
 
 def _documents(dag: DagSpec, names: Mapping[str, str]) -> str:
