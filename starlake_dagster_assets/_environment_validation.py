@@ -38,6 +38,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
         ),
         "airflow": ("the text `module:name`, or an empty text", lambda value: value == "" or _is_reference(value)),
         "doctor": ("the text `module:name`, or an empty text", lambda value: value == "" or _is_reference(value)),
+        "settings": ("the text `module:name`, or an empty text", lambda value: value == "" or _is_reference(value)),
         "version": ("a whole number", lambda value: type(value) is int),
     }
 )

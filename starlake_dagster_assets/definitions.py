@@ -18,7 +18,12 @@ from starlake_dagster_assets.automation.policies.starlake_automation import Star
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.dagster_assets.build_options import StarlakeMetadata, StarlakeSteps, resolve_option_groups
 from starlake_dagster_assets.dagster_assets.decorator import Selection, assets_of, external_specs
-from starlake_dagster_assets.dagster_assets.resource_assignment import named_environments, resource_of
+from starlake_dagster_assets.dagster_assets.resource_assignment import (
+    find_settings_problems,
+    named_environments,
+    resource_keys,
+    resource_of,
+)
 from starlake_dagster_assets.dagster_assets.results.unit_test_checks import build_unit_test_checks
 from starlake_dagster_assets.dagster_assets.specs.translator import External, StarlakeTranslator, bound_translator
 from starlake_dagster_assets.dagster_assets.steps.grouping import StepSplit
@@ -137,7 +142,8 @@ def build_definitions(
     observed = build_incoming_files(bound, restricted_triggers, made)
     made |= _keys(observed)
     sources = [spec for spec in specs if spec.key not in made]
-    for warning in summarize([*project.problems, *triggers.problems], project):
+    ignored = find_settings_problems(bound, places, resource_keys(project, nodes, keys, cut.resource_key))
+    for warning in summarize([*project.problems, *triggers.problems, *ignored], project):
         dg.get_dagster_logger("starlake").warning(warning)
     started = build_automation(project, restricted_triggers, translator=bound)
     extra, own_conditions = with_bound_conditions(bound, restricted_triggers, extra)

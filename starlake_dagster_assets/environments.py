@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -28,6 +28,7 @@ from starlake_dagster_assets.execution.backends.remote.protocol import (
     Status,
     Submission,
 )
+from starlake_dagster_assets.execution.node_settings import InvalidSetting, NodeSettings
 
 if TYPE_CHECKING:
     from starlake_dagster_assets.airflow.operators.renderer import OperatorRenderer
@@ -42,7 +43,9 @@ __all__ = [
     "Environment",
     "ErrorClass",
     "ExecutionEnvironment",
+    "InvalidSetting",
     "Line",
+    "NodeSettings",
     "Policy",
     "Status",
     "Submission",
@@ -61,7 +64,6 @@ GROUP = "starlake_dagster_assets.environments"
 """Group of the entry points that register environments."""
 
 _LEVELS = ("ok", "warning", "error")
-_GOOGLE_OPTIONS = ("sl_env_var", "gcp_conn_id", "google_cloud_conn_id", "impersonation_chain", "deferrable")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class ExecutionEnvironment:
         store: Protocol of the object store in which its Airflow tasks can wait for files, such as `gs`.
         airflow: `OperatorRenderer` class that renders its tasks for Airflow; empty if it has none.
         doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
+        settings: Function of the `NodeSettings` of a table or task and the resource, which is None in `check`; yields
+            an `InvalidSetting` for each one that is not valid. Empty if the environment has no settings per table.
         version: `API_VERSION` that it was written for.
         origin: Package and entry point that registered it, set by the registry; empty for those of this package.
     """
@@ -93,6 +97,7 @@ class ExecutionEnvironment:
     store: str = ""
     airflow: str = ""
     doctor: str = ""
+    settings: str = ""
     version: int = 1
     origin: str = field(default="", compare=False)
 
@@ -134,6 +139,28 @@ class ExecutionEnvironment:
                 if values[0] not in _LEVELS or not all(isinstance(value, str) for value in values):
                     raise TypeError(f"found {finding!r}, expected texts, and one of the levels {', '.join(_LEVELS)}")
                 yield cast("Finding", finding)
+
+    def invalid_settings(
+        self, settings: NodeSettings, resource: StarlakeResource | None = None
+    ) -> Iterator[InvalidSetting]:
+        """Yields the settings of a table or task that are not valid, as the function `settings` finds them.
+
+        Args:
+            settings: The settings.
+            resource: The resource that would run its commands; None if it is not known.
+
+        Raises:
+            StarlakeError: The function cannot be imported, or yields something else.
+        """
+        if not self.settings:
+            return
+        function = cast("Callable[[NodeSettings, StarlakeResource | None], Any]", self._load("settings", self.settings))
+        with self.calling(f"`settings` {self.settings}"):
+            found: Any = function(settings, resource)
+            for one in found if found is not None else ():
+                if not isinstance(one, InvalidSetting):
+                    raise TypeError(f"found {type(one).__name__}, expected an iterable of InvalidSetting")
+                yield one
 
     @contextmanager
     def calling(self, call: str) -> Generator[None]:
@@ -179,99 +206,13 @@ class ExecutionEnvironment:
             return getattr(import_module(module), name)
 
 
-_BUILT_IN = (
-    ExecutionEnvironment(
-        "duckdb",
-        "starlake_dagster_assets.resources.duckdb:StarlakeDuckDB",
-        "the embedded engine, in this process: no JVM ([embedded engine](embedded-engine.md))",
-        requires="duckdb",
-        install="starlake-dagster-assets[duckdb]",
-        runs_program=False,
-    ),
-    ExecutionEnvironment(
-        "shell",
-        "starlake_dagster_assets.resources.shell:StarlakeShell",
-        "the `starlake` program on this machine ([shell](shell.md))",
-        requires="dagster-shell",
-        install="starlake-dagster-assets[shell]",
-        options=("sl_env_var", "sl_include_env_vars", "SL_STARLAKE_PATH"),
-        airflow="starlake_dagster_assets.airflow.operators.shell:Shell",
-        doctor="starlake_dagster_assets.doctor.project:examine_program",
-    ),
-    ExecutionEnvironment(
-        "dataproc",
-        "starlake_dagster_assets.resources.dataproc:StarlakeDataproc",
-        "Spark jobs and batches ([Dataproc](dataproc.md))",
-        requires="google-cloud-dataproc",
-        install="starlake-dagster-assets[dataproc]",
-        options=(
-            *_GOOGLE_OPTIONS,
-            *("cluster_id", "cluster_config_name", "spark_config_name", "spark_bucket", "spark_jar_list"),
-            *("spark_job_main_class", "spark_executor_cores", "spark_executor_instances", "spark_executor_memory"),
-            *("dataproc_project_id", "dataproc_region", "dataproc_name", "dataproc_image_version", "dataproc_subnet"),
-            *("dataproc_idle_delete_ttl", "dataproc_service_account", "dataproc_cluster_metadata"),
-            *("dataproc_num_workers", "dataproc_job_wait_timeout", "dataproc_master_disk_size"),
-            *("dataproc_master_disk_type", "dataproc_master_machine_type", "dataproc_worker_disk_size"),
-            *("dataproc_worker_disk_type", "dataproc_worker_machine_type"),
-        ),
-        store="gs",
-        airflow="starlake_dagster_assets.airflow.operators.dataproc:Dataproc",
-        doctor="starlake_dagster_assets.doctor.environment:examine_dataproc",
-    ),
-    ExecutionEnvironment(
-        "cloud_run",
-        "starlake_dagster_assets.resources.cloud_run:StarlakeCloudRun",
-        "executions of a Cloud Run job ([Cloud Run](cloud-run.md))",
-        requires="google-cloud-run",
-        install="starlake-dagster-assets[cloud-run]",
-        options=(
-            *_GOOGLE_OPTIONS,
-            *("cloud_run_project_id", "cloud_run_job_name", "cloud_run_region", "cloud_run_job_region", "use_gcloud"),
-            *("cloud_run_service_account", "cloud_run_async", "cloud_run_async_poke_interval"),
-        ),
-        store="gs",
-        airflow="starlake_dagster_assets.airflow.operators.cloud_run:CloudRun",
-        doctor="starlake_dagster_assets.doctor.environment:examine_cloud_run",
-    ),
-    ExecutionEnvironment(
-        "fargate",
-        "starlake_dagster_assets.resources.fargate:StarlakeFargate",
-        "ECS tasks ([Fargate](fargate.md))",
-        requires="boto3",
-        install="starlake-dagster-assets[fargate]",
-        options=(
-            *("sl_env_var", "aws_conn_id", "aws_profile", "aws_region", "aws_cluster_name", "aws_task_definition_name"),
-            *("aws_task_definition_container_name", "aws_task_private_subnets", "aws_task_security_groups"),
-            *("cpu", "memory", "fargate_async", "fargate_async_poke_interval", "deferrable"),
-            *("awslogs_group", "awslogs_stream_prefix", "awslogs_region"),
-        ),
-        store="s3",
-        airflow="starlake_dagster_assets.airflow.operators.fargate:Fargate",
-        doctor="starlake_dagster_assets.doctor.environment:examine_fargate",
-    ),
-    ExecutionEnvironment(
-        "kubernetes",
-        "starlake_dagster_assets.resources.kubernetes:StarlakeKubernetes",
-        "Kubernetes Jobs ([Kubernetes](kubernetes.md))",
-        requires="dagster-k8s",
-        install="starlake-dagster-assets[kubernetes]",
-        options=(
-            *("sl_env_var", "kubernetes_image", "kubernetes_namespace", "kubernetes_service_account_name"),
-            *("kubernetes_env_secrets", "kubernetes_cpu", "kubernetes_memory", "kubernetes_conn_id", "deferrable"),
-        ),
-        airflow="starlake_dagster_assets.airflow.operators.kubernetes:Kubernetes",
-        doctor="starlake_dagster_assets.doctor.kubernetes:examine_kubernetes",
-    ),
-)
-
-
 @lru_cache(maxsize=1)
 def execution_environments() -> Mapping[str, ExecutionEnvironment]:
     """Returns all environments by name: those of this package, then those of other packages.
 
     An entry point that cannot be used is left out with a warning. The other environments are not affected.
     """
-    found = {one.name: one for one in _BUILT_IN}
+    found = {one.name: one for one in _built_in()}
     for point in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.dist.name if one.dist else "")):
         _register(point, found)
     return MappingProxyType(found)
@@ -294,11 +235,15 @@ def get_environment(name: str) -> ExecutionEnvironment:
 def environment_of(resource: object) -> str | None:
     """Returns the name of the environment of a resource; None if its class is not registered."""
     bases = getattr(resource, "resource_cls", type(resource)).__mro__  # or the result of `configure_at_launch`
+    packages = {base.__module__.partition(".")[0] for base in bases}
     found: list[tuple[int, str]] = []
     for one in execution_environments().values():
-        with suppress(StarlakeError):  # reported where it is used
-            kind = one.resource_class()
-            found += [(bases.index(kind), one.name)] if kind in bases else []
+        module, _, name = one.resource.partition(":")
+        kind = getattr(sys.modules.get(module), name, None)
+        if one.origin and kind is None and module.partition(".")[0] in packages:  # it may be defined in another module
+            with suppress(StarlakeError):  # reported where it is used
+                kind = one.resource_class()
+        found += [(bases.index(kind), one.name)] if kind in bases else []
     return min(found)[1] if found else None
 
 
@@ -319,7 +264,7 @@ def origin_of(kind: type[Any]) -> ExecutionEnvironment | None:
 
 def resource_modules() -> Mapping[str, str]:
     """Returns the module of each resource class of this package by class name, without importing the modules."""
-    parts = [one.resource.partition(":") for one in _BUILT_IN]
+    parts = [one.resource.partition(":") for one in _built_in()]
     return {name: module for module, _, name in parts}
 
 
@@ -331,6 +276,12 @@ def environments_table() -> str:
         kind, summary = one.resource.rpartition(":")[2], one.summary.replace("|", "\\|")
         rows.append(f"| `{one.name}` | `{kind}` | {summary} | {install} | {'yes' if one.airflow else ''} |")
     return "\n".join(rows)
+
+
+def _built_in() -> Sequence[ExecutionEnvironment]:
+    from starlake_dagster_assets._built_in_environments import BUILT_IN  # which uses this module
+
+    return BUILT_IN
 
 
 def _register(point: EntryPoint, found: dict[str, ExecutionEnvironment]) -> None:

@@ -11,12 +11,15 @@ from starlake_dagster_assets.automation.policies.build import trigger_problems
 from starlake_dagster_assets.checking.columns import unknown_columns
 from starlake_dagster_assets.checking.embedded import unsupported_by_embedded_engine
 from starlake_dagster_assets.checking.engine_differences import find_engine_differences, find_unimported_macros
+from starlake_dagster_assets.checking.environment_settings import find_invalid_settings
 from starlake_dagster_assets.checking.expectations import broken_expectations
 from starlake_dagster_assets.checking.patterns import overlapping_patterns
 from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.checking.syntax import syntax_errors
 from starlake_dagster_assets.checking.tables import unknown_tables
 from starlake_dagster_assets.checking.variables import unset_variables
+from starlake_dagster_assets.commands.redaction import secrets_of
+from starlake_dagster_assets.environments import execution_environments
 from starlake_dagster_assets.graph.build import build_graph
 from starlake_dagster_assets.project.files.environment import MISSING_ENV
 from starlake_dagster_assets.project.load import load_project
@@ -94,6 +97,8 @@ def check_project(
         yield from unknown_columns(whole_graph, whole, positions)
         yield from broken_expectations(model, positions)
         yield from overlapping_patterns(model)
+        environments = execution_environments().values()
+        yield from find_invalid_settings(graph.nodes.values(), environments, positions, secrets=secrets_of(model))
         yield from unsupported_by_embedded_engine(model, engine, skipped)
         for problem in (*find_unimported_macros(model), *(find_engine_differences(model) if portable else ())):
             yield problem.model_copy(update={"severity": "error" if portable else problem.severity})

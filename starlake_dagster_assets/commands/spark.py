@@ -9,7 +9,7 @@ from types import MappingProxyType
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError
 
-__all__ = ["spark_of", "spark_variables"]
+__all__ = ["is_word", "property_of_tag", "spark_of", "spark_variables"]
 
 _OPTIONS = "SPARK_CONF_OPTIONS"
 """Environment variable with the options of `spark-submit` in the launcher of Starlake."""
@@ -36,10 +36,20 @@ def spark_of(tags: Iterable[str]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for tag in tags:
         name, equals, value = tag.partition("=")
-        name = _NAMES.get(name.strip(), name.strip())
+        name = property_of_tag(name)
         if equals and name.startswith("spark."):
             found[name] = value.strip()
     return found
+
+
+def property_of_tag(name: str) -> str:
+    """Returns the property that a tag of a name sets; the name itself if it is none of the short names."""
+    return _NAMES.get(name.strip(), name.strip())
+
+
+def is_word(value: str) -> bool:
+    """Whether Starlake's launcher passes a value unchanged: it splits blanks, and expands signs of the shell."""
+    return _WORD.fullmatch(value) is not None
 
 
 def spark_variables(command: Command, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -53,7 +63,7 @@ def spark_variables(command: Command, environ: Mapping[str, str]) -> Mapping[str
         RunnerError: When the launcher would split the value of a property.
     """
     for name, value in command.spark.items():
-        if not _WORD.fullmatch(value):
+        if not is_word(value):
             raise RunnerError(
                 f"{command.name}: the Spark property `{name}` is {value!r}, and Starlake's launcher splits values at "
                 "blanks and expands signs of the shell. Set it in `application.sl.yml`."

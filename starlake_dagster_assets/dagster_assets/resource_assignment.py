@@ -5,11 +5,18 @@ from functools import cache
 from typing import Any, cast
 
 from starlake_dagster_assets._arguments import instance_of, shown
+from starlake_dagster_assets.checking.environment_settings import find_invalid_settings
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
+from starlake_dagster_assets.commands.redaction import secrets_of
+from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
+from starlake_dagster_assets.environments import environment_of, get_environment
+from starlake_dagster_assets.errors import ProjectError
 from starlake_dagster_assets.graph.select import assign_by_selection
+from starlake_dagster_assets.project.model.problems import Problem
 from starlake_dagster_assets.resources import StarlakeResource
 
-__all__ = ["named_environments", "resource_keys", "resource_of"]
+__all__ = ["find_settings_problems", "named_environments", "resource_keys", "resource_of"]
 
 
 def resource_of(value: object, function: str, argument: str) -> StarlakeResource:
@@ -55,8 +62,6 @@ def named_environments(environments: object, resource_key: str) -> tuple[dict[st
     if not isinstance(environments, Mapping):
         example = '{"domain:logs": StarlakeShell(…)}'
         raise TypeError(f"`environments` is {shown(environments)}; pass resources by selection, such as {example}.")
-    from starlake_dagster_assets.environments import environment_of  # all of them
-
     keys: dict[str, str] = {}
     resources: dict[str, StarlakeResource] = {}
     for selection, value in cast("Mapping[str, Any]", environments).items():
@@ -85,3 +90,37 @@ def resource_keys(
     """
     keys = assign_by_selection(project.graph, environments)
     return {node: keys.get(node, resource_key) for node in chosen}
+
+
+def find_settings_problems(
+    translator: StarlakeTranslator, resources: Mapping[str, StarlakeResource], keys: Mapping[str, str]
+) -> list[Problem]:
+    """Returns the settings of single tables and tasks that their environments ignore.
+
+    Args:
+        translator: The translator, bound to the project.
+        resources: Resources by key.
+        keys: Key of the resource that runs each node.
+
+    Raises:
+        ProjectError: When an environment rejects one. With `on_error="skip"`, it is returned instead.
+    """
+    project = translator.source
+    found: list[Problem] = []
+    for key, resource in resources.items():
+        nodes = [project.graph.nodes[node] for node, its_key in keys.items() if its_key == key]
+        if hasattr(resource, "resource_cls") or not (environment := environment_of(resource)):
+            continue  # run config has some of its fields
+        found += find_invalid_settings(
+            nodes,
+            [get_environment(environment)],
+            Positions(project.root),
+            resource=resource,
+            spark=translator.get_spark_config,
+            config=translator.get_environment_config,
+            secrets=secrets_of(project.model),
+        )
+    errors = [one for one in found if one.severity == "error"]
+    if errors and getattr(project, "on_error", "raise") == "raise":
+        raise ProjectError(errors)
+    return found

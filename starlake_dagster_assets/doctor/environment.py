@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from starlake_dagster_assets.checking.environment_settings import find_invalid_settings
+from starlake_dagster_assets.checking.positions import Positions
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import redact, secrets_of
 from starlake_dagster_assets.doctor.project import Finding
@@ -45,13 +47,23 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     secrets = secrets_of(project.model)
     name = environment_of(resource)
     try:
-        for finding in get_environment(name).examine(resource, project) if name is not None else ():
-            yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
+        if name is not None:
+            yield from _settings(resource, project, name)
+            for finding in get_environment(name).examine(resource, project):
+                yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
     except PluginError as error:
         yield Finding("error", "environment", redact(str(error), secrets), "")
     except StarlakeError as error:
         yield Finding("error", "environment", redact(str(error), secrets), "Change the fields of the resource.")
     yield from examine_warehouse(resource, project)
+
+
+def _settings(resource: StarlakeResource, project: ProjectSource, name: str) -> Iterator[Finding]:
+    """Yields the settings of single tables and tasks that the environment would reject or ignore."""
+    nodes, positions = project.graph.nodes.values(), Positions(project.root)
+    secrets = secrets_of(project.model)
+    for one in find_invalid_settings(nodes, [get_environment(name)], positions, resource=resource, secrets=secrets):
+        yield Finding(one.severity, "settings", str(one), "")
 
 
 def examine_cloud_run(resource: StarlakeRemoteResource, project: ProjectSource) -> Iterator[Finding]:

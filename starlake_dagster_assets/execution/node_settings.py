@@ -4,13 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
 
 from starlake_dagster_assets.commands.spark import spark_of
 from starlake_dagster_assets.execution.backends.protocol import RunnerCapabilities
 from starlake_dagster_assets.graph.model import Node
 
-__all__ = ["settings_by_node"]
+__all__ = ["InvalidSetting", "NodeSettings", "settings_by_node"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """Settings of one table or task for an execution environment.
+
+    Attributes:
+        tags: Its tags, such as `kubernetes_cpu=4`.
+        spark: Its Spark properties, from tags and `StarlakeTranslator.get_spark_config`.
+        config: The settings that `StarlakeTranslator.get_environment_config` returns.
+        secrets: Values that are known to be secret.
+    """
+
+    tags: tuple[str, ...] = ()
+    spark: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+@dataclass(frozen=True)
+class InvalidSetting:
+    """A setting of a table or task that is not valid.
+
+    Attributes:
+        text: The setting, what was found, what was expected, and the next step.
+        tag: Name of the tag, such as `kubernetes_cpu`; empty if no tag has the setting.
+        severity: `error` if the command would fail; `warning` if the setting has no effect.
+    """
+
+    text: str
+    tag: str = ""
+    severity: Literal["error", "warning"] = "error"
 
 
 def _spark_of_tags(node: Node) -> Mapping[str, str]:

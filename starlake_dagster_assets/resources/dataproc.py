@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import dagster as dg
@@ -21,6 +20,7 @@ from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
     EphemeralClusters,
     label,
 )
+from starlake_dagster_assets.execution.backends.remote.dataproc_settings import BATCH_LEAST, list_exceeded_limits
 from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
@@ -29,21 +29,6 @@ from starlake_dagster_assets.resources.env_vars import ResourceConfig, is_variab
 from starlake_dagster_assets.resources.google import StarlakeGoogleResource
 
 __all__ = ["DataprocCluster", "DataprocServerless", "StarlakeDataproc"]
-
-
-_BATCH_LEAST = 2
-_CORES = (4, 8, 16)
-_BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
-    {
-        "spark.driver.cores": (_CORES, "4, 8 or 16"),
-        "spark.executor.cores": (_CORES, "4, 8 or 16"),
-        "spark.executor.instances": (range(_BATCH_LEAST, 2001), "2 to 2000"),
-        "spark.dynamicAllocation.initialExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
-        "spark.dynamicAllocation.minExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
-        "spark.dynamicAllocation.maxExecutors": (range(_BATCH_LEAST, 2001), "2 to 2000"),
-    }
-)
-"""Limits that Dataproc Serverless documents for Spark properties of batches."""
 
 
 class DataprocCluster(ResourceConfig):
@@ -265,7 +250,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         return ClusterService(self.project, self.region, self.impersonate, self.endpoint, self.local)
 
     def _spark(self) -> dict[str, str]:
-        least = _BATCH_LEAST if self._dumped("serverless") else 1
+        least = BATCH_LEAST if self._dumped("serverless") else 1
         return {
             "spark.executor.memory": self.executor_memory,
             "spark.executor.cores": str(self.executor_cores),
@@ -284,10 +269,8 @@ class StarlakeDataproc(StarlakeGoogleResource):
             for name, value in self._spark().items()
             if not any(is_variable(one) for one in (self.executor_cores, self.executor_instances, value))
         }
-        for name, (allowed, text) in _BATCH_LIMITS.items():
-            value = properties.get(name)
-            if value is not None and not (value.isdigit() and int(value) in allowed):
-                raise RunnerError(f"StarlakeDataproc: {name} is {value}; Dataproc Serverless allows {text}.")
+        for name, reason in list_exceeded_limits(properties):
+            raise RunnerError(f"StarlakeDataproc: {name} is {properties[name]}; {reason}.")
 
     def _plan(self) -> ClusterPlan:
         return ClusterPlan(bucket=self.bucket, **self._dumped("ephemeral"))

@@ -129,23 +129,12 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         """
         super().validate_against(project)
         self._validate(secrets_of(project.model))
-        self._report_ignored_tags(project)
         deadline, timeout = self.active_deadline_seconds, self.timeout
         if isinstance(deadline, int) and isinstance(timeout, int | float) and deadline < timeout:
             dg.get_dagster_logger("starlake").warning(
                 f"StarlakeKubernetes: active_deadline_seconds is {deadline}, less than timeout ({timeout:g}): "
                 "Kubernetes ends a Job before the time limit of its step. Next: raise it, or remove it."
             )
-
-    def _report_ignored_tags(self, project: ProjectSource) -> None:
-        from starlake_dagster_assets.execution.backends.remote.kubernetes_job import ignored_tags
-
-        for node in project.graph.nodes.values():
-            if ignored := ignored_tags(node.tags):
-                dg.get_dagster_logger("starlake").warning(
-                    f"{node.id}: StarlakeKubernetes ignores the tag {', '.join(ignored)}; expected "
-                    "`kubernetes_cpu=…`, `kubernetes_memory=…` or `dagster-k8s/config={…}`."
-                )
 
     def environment(self, project: ProjectSource, attempt: StepAttempt) -> Environment:
         """Returns the environment that submits and watches Jobs.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from starlake_dagster_assets.commands.model import Command
-from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate, overrides_of
+from starlake_dagster_assets.execution.backends.remote.kubernetes_job import JobTemplate
+from starlake_dagster_assets.execution.backends.remote.kubernetes_settings import overrides_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 
 RAW = {"container_config": {"resources": {"limits": {"cpu": "1"}}}, "pod_spec_config": {"tolerations": [{"key": "a"}]}}

@@ -24,7 +24,6 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     KEY_LABEL,
     JobTemplate,
     job_name,
-    overrides_of,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_log import (
     LogPosition,
@@ -32,6 +31,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_log import (
     read_new_lines,
     since_time,
 )
+from starlake_dagster_assets.execution.backends.remote.kubernetes_settings import overrides_of
 from starlake_dagster_assets.execution.backends.remote.kubernetes_state import (
     container_of,
     final_status,

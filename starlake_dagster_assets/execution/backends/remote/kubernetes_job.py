@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from starlake_dagster_assets.commands.spark import spark_variables
-from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import (
     KEY_LABEL,
     SECTIONS,
@@ -24,18 +24,19 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     validate_value,
     without_nulls,
 )
+from starlake_dagster_assets.execution.backends.remote.kubernetes_settings import (
+    TAG,
+    parse_override,
+    validate_resources,
+)
 from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_volumes
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
-from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, list_public_texts
+from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
-__all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "ignored_tags", "job_name", "overrides_of"]
+__all__ = ["CONTAINER", "KEY_LABEL", "JobTemplate", "job_name"]
 
 CONTAINER = "starlake"
 """Name of the container that runs the program."""
-_TAG = "dagster-k8s/config"
-"""Tag with raw configuration, as on Dagster ops."""
-_REQUEST_TAGS = ("kubernetes_cpu", "kubernetes_memory")
-"""Tags of a table or task with a request of the container."""
 _SLACK = 60
 """Seconds after the time limit of the step at which Kubernetes ends an execution that is no longer watched."""
 _FIELDS: Mapping[str, str] = MappingProxyType(
@@ -179,18 +180,10 @@ class JobTemplate:
 
     def _merged_with(self, overrides: Sequence[str]) -> Any:
         """Merges fields, raw configuration and the settings of a table into one `UserDefinedDagsterK8sConfig`."""
-        raws = [_object(text) for text in overrides]
-        for raw in raws:
-            validate_config(_TAG, raw)
-            for one in list_public_texts(_TAG, raw):
-                if one.text and one.is_secret:
-                    raise RunnerError(
-                        f"{one.path} `{one.name}` of a table looks like a secret, and anyone who can read Jobs can "
-                        "read it. Next: pass a reference (`valueFrom`) instead."
-                    )
+        raws = [parse_override(TAG, text) for text in overrides]
         merged = _merge(self._merged, *raws)
         if raws:  # a request of the table and a limit of the resource may not fit together
-            validate_value("resources of the table", "V1ResourceRequirements", merged.container_config.get("resources"))
+            validate_resources(merged.container_config.get("resources"))
         return merged
 
     @cached_property
@@ -233,44 +226,6 @@ def job_name(submission: Submission) -> str:
     words = f"starlake-{submission.command.name}-{submission.labels.get('step', '')}".lower()
     slug = re.sub(r"[^a-z0-9]+", "-", words)[:36].strip("-")
     return f"{slug}-{uuid.uuid5(uuid.NAMESPACE_URL, submission.key).hex[:20]}"
-
-
-def overrides_of(tags: Sequence[str]) -> tuple[str, ...]:
-    """Returns the raw configuration in the tags of a table or task, as JSON objects.
-
-    The tags are `dagster-k8s/config={…}`, as on Dagster ops, `kubernetes_cpu=2` (a request) and `kubernetes_memory=8Gi`
-    (request and limit). The last two take precedence.
-    """
-    texts: list[str] = []
-    requests: dict[str, str] = {}
-    for tag in tags:
-        name, equals, value = (part.strip() for part in tag.partition("="))
-        if equals and name == _TAG:
-            texts.append(value)
-        elif equals and name in _REQUEST_TAGS:
-            requests[name.removeprefix("kubernetes_")] = value
-    if requests:
-        limits = {"limits": {"memory": requests["memory"]}} if "memory" in requests else {}
-        texts.append(json.dumps({"container_config": {"resources": {"requests": requests, **limits}}}, sort_keys=True))
-    return tuple(texts)
-
-
-def ignored_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Returns the tags that look like settings of `overrides_of`, and are none, each with a hint."""
-    names = [tag.partition("=")[0].strip() for tag in tags]
-    unknown = [name for tag, name in zip(tags, names, strict=True) if name not in _REQUEST_TAGS or "=" not in tag]
-    meant = {name: closest_match(name, _REQUEST_TAGS) for name in unknown if name.startswith("kubernetes_")}
-    return tuple(f"`{name}`" + (f" (did you mean `{close}=…`?)" if close else "") for name, close in meant.items())
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    try:
-        found: Any = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise RunnerError(f"{_TAG}: expected a JSON object, found {text[:100]!r}.")
-    return cast("Mapping[str, Any]", found)
 
 
 def _merge(below: Any, *raws: Mapping[str, Any]) -> Any:

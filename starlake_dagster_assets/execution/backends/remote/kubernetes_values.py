@@ -16,7 +16,7 @@ from starlake_dagster_assets.errors import RunnerError, closest_match
 from starlake_dagster_assets.execution.backends.local.shell_env import VARIABLE_NAME
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN
 
-__all__ = ["validate_field", "validate_object", "validate_volumes"]
+__all__ = ["validate_field", "validate_object", "validate_quantity", "validate_volumes"]
 
 _MAX_SECONDS = 2**31 - 1
 """Longest duration that Kubernetes accepts, in seconds."""
@@ -155,6 +155,17 @@ def validate_field(path: str, kind: str, field: str, value: object) -> None:
             f"{path} is not the name of a variable; found {shown!r:.40} ({len(value)} characters), expected letters, "
             "digits, `_`, `-` and `.`."
         )
+
+
+def validate_quantity(path: str, value: str) -> None:
+    """Validates a quantity of a resource.
+
+    Raises:
+        RunnerError: Names the path, what was found, and what was expected.
+    """
+    expected, is_valid = _QUANTITIES
+    if not is_valid(value):
+        raise RunnerError(f"{path}: found {value[:40]!r}, expected {expected}.")
 
 
 # -------------------------------------------------------------------------------------- fields that belong together

@@ -12,9 +12,9 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_job import (
     KEY_LABEL,
     JobTemplate,
     job_name,
-    overrides_of,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import schema_of
+from starlake_dagster_assets.execution.backends.remote.kubernetes_settings import overrides_of
 from starlake_dagster_assets.execution.backends.remote.protocol import Submission
 from starlake_dagster_assets.execution.backends.remote.public_texts import list_public_texts
 

@@ -350,20 +350,6 @@ def test_a_deadline_before_the_time_limit_is_reported(tmp_path: Path, caplog: py
     assert "active_deadline_seconds is 10, less than timeout (100)" in caplog.text
 
 
-def test_tags_without_effect_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    root = write_project(tmp_path)
-    path = next(root.rglob("orders.sl.yml"))
-    tags = "[kubernetes_cpu=1, kubernetes_mem=8Gi, kubernetes_gpu=1, kubernetes_memory]"
-    path.write_text(path.read_text().replace("  name:", f"  tags: {tags}\n  name:", 1))
-    with caplog.at_level("WARNING"):
-        StarlakeKubernetes(image="i").validate_against(StarlakeProject(root))
-    assert (
-        "sales.orders: StarlakeKubernetes ignores the tag `kubernetes_mem` (did you mean `kubernetes_memory=…`?), "
-        "`kubernetes_gpu`"
-    ) in caplog.text
-    assert "`kubernetes_memory` (did you mean" in caplog.text and "`kubernetes_cpu` " not in caplog.text
-
-
 @pytest.mark.skipif(not has_components(), reason="needs components")
 def test_an_unknown_type_in_yaml_has_the_closest_name():
     from starlake_dagster_assets.component.attributes import environment_type
