@@ -19,6 +19,7 @@ from starlake_dagster_assets.execution.backends.remote.dataproc import DataprocB
 from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
 from starlake_dagster_assets.execution.backends.remote.gcp import CALL
 from starlake_dagster_assets.resources.base import StarlakeResource
+from starlake_dagster_assets.resources.guarded_calls import call_resource
 from starlake_dagster_assets.resources.remote import StarlakeRemoteResource
 
 __all__ = [
@@ -47,6 +48,7 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     secrets = secrets_of(project.model)
     name = environment_of(resource)
     try:
+        call_resource(resource, "validate_against", project)
         if name is not None:
             yield from _settings(resource, project, name)
             for finding in get_environment(name).examine(resource, project):

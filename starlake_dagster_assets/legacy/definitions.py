@@ -1,7 +1,7 @@
 """Definitions from the DAG files that `starlake dag-generate` wrote, to migrate from starlake-dagster."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def definitions_from_dag_context(
     if base is not None and (root is not None or env is not None):
         raise ProjectError(["`root` and `env` are those of `project`: give either."])
     source = DagProject(contexts, base, root=root, env=env)
-    where = starlake if starlake is not None else _resource(contexts, execution_environment)
+    where = starlake if starlake is not None else _resource(contexts, execution_environment, env)
     if base is None:  # nothing of the warehouse is known: there is nowhere to look
         former = {name: settings.pop(name) for name in FORMER_METADATA if name in settings}
         renamed_arguments("definitions_from_dag_context", former, FORMER_METADATA)
@@ -126,8 +126,13 @@ def _chosen(source: DagProject, triggers: Triggers) -> Sequence[str]:
     return sorted({*source.declared_nodes, *first})
 
 
-def _resource(contexts: Sequence[DagContext], environment: str | None) -> StarlakeResource:
+def _resource(contexts: Sequence[DagContext], environment: str | None, env: str | None) -> StarlakeResource:
     """Returns the resource that the options of all files describe.
+
+    Args:
+        contexts: The files.
+        environment: Name of the execution environment of files that do not name one.
+        env: `SL_ENV` instead of that of the files; None for that of the files.
 
     Raises:
         ProjectError: When the options describe two resources, or an incomplete one.
@@ -141,7 +146,7 @@ def _resource(contexts: Sequence[DagContext], environment: str | None) -> Starla
         kind = get_environment(next(iter(homes))).resource_class()
     except StarlakeError as error:
         raise ProjectError([f"execution_environment: {error}"]) from error
-    options = _agreed(contexts, kind)
+    options = _agreed(contexts, kind, ignored={"SL_ENV"} if env else set())
     try:
         return kind.from_options(options)
     except RunnerError as error:
@@ -151,7 +156,9 @@ def _resource(contexts: Sequence[DagContext], environment: str | None) -> Starla
         raise ProjectError([f"{contexts[0].file}: options: {text}. Next: set them, or pass `starlake`."]) from error
 
 
-def _agreed(contexts: Sequence[DagContext], kind: type[StarlakeResource]) -> Mapping[str, str]:
+def _agreed(
+    contexts: Sequence[DagContext], kind: type[StarlakeResource], ignored: Collection[str]
+) -> Mapping[str, str]:
     """Returns the options that the resource knows, which must be equal in all files that set them."""
     found: dict[str, tuple[str, DagContext]] = {}
     problems: list[object] = []
@@ -163,6 +170,6 @@ def _agreed(contexts: Sequence[DagContext], kind: type[StarlakeResource]) -> Map
                 problems.append(context.problem(f"options.{name}", text))
     if problems:
         raise ProjectError(problems)
-    variables = environment_variables(contexts)
+    variables = {name: value for name, value in environment_variables(contexts).items() if name not in ignored}
     options = {name: value for name, (value, _) in found.items()}
-    return {**options, "sl_env_var": json.dumps(dict(variables))} if variables else options
+    return {**options, "sl_env_var": json.dumps(variables)} if variables else options

@@ -101,6 +101,7 @@ class StarlakeResource(dg.ConfigurableResource[Any]):
         known = {option: value for option, value in options.items() if option in cls.option_names}
         given = {option: value for option, value in known.items() if value not in (None, "")}
         given = {option: value for option, value in given.items() if cls.option_names[option] not in fields}
+        given = {option: _without_root(cls, option, value, fields) for option, value in given.items()}
         named = {*fields, *(cls.option_names[option] for option in given)}
         variables = {field: name for field, name in cls.option_variables.items() if name in os.environ}
         defaults = {field: dg.EnvVar(name) for field, name in variables.items() if field not in named}
@@ -295,6 +296,16 @@ def _nodes(
             f"The step has: {format_names(mine)}."
         )
     return found
+
+
+def _without_root(cls: type[StarlakeResource], option: str, value: Any, fields: Mapping[str, Any]) -> Any:
+    """Removes `SL_ROOT` from the variables of an option if `root`, or the directory of the project, replaces it."""
+    field = cls.option_names[option]
+    if field != "env" or ("root" in cls.model_fields and "root" not in fields):
+        return value
+    found = _read(cls, field, value)
+    pairs: Mapping[str, Any] = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+    return {name: one for name, one in pairs.items() if name != "SL_ROOT"} if "SL_ROOT" in pairs else value
 
 
 def _named(cls: type[StarlakeResource], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class StarlakeCloudRun(StarlakeGoogleResource):
         """Returns the environment that runs commands on Cloud Run.
 
         Raises:
-            RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
+            RunnerError: When the extra is not installed.
         """
         from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
 

@@ -8,7 +8,6 @@ import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
-from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.dagster_assets.steps.attempt import deployment_of, may_retry
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import require_extra
@@ -190,10 +189,9 @@ class StarlakeDataproc(StarlakeGoogleResource):
         """Returns the environment that runs commands as Dataproc jobs or batches.
 
         Raises:
-            RunnerError: When the extra is not installed, or a value that others can read holds a secret.
+            RunnerError: When the extra is not installed.
         """
         require_extra("dataproc", "google.cloud.dataproc_v1", "google.cloud.storage")
-        self.validate_visible_fields(secrets_of(project.model))
         program = SparkProgram(tuple(self.jars), self.main_class, self._spark(), self.variables(project))
         output = DriverOutput(self.project, self.impersonate, self.storage_endpoint)
         service = self._service()

@@ -76,7 +76,7 @@ class StarlakeFargate(StarlakeRemoteResource):
         """Returns the environment that runs commands on ECS.
 
         Raises:
-            RunnerError: When the extra is not installed, or a variable of `env` looks like a secret.
+            RunnerError: When the extra is not installed.
         """
         from starlake_dagster_assets.execution.backends.remote.fargate import FargateEnvironment
 

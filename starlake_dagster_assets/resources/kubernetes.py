@@ -7,7 +7,6 @@ import dagster as dg
 from pydantic import Field
 
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
-from starlake_dagster_assets.commands.redaction import secrets_of
 from starlake_dagster_assets.errors import RunnerError
 from starlake_dagster_assets.execution.backends.extras import require_extra
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
@@ -119,7 +118,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
-        self._validate()
+        self.validate_visible_fields()
 
     def validate_against(self, project: ProjectSource) -> None:
         """Validates all fields against the project, as far as they are known when definitions are built.
@@ -128,7 +127,6 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             RunnerError: When a value that anyone who can read Jobs can read is a secret of the project.
         """
         super().validate_against(project)
-        self._validate(secrets_of(project.model))
         deadline, timeout = self.active_deadline_seconds, self.timeout
         if isinstance(deadline, int) and isinstance(timeout, int | float) and deadline < timeout:
             dg.get_dagster_logger("starlake").warning(
@@ -140,13 +138,11 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         """Returns the environment that submits and watches Jobs.
 
         Raises:
-            RunnerError: When the extra is not installed, Kubernetes does not know a field, or a value that anyone who
-                can read Jobs can read looks like a secret.
+            RunnerError: When the extra is not installed.
         """
         from starlake_dagster_assets.execution.backends.remote.kubernetes import KubernetesEnvironment
 
         require_extra("kubernetes", "kubernetes", "dagster_k8s")
-        self._validate(secrets_of(project.model))
         return KubernetesEnvironment(
             self._template({name: getattr(self, name) for name in type(self).model_fields}, self.variables(project)),
             self.namespace,
@@ -156,8 +152,11 @@ class StarlakeKubernetes(StarlakeRemoteResource):
             start_timeout=self.start_timeout,
         )
 
-    def _validate(self, known_secrets: Collection[str] = ()) -> None:
-        """Validates the fields, except those that are variables.
+    def validate_visible_fields(self, secrets: Collection[str] = ()) -> None:
+        """Validates the fields as Kubernetes does, except those that are variables, and that none contains a secret.
+
+        Args:
+            secrets: Values that are known to be secret.
 
         Raises:
             RunnerError: Names the path, what was found, what was expected, and the next step.
@@ -175,13 +174,12 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         if "volumes" in self.from_environment:
             fields["volumes"] = UNKNOWN
         try:
-            template = self._template(fields, dict.fromkeys(fields["env"], ""))
-            template.validate(known_secrets)
+            self._template(fields, dict.fromkeys(fields["env"], "")).validate(secrets)
             if namespace := fields["namespace"]:
-                validate_names({}, {"namespace": namespace}, known_secrets)
+                validate_names({}, {"namespace": namespace}, secrets)
                 if len(namespace) > 63 or "." in namespace:
                     raise RunnerError("namespace has more than 63 characters or a `.`; expected the name of one.")
-            self.validate_visible_fields(known_secrets)
+            super().validate_visible_fields(secrets)
         except RunnerError as error:
             raise RunnerError(f"StarlakeKubernetes: {error}") from error
 

@@ -19,18 +19,21 @@ from starlake_dagster_assets.execution.backends.remote.public_texts import (
     PublicText,
     list_public_texts,
 )
-from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, with_placeholders
+from starlake_dagster_assets.resources.env_vars import FROM_ENVIRONMENT, is_variable, with_placeholders
 from starlake_dagster_assets.resources.guarded_calls import call_resource, calling_method
+from starlake_dagster_assets.resources.project_variables import validate_project_variables
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeRemoteResource"]
 
 _OF_COMMANDS = {"SL_JOB_ID": "each command gets its own value, by which the audit is read"}
+_OF_PROJECT = {"SL_ENV": "it is that of the project, which must be known"}
 _RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "env": _OF_COMMANDS,
         "secrets": {
             **_OF_COMMANDS,
+            **_OF_PROJECT,
             "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
             "SL_LOG_LEVEL": "it must be known, because the lines of the log report the tables; set `log_level`",
         },
@@ -97,12 +100,14 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
             warn_deprecated(f"`{kind.__name__}(attempts=…)`", "`start_timeout=…` and `outage_timeout=…`")
 
     def validate_against(self, project: ProjectSource) -> None:
-        """Validates the fields that anyone who can view an execution can read.
+        """Validates the fields that anyone who can view an execution can read, and `SL_ENV` and `SL_ROOT` of `env`.
 
         Raises:
             RunnerError: When one has a secret: by the name of a variable, or as a key or a text of any visible field.
+                When `env` sets another project or environment.
         """
         super().validate_against(project)
+        validate_project_variables(self.env, project, None if is_variable(self.root) else self.root, "`root`")
         self.validate_visible_fields(secrets_of(project.model))
 
     def validate_visible_fields(self, secrets: Collection[str] = ()) -> None:
@@ -139,7 +144,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         """
         from starlake_dagster_assets.execution.backends.load_areas import remote_files
 
-        StarlakeRemoteResource.validate_against(self, project)  # now with the values of variables
+        StarlakeRemoteResource.validate_against(self, project)  # now with the values of all fields
         from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 
         who = attempt or StepAttempt()
@@ -182,14 +187,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
         )
 
     def variables(self, project: ProjectSource) -> Mapping[str, str]:
-        """Returns the environment variables of every command.
-
-        Raises:
-            RunnerError: When one holds a secret, by its name or its value.
-        """
-        secrets = secrets_of(project.model)
-        for one in list_public_texts("env", self.env):
-            _validate_public_text(one, secrets, self.secret_advice)
+        """Returns the environment variables of every command; `validate_against` validates them."""
         level = required_log_level(self.log_level, self.env.get("SL_LOG_LEVEL"))
         given = {"SL_ENV": project.env, "SL_ROOT": self.root, **self.env, "SL_LOG_LEVEL": level}
         return {name: value for name, value in given.items() if value is not None and name not in DROPPED}

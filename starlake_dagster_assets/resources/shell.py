@@ -23,6 +23,7 @@ from starlake_dagster_assets.execution.warehouse.connections import writes_duckd
 from starlake_dagster_assets.execution.warehouse.reader_factory import WarehouseAccess
 from starlake_dagster_assets.resources.env_vars import is_variable
 from starlake_dagster_assets.resources.pools import duckdb_pool
+from starlake_dagster_assets.resources.project_variables import validate_project_variables
 from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResource
 
 __all__ = ["StarlakeShell"]
@@ -97,6 +98,15 @@ class StarlakeShell(StarlakeWarehouseResource):
         for name, value in super().__repr_args__():
             yield name, dict.fromkeys(self.env, "***") if name == "env" else value
 
+    def validate_against(self, project: ProjectSource) -> None:
+        """Validates `SL_ENV` and `SL_ROOT` of `env`.
+
+        Raises:
+            RunnerError: When `env` sets another project or environment.
+        """
+        super().validate_against(project)
+        validate_project_variables(self.env, project, str(Path(project.root).absolute()), "the project")
+
     def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of the chosen launcher.
 
@@ -128,6 +138,7 @@ class StarlakeShell(StarlakeWarehouseResource):
         Raises:
             RunnerError: A package that the launcher needs is not installed.
         """
+        StarlakeShell.validate_against(self, project)  # now with the values of all fields
         start: Launcher = launch
         if self.launcher == "dagster_shell":
             from starlake_dagster_assets.execution.backends.local.dagster_shell_launcher import launch_by_dagster_shell

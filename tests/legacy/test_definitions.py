@@ -349,7 +349,10 @@ def test_the_options_say_where_starlake_runs(tmp_path: Path, environment: str) -
     (tmp_path / "loads.py").write_text(text)
     resource = (definitions_from_dag_context(tmp_path).resources or {})["starlake"]
     assert isinstance(resource, kind)
-    assert resource.env == {"SL_ROOT": "gs://bucket/starbake", "SL_ENV": "PROD"}
+    root = {} if environment == "shell" else {"SL_ROOT": "gs://bucket/starbake"}  # a process runs in the project
+    assert resource.env == {**root, "SL_ENV": "PROD"}
+    defs = definitions_from_dag_context(tmp_path, root="gs://bucket/starbake", env="DEV")
+    assert (defs.resources or {})["starlake"].env == root, "the argument takes precedence over the files"
     if isinstance(resource, StarlakeFargate):
         assert resource.subnets == ["subnet-1", "subnet-2"]
 

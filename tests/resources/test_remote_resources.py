@@ -50,7 +50,7 @@ def project(tmp_path):
 
 
 def variables(place, project, **fields):
-    environment = MAKE[place](**fields).environment(project, StepAttempt())
+    environment = MAKE[place](**fields).runner(project, StepAttempt()).environment
     holder = {"dataproc": "program", "kubernetes": "template"}.get(place.removesuffix("_serverless"))
     return dict(getattr(environment, holder).env if holder else environment.env)
 

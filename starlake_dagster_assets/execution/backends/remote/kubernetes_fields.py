@@ -23,6 +23,7 @@ __all__ = [
     "validate_names",
     "validate_reserved",
     "validate_value",
+    "variables_in",
     "without_nulls",
 ]
 
@@ -79,6 +80,14 @@ _FIXED = (
     ("pod_spec_config", "restart_policy", "Never", _AGAIN),
     ("job_spec_config", "pod_replacement_policy", "Failed", "a second Pod could start while the first one still runs."),
 )
+_OF_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "SL_ENV": "it is that of the project",
+        "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
+        "SL_JOB_ID": "each command gets its own value, by which the audit is read",
+    }
+)
+"""Reasons why a raw configuration cannot set a variable."""
 _OWN_LABELS = re.compile(
     r"dagster/.*|app\.kubernetes\.io/(?:name|component)|(?:batch\.kubernetes\.io/)?(?:job-name|controller-uid)"
 )
@@ -242,6 +251,7 @@ def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
         given = _found(config, section, name)
         if given and given[1] not in (expected, str(expected), UNKNOWN):
             raise RunnerError(f"{path}.{given[0]} is {given[1]!r}, and it must be {expected!r}: {reason}")
+    _validate_variables(path, config)
     ttl = _found(config, "job_spec_config", "ttl_seconds_after_finished")
     if ttl and ttl[1] is not UNKNOWN and int(cast("Any", ttl[1])) < MIN_TTL:
         raise RunnerError(
@@ -253,6 +263,19 @@ def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
             given = _found(config, section, kind)
             if given and isinstance(given[1], Mapping):
                 validate(f"{path}.{given[0]}", cast("Mapping[str, object]", given[1]))
+
+
+def _validate_variables(path: str, config: Mapping[str, Any]) -> None:
+    for name in variables_in(config):
+        if name in _OF_COMMANDS:
+            raise RunnerError(f"{path}.container_config.env sets {name}: {_OF_COMMANDS[name]}. Next: remove it.")
+
+
+def variables_in(config: Mapping[str, Any]) -> Sequence[str]:
+    """Returns the names of the environment variables that a raw configuration sets in the container."""
+    given = _found(config, "container_config", "env")
+    items = cast("Sequence[object]", given[1]) if given and isinstance(given[1], list | tuple) else ()
+    return [str(cast("Any", item).get("name")) for item in items if isinstance(item, Mapping)]
 
 
 def _found(config: Mapping[str, Any], section: str, name: str) -> tuple[str, object] | None:

@@ -22,6 +22,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_fields import 
     validate_labels,
     validate_names,
     validate_value,
+    variables_in,
     without_nulls,
 )
 from starlake_dagster_assets.execution.backends.remote.kubernetes_settings import (
@@ -82,9 +83,6 @@ class JobTemplate:
     active_deadline_seconds: int | None = None
     k8s_config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
-    def __post_init__(self) -> None:
-        self.validate()
-
     def validate(self, known_secrets: Collection[str] = ()) -> None:
         """Validates all fields as Kubernetes does.
 
@@ -110,6 +108,12 @@ class JobTemplate:
             raise RunnerError("image has a space or a line break; expected a name such as `registry/starlake:1.6.0`.")
         if twice := sorted({*self.env} & {*self.secrets}):
             raise RunnerError(f"the variable `{twice[0]}` is in both `env` and `secrets`. Next: remove one of them.")
+        for name in variables_in(self.k8s_config):
+            if name in self.env or name in self.secrets:
+                other = "env" if name in self.env else "secrets"
+                raise RunnerError(
+                    f"the variable `{name}` is in both `{other}` and `k8s_config`. Next: remove one of them."
+                )
         selector = self.pod_spec.get("node_selector")
         validate_keys(
             "node_selector", cast("Mapping[str, object]", selector) if isinstance(selector, Mapping) else {}, "a label"

@@ -23,7 +23,9 @@ SUBMISSION = Submission(LOAD, "job-1", {"run_id": "run-1", "step": "Sales loads!
 
 
 def built(submission=SUBMISSION, **fields):
-    return JobTemplate("starlake:1.6.0", **fields).job(submission, "data")
+    template = JobTemplate("starlake:1.6.0", **fields)
+    template.validate()
+    return template.job(submission, "data")
 
 
 def test_the_smallest_one():
@@ -137,12 +139,13 @@ def test_raw_configuration_is_merged_over_the_fields():
         "job_metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}},
         "job_spec_config": {"ttlSecondsAfterFinished": 900},
     }
-    job = built(
-        env={"SL_LOG_LEVEL": "info"},
+    job = JobTemplate(
+        "starlake:1.6.0",
+        env={"SL_LOG_LEVEL": "info"},  # of every command
         context={"resources": {"limits": {"memory": "4Gi", "cpu": "1"}}},
         annotations={"a": "field", "b": "field"},
         k8s_config=raw,
-    )
+    ).job(SUBMISSION, "data")
     pod = job["spec"]["template"]["spec"]
     container, side = pod["containers"]
     assert container["command"] == ["starlake"]

@@ -26,7 +26,7 @@ def project(tmp_path):
 def environment(project, **fields):
     from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 
-    return StarlakeKubernetes(**{"image": "starlake:1.6.0", **fields}).environment(project, StepAttempt())
+    return StarlakeKubernetes(**{"image": "starlake:1.6.0", **fields}).runner(project, StepAttempt()).environment
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,8 @@ REFERENCES = {
 def test_a_name_or_a_path_of_a_secret_is_no_secret(project, name):
     value = REFERENCES[name]
     as_item = {"container_config": {"env": [{"name": name, "value": value}]}}
-    made = environment(project, env={name: value, "SPARK_CONF_OPTIONS": f"--conf {name}={value}"}, k8s_config=as_item)
+    environment(project, k8s_config=as_item)
+    made = environment(project, env={name: value, "SPARK_CONF_OPTIONS": f"--conf {name}={value}"})
     assert made.template.env[name] == value
 
 
@@ -256,7 +257,7 @@ def test_fields_arrive(project):
         project,
         namespace="data",
         labels={"team": "data"},
-        env={"SL_ENV": "PROD"},
+        env={"SL_METRICS": "on"},
         root="gs://b/starbake",
         start_timeout=30,
         node_selector={"pool": "batch"},
@@ -265,7 +266,7 @@ def test_fields_arrive(project):
         image_pull_secrets=["registry"],
     )
     assert (made.namespace, made.start_timeout) == ("data", 30)
-    assert made.template.env == {"SL_ENV": "PROD", "SL_ROOT": "gs://b/starbake", "SL_LOG_LEVEL": "info"}
+    assert made.template.env == {"SL_METRICS": "on", "SL_ROOT": "gs://b/starbake", "SL_LOG_LEVEL": "info"}
     assert made.template.pod_spec == {"node_selector": {"pool": "batch"}}
     found = made.template.sections()
     assert found["pod_spec_config"]["image_pull_secrets"] == [{"name": "registry"}]
