@@ -310,10 +310,10 @@ def selected_nodes(project: ProjectSource, select: Selection | None, exclude: Se
         SelectionError: When the selection contains no table and no task.
     """
     found = select_nodes(project.graph, "*" if select is None else select, exclude)
-    made = {node for node in found if project.graph.nodes[node].kind != "external"}
-    if not made:
+    produced = {node for node in found if project.graph.nodes[node].kind != "external"}
+    if not produced:
         raise SelectionError(f"the selection {quote_selection(select, exclude)} names no table and no task.")
-    return tuple(node for node in sort_topologically(project.graph, made) if node in made)
+    return tuple(node for node in sort_topologically(project.graph, produced) if node in produced)
 
 
 def _backfill_policy(binding: StepBinding, definition: dg.PartitionsDefinition[Any]) -> dg.BackfillPolicy:

@@ -247,11 +247,11 @@ def _project_there(project: Project, runner: Runner) -> Iterator[Finding]:
             yield Finding("ok", f"connection {name}", "opens")
             continue
         lines, _ = _run(runner, inspect.settings(name))
-        said = next((line for line in lines if line.startswith(("SUCCESS:", "ERROR:"))), None)
-        if said is not None and said.startswith("SUCCESS"):
+        result_line = next((line for line in lines if line.startswith(("SUCCESS:", "ERROR:"))), None)
+        if result_line is not None and result_line.startswith("SUCCESS"):
             yield Finding("ok", f"connection {name}", "opens")
             continue
-        text = redact(said.removeprefix("ERROR:").strip() if said else _last(lines), secrets)
+        text = redact(result_line.removeprefix("ERROR:").strip() if result_line else _last(lines), secrets)
         yield Finding("error", f"connection {name}", text, "Look at its options in metadata/application.sl.yml.")
 
 
@@ -266,5 +266,5 @@ def _run(runner: Runner, command: Command, *, printed: bool = False) -> tuple[Se
 
 
 def _last(lines: Sequence[str]) -> str:
-    said = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("at ")]
-    return said[-1][:300] if said else "it printed nothing"
+    printed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("at ")]
+    return printed[-1][:300] if printed else "it printed nothing"

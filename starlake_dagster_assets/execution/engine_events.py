@@ -15,7 +15,7 @@ class ReportedEvents:
 
     def __init__(self) -> None:
         self.tables_processed = False
-        self._verdict: CommandSucceeded | CommandFailed | None = None
+        self._end: CommandSucceeded | CommandFailed | None = None
 
     def log(self, *, lossless: bool) -> LogProperties:
         """Returns the properties of the log, which is complete: the engine reports events instead of lines."""
@@ -30,16 +30,16 @@ class ReportedEvents:
             self.tables_processed = True
             return ()
         if isinstance(event, (CommandSucceeded, CommandFailed)):
-            self._verdict = event
+            self._end = event
             return ()
         return (event,)
 
     def finish(self, exit_code: int | None) -> tuple[Event, ...]:
         """Returns the final event of the command, with its exit code."""
-        if exit_code == 0 and isinstance(self._verdict, CommandSucceeded):
-            return (self._verdict,)
-        if isinstance(self._verdict, CommandFailed):
-            return (replace(self._verdict, exit_code=exit_code),)
+        if exit_code == 0 and isinstance(self._end, CommandSucceeded):
+            return (self._end,)
+        if isinstance(self._end, CommandFailed):
+            return (replace(self._end, exit_code=exit_code),)
         if exit_code is None:
             return (CommandFailed("The command was cancelled before it ended."),)
         return (CommandFailed(f"The command ended with exit code {exit_code}.", exit_code),)

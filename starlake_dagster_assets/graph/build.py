@@ -43,7 +43,7 @@ def build_graph(project: Project) -> tuple[Graph, tuple[Problem, ...]]:
         conflict is in the graph regardless of the problems.
     """
     builder = _Builder(project)
-    for node in builder.made:
+    for node in builder.produced:
         if node.task:
             builder.add_sql_edges(node, node.task)
         if node.kind != "external":
@@ -62,8 +62,8 @@ def declared_dependencies(tags: tuple[str, ...]) -> Iterator[str]:
 
 def find_starlake_edges(graph: Graph) -> tuple[Edge, ...]:
     """Returns the edges between load tables and tasks that the starlake program's regular expressions find, sorted."""
-    made = (node for node in graph.nodes.values() if node.kind != "external")
-    engine = StarlakeNameResolver(sorted(made, key=lambda node: node.raw))
+    produced = (node for node in graph.nodes.values() if node.kind != "external")
+    engine = StarlakeNameResolver(sorted(produced, key=lambda node: node.raw))
     found = [
         Edge(source=source, target=node.id)
         for node in graph.nodes.values()
@@ -78,17 +78,17 @@ class _Builder:
     def __init__(self, project: Project) -> None:
         self._project = project
         collected = collect_nodes(project)
-        self.made = collected.produced
+        self.produced = collected.produced
         self._files = collected.files
         self._problems = collected.problems
-        self._nodes = {node.id: node for node in self.made}
+        self._nodes = {node.id: node for node in self.produced}
         self._unknown: dict[str, Node] = {}
         self._edges: dict[tuple[str, str], Edge] = {}
         self._own: set[str] = set()
         self._writers = collected.writers
         self._siblings: list[tuple[str, str]] = []
-        self._names = TableNames(self.made, project.application.refs)
-        self._engine = StarlakeNameResolver(node for node in self.made if node.kind != "external")
+        self._names = TableNames(self.produced, project.application.refs)
+        self._engine = StarlakeNameResolver(node for node in self.produced if node.kind != "external")
 
     def add_sql_edges(self, node: Node, task: Task) -> None:
         sources: dict[str, str] = {}
@@ -174,7 +174,7 @@ class _Builder:
 
     def _unknown_upstream(self, node: Node, name: str) -> Problem:
         described = node.definition
-        close = closest_match(name, [n for made in self.made for n in (made.id, made.raw) if n])
+        close = closest_match(name, [known for node in self.produced for known in (node.id, node.raw) if known])
         others = "it becomes an external asset" if "." in name else "expected <schema>.<table>"
         return Problem(
             file=described.location.file if described else "",

@@ -29,7 +29,7 @@ def find_cycles(successors: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...
 
 def _cover(successors: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
     covered: set[tuple[str, str]] = set()
-    made = 0
+    count = 0
     for source, targets in successors.items():
         for target in targets:
             if (source, target) in covered:
@@ -38,8 +38,8 @@ def _cover(successors: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]
             covered.update(zip(path, [*path[1:], path[0]], strict=True))
             smallest = path.index(min(path))
             yield (*path[smallest:], *path[:smallest])
-            made += 1
-            if made == _MAX_PER_COMPONENT:
+            count += 1
+            if count == _MAX_PER_COMPONENT:
                 return
 
 

@@ -126,13 +126,13 @@ def compare_with_starlake(
     invented = sorted(engine.sources - sources.keys() - {node.id})
     if lost or invented:
         file, line = _location(node, task, sources[lost[0]] if lost else None)
-        said = [f"misses {', '.join(lost)}"] if lost else []
-        said += [f"invents {', '.join(invented)}"] if invented else []
+        differences = [f"misses {', '.join(lost)}"] if lost else []
+        differences += [f"invents {', '.join(invented)}"] if invented else []
         problems.append(
             Problem(
                 file=file,
                 line=line,
-                message=f"starlake's own lineage of {node.id} {' and '.join(said)}.",
+                message=f"starlake's own lineage of {node.id} {' and '.join(differences)}.",
                 hint="The graph here is right; DAGs that starlake generates are not.",
                 severity="warning",
                 code="lineage-differs",

@@ -98,8 +98,8 @@ class TableNames:
         if node.task:
             self._tasks.add(node.id)
             self._stems[node.task.stem.lower()].append(node.id)
-        made = node.table or node.task
-        for stream in made.streams if made else ():
+        definition = node.table or node.task
+        for stream in definition.streams if definition else ():
             # with its schema or without
             self._streams.setdefault(stream.lower().rsplit(".", 1)[-1], node.id)
             self._streams.setdefault(stream.lower(), node.id)

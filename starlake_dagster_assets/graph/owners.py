@@ -17,11 +17,11 @@ _PRINCIPAL = re.compile(r"^(?:user|group|serviceAccount|domain):", re.I)
 
 def owners_of(node: Node) -> tuple[str, ...]:
     """Returns the owners of a node: `owner=…` tags, then grantees of `acl`; only e-mail addresses and `team:name`."""
-    said = [tag.partition("=")[2].strip() for tag in node.tags if tag.partition("=")[0].strip().lower() == "owner"]
+    names = [tag.partition("=")[2].strip() for tag in node.tags if tag.partition("=")[0].strip().lower() == "owner"]
     thing = node.task or (None if node.is_files else node.table)
     grants = [grant for acl in thing.acl for grant in acl.grants] if thing is not None else []
-    said += [_PRINCIPAL.sub("", grant.strip()) for grant in grants]
-    return tuple(dict.fromkeys(owner for owner in said if _is_owner(owner)))
+    names += [_PRINCIPAL.sub("", grant.strip()) for grant in grants]
+    return tuple(dict.fromkeys(owner for owner in names if _is_owner(owner)))
 
 
 def _is_owner(text: str) -> bool:

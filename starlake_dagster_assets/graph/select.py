@@ -62,9 +62,9 @@ def assign_by_selection(graph: Graph, by_selection: Mapping[str, _T]) -> dict[st
         SelectionError: As `select` does.
     """
     found: dict[str, _T] = {}
-    for expression, said in by_selection.items():
+    for expression, value in by_selection.items():
         for node in select(graph, expression):
-            found.setdefault(node, said)
+            found.setdefault(node, value)
     return found
 
 

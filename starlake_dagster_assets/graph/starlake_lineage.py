@@ -46,8 +46,8 @@ class StarlakeNameResolver:
                 domain, table = node.table.final_domain.lower(), node.table.final_name.lower()
                 self._tables.setdefault((domain, table), node.id)
                 self._tables_alone.setdefault(table, node.id)
-            made = node.definition
-            for stream in made.streams if made else ():
+            definition = node.definition
+            for stream in definition.streams if definition else ():
                 self._streams.setdefault(stream.lower(), node.id)
 
     def view(self, task: Task) -> StarlakeUpstreams:

@@ -166,11 +166,11 @@ class _Builder:
 
     def _owned(self, node: Node) -> tuple[TriggerKind, CronSchedule | None, PreLoad | None]:
         settings = self._settings[node.id]
-        made = node.definition
-        assert made is not None
+        definition = node.definition
+        assert definition is not None
         preload = self._preload(node, settings) if node.kind == "table" and self._automation.pre_load.enabled else None
-        if made.cron and self._automation.schedules.enabled:
-            return "schedule", self._cron_schedule(node, made.cron, settings), preload
+        if definition.cron and self._automation.schedules.enabled:
+            return "schedule", self._cron_schedule(node, definition.cron, settings), preload
         if preload is not None:
             return "arrival", None, preload
         follows = node.kind == "task" and settings.triggering != "none"

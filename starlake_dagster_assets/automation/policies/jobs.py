@@ -60,10 +60,10 @@ class JobGroups:
     @cached_property
     def jobs(self) -> Mapping[str, Job]:
         """The jobs by name."""
-        made: dict[str, set[str]] = {}
+        members: dict[str, set[str]] = {}
         for node, home in self._homes.items():
-            made.setdefault(home, set()).update([node, *self._needed.get(node, ())])
-        return MappingProxyType({name: self._job(name, self._sorted(nodes)) for name, nodes in sorted(made.items())})
+            members.setdefault(home, set()).update([node, *self._needed.get(node, ())])
+        return MappingProxyType({name: self._job(name, self._sorted(nodes)) for name, nodes in sorted(members.items())})
 
     @cached_property
     def _leaders(self) -> Mapping[str, str]:

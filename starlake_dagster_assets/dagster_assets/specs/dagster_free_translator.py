@@ -34,7 +34,7 @@ def build_asset_overrides(
     plain = {node: tuple(key_part(part) for part in graph.nodes[node].key) for node in specs}
     keys = {node: tuple(spec.key.path) for node, spec in specs.items()}
     # a key of the project itself is reported as the project writes it, before Dagster's characters
-    told = {key: key if key != plain[node] else graph.nodes[node].key for node, key in keys.items()}
+    original = {key: key if key != plain[node] else graph.nodes[node].key for node, key in keys.items()}
     groups = {node: spec.group_name for node, spec in specs.items() if spec.group_name is not None}
     reads = {node: {tuple(dep.asset_key.path): None for dep in spec.deps} for node, spec in specs.items()}
     known = {node: {keys[up] for up in graph.upstream[node] if up in keys} for node in specs}
@@ -42,9 +42,9 @@ def build_asset_overrides(
     return AssetOverrides(
         keys={node: key for node, key in keys.items() if key != plain[node]},
         groups={node: group for node, group in groups.items() if group != group_name(_schema(graph.nodes[node]))},
-        reads={node: tuple(told.get(key, key) for key in read) for node, read in changed.items()},
+        reads={node: tuple(original.get(key, key) for key in read) for node, read in changed.items()},
         excluded=excluded,
-        upstreams_in_project={key: tuple(told.get(one, one) for one in ups) for key, ups in (own or {}).items()},
+        upstreams_in_project={key: tuple(original.get(one, one) for one in ups) for key, ups in (own or {}).items()},
         airflow={node: one for node, one in (airflow or {}).items() if one},
     )
 

@@ -114,11 +114,11 @@ class _EventLogExecutions:
     def _open(self) -> tuple[Execution, ...]:
         """The executions of earlier attempts whose results were not reported, oldest first."""
         known: dict[str, Execution] = {}
-        for told in self._recorded_facts():
+        for fact in self._recorded_facts():
             execution = Execution(
-                told["environment"], told["id"], tuple(told["argv"]), told["job_id"], told.get("url", "")
+                fact["environment"], fact["id"], tuple(fact["argv"]), fact["job_id"], fact.get("url", "")
             )
-            if told["state"] == "ended":
+            if fact["state"] == "ended":
                 known.pop(execution.job_id, None)
             else:
                 known[execution.job_id] = execution
@@ -144,9 +144,9 @@ class _EventLogExecutions:
         if data is None:
             return
         value = data.metadata.get(_KEY)
-        told: Any = getattr(value, "data", None)
-        if isinstance(told, dict) and told.get("step") == self._step:  # pyright: ignore[reportUnknownMemberType]
-            yield told
+        fact: Any = getattr(value, "data", None)
+        if isinstance(fact, dict) and fact.get("step") == self._step:  # pyright: ignore[reportUnknownMemberType]
+            yield fact
 
     def _runs(self) -> Iterator[str]:
         """Yields the ids of this run, if it retries the step, and of the runs that it re-executes, newest first."""
@@ -160,7 +160,7 @@ class _EventLogExecutions:
             run = self._instance.get_run_by_id(parent)
             parent = run.parent_run_id if run is not None else None
 
-    def _report(self, text: str, told: Mapping[str, str], execution: Execution) -> None:
+    def _report(self, text: str, fact: Mapping[str, str], execution: Execution) -> None:
         data = {
             "step": self._step,
             "environment": execution.environment,
@@ -168,7 +168,7 @@ class _EventLogExecutions:
             "argv": list(execution.argv),
             "job_id": execution.job_id,
             "url": execution.url,
-            **told,
+            **fact,
         }
         metadata: dict[str, Any] = {_KEY: dg.MetadataValue.json(json.loads(json.dumps(data)))}
         if execution.url:

@@ -141,11 +141,11 @@ class StepProgress:
         reserved = {
             spec.key for named in self.binding.checks.values() for own, spec in named.items() if own in RESERVED
         }
-        made = {key for key in open_checks if key.asset_key in self.materialized}
-        wanted = (alone | made) - (reserved - alone)
+        materialized = {key for key in open_checks if key.asset_key in self.materialized}
+        wanted = (alone | materialized) - (reserved - alone)
         if repeats_failed_assets(context.run):  # Dagster selects checks that the parent run could not evaluate
             wanted -= alone
-        names = format_names(f"{key.asset_key.to_user_string()}: {key.name}" for key in (made | alone) - wanted)
+        names = format_names(f"{key.asset_key.to_user_string()}: {key.name}" for key in (materialized | alone) - wanted)
         if names:
             context.log.warning(f"Checks that this environment did not evaluate: {names}.")
         if wanted:
