@@ -11,7 +11,7 @@ from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, K
 from starlake_dagster_assets.airflow.plan.export_request import ExportRequest
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileTrigger
 from starlake_dagster_assets.airflow.plan.ids import asset_uri
-from starlake_dagster_assets.airflow.plan.model import AssetExpression, EnvironmentName
+from starlake_dagster_assets.airflow.plan.model import MAX_FAILED_RUNS, AssetExpression, EnvironmentName
 from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, UpstreamCondition
@@ -65,7 +65,10 @@ def notes_of(
         notes += _of_start(dag_nodes, request, triggers)
     notes += _of_sql(request, dag_numbers)
     for node, preload in preloads.items():
-        notes += _of_files(node, preload, request, waits[request.environments.of(node)])
+        known = waits[request.environments.of(node)]
+        notes += _of_files(node, preload, request, known)
+        if isinstance(found[dag_numbers[node]].start, FileTrigger):
+            notes += _of_pending_files(graph.nodes[node], preload, known)
     for key in sorted(lineage.external_neighbours(lineage.keys[node] for node in dag_numbers)):
         notes += _of_own(key, lineage, dag_numbers)
     for environment, nodes in request.environments.parts(dag_numbers).items():
@@ -226,6 +229,17 @@ def _of_files(
         yield f"load {table.domain}: incoming_path and pending_path; `starlake preload` reads those of the project"
     if preload.stable_for > 0 and preload.strategy != "ack":
         yield f"load {table.domain}: stable_for; a file that is still being written ends the wait"
+
+
+def _of_pending_files(node: Node, preload: PreLoad, waits: Collection[tuple[str, PreLoad]]) -> Iterator[str]:
+    """Yields a note if a file that cannot be loaded starts a DAG again and again."""
+    if node.table is not None and preload.strategy == "pending" and (node.table.domain, preload) in waits:
+        domain = node.table.domain
+        yield (
+            f"load {domain}: a file in stage/{domain} that cannot be loaded stays there and starts the DAG again; "
+            f"Airflow pauses the DAG after {MAX_FAILED_RUNS} failed runs in a row (in a DAG of your own, set "
+            "max_consecutive_failed_dag_runs). Then move the file away, and unpause the DAG"
+        )
 
 
 def _of_checks(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:

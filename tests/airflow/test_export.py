@@ -857,6 +857,24 @@ def test_a_dag_starts_itself_again_only_where_a_sensor_waits_for_files_of_its_ta
             assert any("needs a schedule" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("strategy", ["imported", "pending"])
+def test_a_pending_file_that_cannot_be_loaded_does_not_start_runs_for_ever(tmp_path, environment, strategy):
+    store = {"fargate": "s3"}.get(environment, "gs")
+    model = tables_of(table("sales", "orders"), incoming=f"{store}://files/in/sales")
+    model = model.model_copy(
+        update={"application": model.application.model_copy(update={"datasets": f"{store}://files/datasets"})}
+    )
+    automation = StarlakeAutomation(pre_load=strategy, schedules=False)
+    report = export_airflow(Source(model), tmp_path, environment=environment, automation=automation)
+    (dag,) = report.plan.dags
+    text = (tmp_path / f"{dag.id}.py").read_text()
+    starts = strategy == "pending" and environment != "kubernetes"  # no sensor there, so a person starts the DAG
+    assert ("    max_consecutive_failed_dag_runs=3,\n" in text) is starts
+    said = [note for note in report.notes if "starts the DAG again" in note]
+    assert bool(said) is starts and all(note.startswith("load sales: a file in stage/sales ") for note in said)
+
+
 @pytest.mark.parametrize(("strategy", "acks"), [("imported", ["ack", ""]), ("pending", None)])
 def test_the_sensor_of_arriving_files_waits_for_the_ack_files_of_tables(tmp_path, strategy, acks):
     acknowledged = table("sales", "orders", metadata=Metadata(ack=".ack"))

@@ -77,6 +77,8 @@ def exports(tmp_path_factory) -> tuple[Path, dict[str, tuple[Any, ExportReport]]
     cluster = AirflowOptions(settings={"cluster_id": "ours"})
     files = StarlakeAutomation(pre_load="imported", schedules=False)
     export("cluster", cloud_project("gs"), environment="dataproc", automation=files, options=cluster)
+    pending = StarlakeAutomation(pre_load="pending", schedules=False)
+    export("pending_files", cloud_project("gs"), environment="dataproc", automation=pending)
     pods = AirflowOptions(settings=dict(SETTINGS))
     export("kubernetes", example(), environment="kubernetes")
     export("kubernetes_settings", example(), environment="kubernetes", options=pods)

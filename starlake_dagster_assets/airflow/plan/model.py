@@ -14,6 +14,7 @@ from starlake_dagster_assets.automation.policies.model import CronSchedule, PreL
 from starlake_dagster_assets.errors import ProjectError
 
 __all__ = [
+    "MAX_FAILED_RUNS",
     "AirflowOptions",
     "AssetExpression",
     "AuditSchema",
@@ -36,6 +37,8 @@ Granularity = Literal["task", "batch"]
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
+MAX_FAILED_RUNS = 3
+"""Failed runs in a row after which Airflow pauses a DAG that files in `stage/` start."""
 _AIRFLOW_NAME = re.compile(r"[\w.:/-]*")
 
 
@@ -251,6 +254,13 @@ class DagSpec:
     embedded: bool = False
     airlift: bool = False
     airlift_operator: str | None = None
+
+    @property
+    def starts_by_pending_files(self) -> bool:
+        """Whether files in `stage/` start the DAG: a file that cannot be loaded stays there and starts it again."""
+        waits = [task.waiting for task in self.tasks if task.waiting is not None]
+        is_continuous = isinstance(self.schedule, ContinuousSchedule)
+        return is_continuous and any(wait.preload.strategy == "pending" for wait in waits)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from starlake_dagster_assets.airflow.operators import ExpectationCheckRenderer, 
 from starlake_dagster_assets.airflow.operators.renderer import DATE
 from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON
 from starlake_dagster_assets.airflow.plan.ids import python_names
-from starlake_dagster_assets.airflow.plan.model import ContinuousSchedule, DagSpec, TaskSpec
+from starlake_dagster_assets.airflow.plan.model import MAX_FAILED_RUNS, ContinuousSchedule, DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.plan.operator_arguments import with_imports
 from starlake_dagster_assets.airflow.plan.wiring import AFTER_ALL, Edge, edges_of, groups_of, last_edge, wiring
 from starlake_dagster_assets.airflow.proxied_state import switchable_tasks
@@ -254,6 +254,8 @@ def _dag_arguments(dag: DagSpec, renderer: OperatorRenderer, transforms: bool) -
     ]
     if dag.end_date is not None:
         arguments.append(("end_date", Raw(moment_source(dag.end_date, dag.timezone))))
+    if dag.starts_by_pending_files:
+        arguments.append(("max_consecutive_failed_dag_runs", MAX_FAILED_RUNS))
     arguments += [
         ("catchup", dag.catchup),
         ("max_active_runs", 1 if isinstance(dag.schedule, ContinuousSchedule) else dag.max_active_runs),
