@@ -264,12 +264,18 @@ def _of_checks(request: ExportRequest, environment: EnvironmentName, here: Seque
 def _of_loads(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     loads = [name for name in here if request.project.graph.nodes[name].kind == "table"]
     datasets = areas_in_manifest(request.project)["datasets"]
-    if loads and not get_environment(environment).operator_renderer().local_files and not datasets.startswith(STORES):
+    renderer = get_environment(environment).operator_renderer()
+    if loads and not renderer.local_files and not datasets.startswith(STORES):
         root = "SL_ROOT" in datasets
         where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
+        evidence = (
+            "The output of the driver then decides alone"
+            if renderer.reads_log
+            else "Exit code 0 of the first try then counts as loaded, also without a file"
+        )
         yield (
-            f"loads of {_few(loads)}: Airflow cannot list their files, {where}. Exit code 0 of the first try then "
-            "counts as loaded, also without a file; a retry fails, because its result is unknown"
+            f"loads of {_few(loads)}: Airflow cannot list their files, {where}. {evidence}; a retry fails, because its "
+            "result is unknown"
         )
     elif loads and request.granularity == "batch":
         yield f"loads of {_few(loads)}: a task loads several tables; a file of one of them updates the assets of all"
@@ -278,7 +284,7 @@ def _of_loads(request: ExportRequest, environment: EnvironmentName, here: Sequen
 def _of_transforms(request: ExportRequest, environment: EnvironmentName, here: Sequence[str]) -> Iterator[str]:
     tasks = [name for name in here if request.project.graph.nodes[name].kind == "task"]
     renderer = get_environment(environment).operator_renderer()
-    if tasks and not renderer.local_files and request.audit(environment) is None:
+    if tasks and not (renderer.local_files or renderer.reads_log) and request.audit(environment) is None:
         asks = renderer.has_job_ids and request.project.model.application.audit.active
         why = "with --checks they query the audit" if asks else "no task can query the audit"
         yield (

@@ -41,6 +41,7 @@ _MODULES = (
     "airflow/runtime/local_try_record",
     "airflow/runtime/loaded_files",
     "airflow/runtime/store_areas",
+    "airflow/runtime/driver_log",
     "airflow/runtime/cloud_load",
     "airflow/runtime/cloud_transform",
     "airflow/worker",

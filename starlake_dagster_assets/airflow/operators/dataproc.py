@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from starlake_dagster_assets.airflow.operators.google import Google
@@ -56,6 +56,7 @@ class Dataproc(Google):
     operator: ClassVar[str] = "DataprocSubmitJobOperator"
     operator_arguments: ClassVar[tuple[str, ...]] = tuple(_ARGUMENTS.split())
     has_job_ids: ClassVar[bool] = False
+    reads_log: ClassVar[bool] = True
     reserved: ClassVar[tuple[str, ...]] = (
         "CLUSTER",
         "CLUSTER_CONFIG",
@@ -115,6 +116,23 @@ class Dataproc(Google):
         if timeout := self.dag_option("dataproc_job_wait_timeout"):
             found.append(("wait_timeout", int(timeout)))
         return "DataprocSubmitJobOperator", [*found, *self.result_arguments(task)]
+
+    def result_arguments(self, task: TaskSpec) -> Arguments:
+        """Returns the callbacks that decide the result of a command by the output of its driver, and by files."""
+        if task.kind == "transform":
+            return [("post_execute", Raw("end_driver"))]
+        log = {"log": Raw("read_driver")}
+        return [
+            (name, replace(one, named=log) if name == "post_execute" else one)
+            for name, one in super().result_arguments(task)
+        ]
+
+    @property
+    def shared(self) -> Sequence[str]:
+        """Names that the file imports from the shared module."""
+        kinds = {task.kind for task in self.dag.tasks}
+        used = [name for kind, name in (("load", "read_driver"), ("transform", "end_driver")) if kind in kinds]
+        return (*super().shared, *used)
 
     @property
     def setup_and_teardown(self) -> tuple[tuple[str, str, Arguments], tuple[str, str, Arguments]] | None:

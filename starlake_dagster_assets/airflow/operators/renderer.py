@@ -48,6 +48,8 @@ class OperatorRenderer:
     """Whether commands run on the Airflow worker, which sees local files and skips loads without a file."""
     has_job_ids: ClassVar[bool] = True
     """Whether each command gets the environment variables of its task, so that its audit rows can be found."""
+    reads_log: ClassVar[bool] = False
+    """Whether tasks read the log of a command that has ended in a cloud, and fail if it reports no success."""
     bigquery_connection: ClassVar[str | None] = None
     """Airflow connection that reads an audit in BigQuery if no other one is configured."""
 

@@ -122,6 +122,7 @@ class _Planner:
     def _maker(self, environment: EnvironmentName, ids: Mapping[str, str]) -> TaskBuilder:
         """Returns the builder of the tasks of an environment."""
         request, model = self._request, self._request.project.model
+        renderer = get_environment(environment).operator_renderer()
         return TaskBuilder(
             self._graph,
             ids,
@@ -134,7 +135,7 @@ class _Planner:
             self._rules,
             {node: condition.must_exist for node, condition in self._conditions.items()},
             model.application if request.audit(environment) is not None else None,
-            not get_environment(environment).operator_renderer().local_files,
+            not (renderer.local_files or renderer.reads_log),
             self._arguments,
         )
 
