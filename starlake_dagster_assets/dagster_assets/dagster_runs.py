@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from starlake_dagster_assets.automation.policies.data_intervals import Interval, parse_interval, parse_open_interval
+from starlake_dagster_assets.errors import CommandError
 
 __all__ = [
     "DATA_INTERVAL",
@@ -18,6 +19,7 @@ __all__ = [
     "PARTITIONED_BY",
     "REQUESTED_AT",
     "SCHEDULE",
+    "SENSOR",
     "TRIGGER",
     "UPSTREAMS",
     "declared_interval",
@@ -27,6 +29,7 @@ __all__ = [
     "location_of",
     "oldest_row",
     "planned_assets",
+    "read_interval_tags",
     "recorded_end",
     "recorded_interval",
 ]
@@ -45,6 +48,8 @@ REQUESTED_AT = ".dagster/starlake_requested_at"
 
 SCHEDULE = "dagster/schedule_name"
 """Run tag of Dagster: the schedule that requested the run."""
+SENSOR = "dagster/sensor_name"
+"""Run tag of Dagster: the sensor that requested the run."""
 
 DATA_INTERVAL = "starlake/data_interval"
 """Metadata of a materialization: the data interval that it covers, `<start>/<end>` in ISO 8601; `../<end>` for a load
@@ -70,6 +75,29 @@ def interval_tags(interval: tuple[datetime, datetime]) -> dict[str, str]:
 def declared_interval(tags: Mapping[str, str]) -> Interval | None:
     """Reads the data interval from the tags of a run; None if they have none."""
     return parse_interval(f"{tags.get(INTERVAL_START, '')}/{tags.get(INTERVAL_END, '')}")
+
+
+def read_interval_tags(tags: Mapping[str, str], now: datetime) -> Interval | None:
+    """Reads the data interval of a run that is about to start from its tags; None if it has none.
+
+    Raises:
+        CommandError: If one of the two tags is missing or no time with an offset, or if the interval is empty. In a run
+            that no schedule or sensor has started, also if it ends in the future.
+    """
+    given = {name: tags[name] for name in (INTERVAL_START, INTERVAL_END) if name in tags}
+    if not given:
+        return None
+    text = " and ".join(f"{name}={value}" for name, value in given.items())
+    interval = declared_interval(tags)
+    if interval is None:
+        reason = "a data interval has both tags, each an ISO time with its offset, such as 2026-01-31T00:00:00+01:00"
+    elif interval[0].timestamp() >= interval[1].timestamp():
+        reason = "the data interval is empty, because it does not end after its start"
+    elif interval[1] > now and not any(name in tags for name in (SCHEDULE, SENSOR)):
+        reason = "the data interval ends in the future, so rows that are still to come would count as read"
+    else:
+        return interval
+    raise CommandError(f"run tags {text}: {reason}. Nothing was run. Next: start the run again with other tags.")
 
 
 def recorded_interval(metadata: Mapping[str, Any]) -> Interval | None:

@@ -135,8 +135,8 @@ def parse_open_interval(text: str) -> datetime | None:
 
 
 def parse_interval(text: str) -> Interval | None:
-    """Parses an interval that `interval_text` has rendered; None for other texts."""
-    start, sign, end = text.partition("/")
+    """Parses an interval as `interval_text` renders it, or with `Z` as offset; None for other texts."""
+    start, sign, end = text.replace("Z", "+00:00").partition("/")  # Python 3.10 does not parse `Z`
     try:
         found = (datetime.fromisoformat(start), datetime.fromisoformat(end)) if sign else None
     except ValueError:

@@ -15,8 +15,9 @@ import dagster as dg
 from starlake_dagster_assets.automation.policies.data_intervals import Interval, interval_text, overlap
 from starlake_dagster_assets.automation.policies.partition_support import next_step
 from starlake_dagster_assets.dagster_assets.steps.consumption import Consumption, Update, consumption_of, update_of
+from starlake_dagster_assets.plural import counted
 
-__all__ = ["FULL_REFRESH", "AppendedRows", "duplicate_append_message"]
+__all__ = ["FULL_REFRESH", "AppendedRows", "duplicate_append_message", "record_time", "unrecorded_rows_message"]
 
 FULL_REFRESH = "starlake/full_refresh"
 """Metadata of a materialization: the run emptied the table first, so that the rows of earlier runs are deleted."""
@@ -110,13 +111,34 @@ def duplicate_append_message(task: str, interval: Interval | None, before: tuple
     update, covered = before
     run = f"run {update.run_id}" if update.run_id else "a materialization that was reported from outside"
     had = f"the rows of {interval_text(covered)}" if covered is not None else "everything that was there"
-    what = f"the interval {interval_text(interval)}" if interval is not None else "all rows, since it has no interval"
     return (
-        f"this run would append {what}, but {run} has appended {had} already: writeStrategy APPEND would write rows a "
-        f"second time. Nothing is written, and rows that arrived since are not in {task}. Next: "
+        f"this run would append {_rows_text(interval)}, but {run} has appended {had} already: writeStrategy APPEND would write rows a "
+        f"second time. Nothing is written, and rows that arrived since may be missing in {task}. Next: "
         f"{next_step('append')}; or materialize it with `full_refresh: true` in the run config, "
         "which empties the table first."
     )
+
+
+def unrecorded_rows_message(task: str, interval: Interval | None, rows: int) -> str:
+    """Returns the error message for the first recorded run of a task whose table has rows already.
+
+    Args:
+        task: Node id.
+        interval: Data interval of the run; None if it has none.
+        rows: Number of rows of its table.
+    """
+    return (
+        f"this run would append {_rows_text(interval)}, but the table of {task} has {counted(rows, 'row')} that no "
+        "recorded run has written, for example from before a migration or before the asset was wiped: writeStrategy "
+        "APPEND might write rows a second time. Nothing is written. Next: if the table is complete, report a "
+        f"materialization of {task} in the UI (*Report materialization*), and only later updates are appended. If the "
+        "rows of an interval are missing, materialize it by hand with the tags `starlake/data_interval_start` and "
+        "`…_end`. Or materialize it with `full_refresh: true` in the run config, which empties the table first."
+    )
+
+
+def _rows_text(interval: Interval | None) -> str:
+    return f"the interval {interval_text(interval)}" if interval is not None else "all rows, since it has no interval"
 
 
 def record_time(update: Update) -> datetime:

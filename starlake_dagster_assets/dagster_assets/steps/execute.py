@@ -117,7 +117,11 @@ def _run(
     intervals = StepIntervals(context, binding, nodes, updates)
     settings = replace(_settings(context, step, call, runner, variables, nodes, intervals), policies=policies)
     settings = replace(
-        settings, invalid_tasks={**intervals.duplicate_appends(settings, call.launch.options), **settings.invalid_tasks}
+        settings,
+        invalid_tasks={
+            **intervals.duplicate_appends(settings, call.launch.options, runner.warehouse_reader()),
+            **settings.invalid_tasks,
+        },
     )
     results = StepEventBuilder(
         context, binding, runner, fetch, settings, intervals.metadata(settings, call.launch.options)
@@ -188,9 +192,9 @@ def _settings(
     intervals: StepIntervals,
 ) -> RunSettings:
     binding, partition = step.binding, variables.partition
-    window = window_of_step(context, partition)
     trigger = binding.translator.trigger
     try:
+        window = window_of_step(context, partition, intervals.now)
         chosen = call.launch.scheduled_moment(binding.source.model.application.timezone)
     except CommandError as error:
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -27,6 +27,7 @@ from starlake_dagster_assets.dagster_assets.dagster_runs import (
     DATA_INTERVAL,
     REQUESTED_AT,
     SCHEDULE,
+    SENSOR,
     recorded_interval,
 )
 from starlake_dagster_assets.dagster_assets.specs.partitions import in_timezone
@@ -36,6 +37,7 @@ from starlake_dagster_assets.dagster_assets.steps.appended_intervals import (
     AppendedRows,
     duplicate_append_message,
     record_time,
+    unrecorded_rows_message,
 )
 from starlake_dagster_assets.dagster_assets.steps.consumption import (
     EXCLUDED_UPDATES_KEY,
@@ -47,13 +49,14 @@ from starlake_dagster_assets.dagster_assets.steps.load_intervals import interval
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates, is_automatic
 from starlake_dagster_assets.errors import StarlakeError
 from starlake_dagster_assets.execution.outcome import RunSettings
+from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
 from starlake_dagster_assets.graph.model import Node
 
 __all__ = ["StepIntervals"]
 
 _START, _END = "sl_start_date", "sl_end_date"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
-_OF_A_TICK = (SCHEDULE, "dagster/sensor_name")
+_OF_A_TICK = (SCHEDULE, SENSOR)
 
 
 class StepIntervals:
@@ -75,7 +78,8 @@ class StepIntervals:
     ) -> None:
         self._context, self._binding, self._nodes, self._updates = context, binding, nodes, updates
         self._instance = context.instance
-        self._now = datetime.fromtimestamp(time.time(), timezone.utc)
+        self.now = datetime.fromtimestamp(time.time(), timezone.utc)
+        """Time at which the step began."""
         self._intervals: dict[dg.AssetKey, Interval | None] = {}
         self._appended: dict[dg.AssetKey, AppendedRows] = {}
 
@@ -127,12 +131,15 @@ class StepIntervals:
             found[node.id] = about
         return found
 
-    def duplicate_appends(self, settings: RunSettings, given: Mapping[str, str]) -> dict[str, str]:
+    def duplicate_appends(
+        self, settings: RunSettings, given: Mapping[str, str], reader: WarehouseReader | None
+    ) -> dict[str, str]:
         """Finds the tasks that would append rows a second time.
 
         Args:
             settings: Settings of the run, with its data intervals.
             given: Variables in the run config.
+            reader: The warehouse reader; None if there is none.
 
         Returns:
             The reasons, by node id.
@@ -142,12 +149,36 @@ class StepIntervals:
             return found
         for key, node in self._nodes.items():
             interval = self._effective(node, settings, given)
-            if not appends(node) or self._is_by_clock(key, node, interval):
+            if not appends(node):
+                continue
+            is_first = is_automatic(self._context.run) and self._updates.consumption(key) is None
+            if (interval is None or is_first) and not self._rows_of(key).all():
+                if reason := self._unrecorded_rows(node, interval, reader):
+                    found[node.id] = reason
+                continue
+            if self._is_by_clock(key, node, interval):
                 continue
             known = interval if interval is not None and interval[1] != _NEVER else None
             if (before := self._rows_of(key).overlapping(known)) is not None:
                 found[node.id] = duplicate_append_message(node.id, known, before)
         return found
+
+    def _unrecorded_rows(self, node: Node, interval: Interval | None, reader: WarehouseReader | None) -> str:
+        """Returns why the first recorded run of a task must not append: its table has rows already."""
+        try:
+            columns = reader.columns(*node.target) if reader is not None else None
+            rows = reader.row_count(*node.target) if reader is not None and columns else None
+        except Exception as error:  # whatever a driver raises
+            self._context.log.warning(f"{node.id}: the warehouse cannot be read: {error}")
+            columns, rows = None, None
+        if rows:
+            return unrecorded_rows_message(node.id, interval, rows)
+        if columns is None or (columns and rows is None):
+            self._context.log.warning(
+                f"{node.id}: no earlier run that has appended rows is recorded, and it is unknown whether its table "
+                "has rows. It would have them twice. Next: check the table."
+            )
+        return ""
 
     @cached_property
     def _is_of_a_tick(self) -> bool:
@@ -205,7 +236,7 @@ class StepIntervals:
             return tick
         created, now = (
             cycle_of(clock.cron, moment.timestamp(), clock.timezone)[0]
-            for moment in (records[0].create_timestamp, self._now)
+            for moment in (records[0].create_timestamp, self.now)
         )
         return now if created.timestamp() == tick.timestamp() else tick
 
@@ -230,9 +261,9 @@ class StepIntervals:
         }
         if found and is_first_tick and node.task is not None:
             self._context.log.warning(
-                f"{node.id}: this is its first run, for the tick {interval[1]}. Rows of {listed(sorted(found))} from "
-                "before its data interval are missing in it. Next: materialize it once by hand before the schedule is "
-                "switched on, which computes everything, or set `start_date` and `catchup`."
+                f"{node.id}: this is its first run, for the tick {interval[1]}. It does not read rows of "
+                f"{listed(sorted(found))} from before its data interval. Next: materialize it once by hand before the "
+                "schedule is switched on, which computes everything, or set `start_date` and `catchup`."
             )
         return found
 
@@ -255,7 +286,7 @@ class StepIntervals:
         found: list[int] = []
         for one, known in zip(updates, declared, strict=True):
             before = rows.with_update(up, one.storage_id) if rows is not None else ()
-            if not covers([interval, *before], known, self._now):
+            if not covers([interval, *before], known, self.now):
                 found.append(one.storage_id)
         return found
 
@@ -282,10 +313,10 @@ class StepIntervals:
             before = self._rows_of(key).all()
             new = [part for one in declared if one is not None for part in subtract_intervals(one, before)]
             group = find_oldest_contiguous_intervals(new if new and consumption is not None else declared)
-            closed = [one for one in group if one is None or one[1] <= self._now]
-            return union_of_intervals(closed, self._now)
+            closed = [one for one in group if one is None or one[1] <= self.now]
+            return union_of_intervals(closed, self.now)
         cycle = trigger.upstream_condition.data_cycle if trigger.upstream_condition is not None else None
-        return union_of_intervals(declared, self._now, cycle=cycle, timezone=translator.timezone)
+        return union_of_intervals(declared, self.now, cycle=cycle, timezone=translator.timezone)
 
     def _unread(self, key: dg.AssetKey, node: Node) -> list[Interval | None]:
         """Returns the intervals of the upstream rows that a task has not read; None for those without an interval."""
@@ -306,7 +337,7 @@ class StepIntervals:
     def _since(self, consumption: Consumption) -> Interval | None:
         before = recorded_interval(consumption.update.metadata)
         start = before[1] if before is not None else consumption.started
-        return (start, self._now) if start < self._now else None
+        return (start, self.now) if start < self.now else None
 
 
 def _at(update: Update) -> Interval:

@@ -11,7 +11,7 @@ from starlake_dagster_assets._arguments import variables_of
 from starlake_dagster_assets.automation.policies.model import Trigger
 from starlake_dagster_assets.automation.policies.partition_support import next_step
 from starlake_dagster_assets.commands.partitions import REPLACE_VARIABLE, PartitionInfo
-from starlake_dagster_assets.dagster_assets.dagster_runs import declared_interval
+from starlake_dagster_assets.dagster_assets.dagster_runs import read_interval_tags
 from starlake_dagster_assets.dagster_assets.steps.partition_checks import (
     accepts_partition,
     key_reason,
@@ -66,12 +66,21 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
 
 
 def window_of_step(
-    context: dg.AssetExecutionContext, partition: PartitionInfo | None
+    context: dg.AssetExecutionContext, partition: PartitionInfo | None, now: datetime
 ) -> tuple[datetime, datetime] | None:
-    """Returns the data interval of a step: of its partitions, else of the tags of its run; None if there is none."""
+    """Returns the data interval of a step: of its partitions, else of the tags of its run; None if there is none.
+
+    Args:
+        context: Context of the step.
+        partition: Partitions of the step.
+        now: Time at which the step began.
+
+    Raises:
+        CommandError: The tags of the run have no interval that can be used.
+    """
     if partition is not None and partition.window is not None:
         return partition.window
-    return declared_interval(context.run.tags)
+    return read_interval_tags(context.run.tags, now)
 
 
 def options_for(options: TaskOptions, node: Node, partition: PartitionInfo | None) -> Mapping[str, str]:
