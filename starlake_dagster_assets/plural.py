@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["counted", "first_of"]
+__all__ = ["counted", "first_of", "inflected"]
 
 
 def counted(number: int, thing: str) -> str:
@@ -19,6 +19,16 @@ def counted(number: int, thing: str) -> str:
         ('1 asset', '0 files')
     """
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def inflected(number: int, singular: str, plural: str) -> str:
+    """Returns the form of a word that agrees with a number.
+
+    Examples:
+        >>> inflected(1, "belongs", "belong"), inflected(2, "belongs", "belong")
+        ('belongs', 'belong')
+    """
+    return singular if number == 1 else plural
 
 
 def first_of(names: Sequence[str], most: int) -> str:

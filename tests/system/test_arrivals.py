@@ -117,7 +117,7 @@ def test_each_set_of_files_is_loaded_once_over_restarts(tmp_path: Path):
         writer = write_slowly(day1 / "customers_20250309.csv", incoming / "customers_20250309.csv", hurry)
         (first,) = reached(server, 1)
         assert first == ("products_20250309.json", ["starbake/Products"], "SUCCESS")
-        ticked(server, SENSOR, "customers_20250309.csv are new or still changing")
+        ticked(server, SENSOR, "customers_20250309.csv is new or still changing")
     finally:
         server.stop()
     hurry.set()

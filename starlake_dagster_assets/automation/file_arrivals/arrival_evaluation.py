@@ -16,6 +16,7 @@ from typing import Any
 from starlake_dagster_assets.automation.file_arrivals.directory_scan import DirectoryScan
 from starlake_dagster_assets.automation.policies.model import PreLoad
 from starlake_dagster_assets.automation.policies.skip_reasons import duration_text, instant, listed, short_hash
+from starlake_dagster_assets.plural import inflected
 
 __all__ = [
     "ArrivalRun",
@@ -266,9 +267,10 @@ def _loaded(runs: Sequence[ArrivalRun], others: Mapping[str, str]) -> str:
 def _changing(scan: DirectoryScan, units: Collection[str], wait: float) -> list[str]:
     if not units:
         return []
-    text = f"{_names(scan, units)} are new or still changing: they count once they have been the same for "
-    text += duration_text(wait)
-    return [text]
+    is_new, counts = _agreeing(scan, units, "is", "are"), _agreeing(scan, units, "it counts", "they count")
+    has = _agreeing(scan, units, "it has", "they have")
+    text = f"{_names(scan, units)} {is_new} new or still changing: {counts} once {has} been the same for "
+    return [text + duration_text(wait)]
 
 
 def _observed(scan: DirectoryScan, units: Collection[str]) -> list[str]:
@@ -277,7 +279,8 @@ def _observed(scan: DirectoryScan, units: Collection[str]) -> list[str]:
 
 def _tables_of_active_runs(scan: DirectoryScan, busy: Mapping[str, ArrivalRun]) -> list[str]:
     return [
-        f"{_names(scan, units)} belong to the next run of {listed(sorted(units))}: {run.progress(scan.at)}"
+        f"{_names(scan, units)} {_agreeing(scan, units, 'belongs', 'belong')} to the next run of "
+        f"{listed(sorted(units))}: {run.progress(scan.at)}"
         for run, units in _by_run(busy)
     ]
 
@@ -287,12 +290,15 @@ def _files_of_requested_runs(scan: DirectoryScan, requested: Mapping[str, Arriva
     for run, units in _by_run(requested):
         names = _names(scan, units)
         if run.in_progress:
-            found.append(f"{names} belong to {run.progress(scan.at)}")
+            found.append(f"{names} {_agreeing(scan, units, 'belongs', 'belong')} to {run.progress(scan.at)}")
             continue
-        verb = {"SUCCESS": "succeeded and left them there", "CANCELED": "was cancelled"}.get(run.status, "failed")
+        was, them = _agreeing(scan, units, "was", "were"), _agreeing(scan, units, "it", "them")
+        they_are = _agreeing(scan, units, "it is", "they are")
+        change = _agreeing(scan, units, "it changes", "they change")
+        verb = {"SUCCESS": f"succeeded and left {them} there", "CANCELED": "was canceled"}.get(run.status, "failed")
         found.append(
-            f"{names} were requested in run {run.id}, which {verb}: they are not requested again until they change; "
-            "re-execute that run, or write them again"
+            f"{names} {was} requested in run {run.id}, which {verb}: {they_are} not requested again until {change}; "
+            f"re-execute that run, or write {them} again"
         )
     return found
 
@@ -303,6 +309,11 @@ def _by_run(found: Mapping[str, ArrivalRun]) -> list[tuple[ArrivalRun, list[str]
         units.setdefault(run.id, []).append(unit)
     runs = {run.id: run for run in found.values()}
     return [(runs[id_], units[id_]) for id_ in sorted(units)]
+
+
+def _agreeing(scan: DirectoryScan, units: Collection[str], singular: str, plural: str) -> str:
+    """Returns the form of a word that agrees with the number of files of some sets."""
+    return inflected(sum(len(scan.sets[unit].names) for unit in units), singular, plural)
 
 
 def _names(scan: DirectoryScan, units: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from starlake_dagster_assets.automation.policies.skip_reasons import listed, short_hash
 from starlake_dagster_assets.execution.file_store import DirectoryListing, File, mark_of, never_modified
+from starlake_dagster_assets.plural import inflected
 from starlake_dagster_assets.project.model.project import Table
 from starlake_dagster_assets.project.resolve.file_matching import FileMatching, PatternMatch, filter_acknowledged
 
@@ -89,17 +90,17 @@ class DirectoryScan:
         if self.ack_path and not self.acks:
             found.append("it was answered here" if self.answered else "it is not there")
             if files := [name for files in self.files.values() for name in files.names]:
+                wait = inflected(len(files), "waits", "wait")
                 found.append(
-                    f"{listed(files)} in {self.directory} wait for {'the next one' if self.answered else 'it'}"
+                    f"{listed(files)} in {self.directory} {wait} for {'the next one' if self.answered else 'it'}"
                 )
         if self.other_acks:
-            text = f"{listed(self.other_acks)} are ack files of other dates, which are not answered"
-            found.append(f"{text}: rename them to this date, or delete them")
+            found.append(f"ack files of other dates start no run, rename or delete: {listed(self.other_acks)}")
         if not self.exists:
             found.append(f"there is no directory {self.directory}")
         if self.unanswered:
             pairs = [f"{claim.name} ({claim.ack})" for claim in self.unanswered]
-            found.append(f"these wait for their ack file: {listed(pairs)}")
+            found.append(f"waiting for an ack file: {listed(pairs)}")
         if self.unmatched:
             found.append(f"no table's pattern matches {listed(self.unmatched)}")
         return found

@@ -362,5 +362,5 @@ def _answered(state: _State, attempt: TargetRun) -> str:
     return (
         f"Run {attempt.run} of {state.target} {_STATES[attempt.state]} after the update of {what}. It is not started "
         f"again for the same update. See its failure, then re-execute it, materialize {state.target.node} by hand, or "
-        f"update {what} again."
+        f"update {'one of them' if len(state.counted) > 1 else what} again."
     )

@@ -20,6 +20,7 @@ from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTran
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.outcome import Outcome
 from starlake_dagster_assets.graph.model import Node
+from starlake_dagster_assets.plural import counted
 
 __all__ = ["COMPLETE_LOAD", "LoadPartitions"]
 
@@ -334,7 +335,7 @@ def _unassigned_text(unassigned: _Counts) -> str:
     )
     more = f" and {len(unassigned) - _MOST_VALUES} more values" if len(unassigned) > _MOST_VALUES else ""
     return (
-        f"{sum(unassigned.values())} rows belong to no partition: {shown}{more}. They are in the table, and what reads "
-        "all of it is updated; partitioned assets do not read them. "
+        f"{counted(sum(unassigned.values()), 'row')} of no partition: {shown}{more}. Such rows are in the table, and "
+        "what reads all of it is updated; partitioned assets do not read them. "
         "Next: fix the values in the files, or set start_date so that the partitions begin early enough."
     )

@@ -112,9 +112,9 @@ def duplicate_append_message(task: str, interval: Interval | None, before: tuple
     run = f"run {update.run_id}" if update.run_id else "a materialization that was reported from outside"
     had = f"the rows of {interval_text(covered)}" if covered is not None else "everything that was there"
     return (
-        f"this run would append {_rows_text(interval)}, but {run} has appended {had} already: writeStrategy APPEND would write rows a "
-        f"second time. Nothing is written, and rows that arrived since may be missing in {task}. Next: "
-        f"{next_step('append')}; or materialize it with `full_refresh: true` in the run config, "
+        f"this run would append {_rows_text(interval)}, but {run} has appended {had} already: writeStrategy APPEND "
+        f"would write rows a second time. Nothing is written, and rows that arrived since may be missing in {task}. "
+        f"Next: {next_step('append')}; or materialize it with `full_refresh: true` in the run config, "
         "which empties the table first."
     )
 

@@ -48,7 +48,7 @@ def test_a_file_that_grows_is_waited_for(world, incoming, clock):
     for number in range(5):
         with (incoming / "orders_1.csv").open("a") as file:
             file.write(f"{number}\n")
-        assert "orders_1.csv are new or still changing" in here.tick()
+        assert "orders_1.csv is new or still changing" in here.tick()
         clock.wait(300)
     assert isinstance(here.tick(), list)
 
@@ -79,7 +79,7 @@ def test_files_are_asked_for_once(world, incoming, clock):
     (request,) = here.settled()
     run = here.accept(request)
     clock.wait(30)
-    assert f"orders_1.csv belong to run {run.run_id} (STARTED for 1 s)" in here.tick()
+    assert f"orders_1.csv belongs to run {run.run_id} (STARTED for 1 s)" in here.tick()
     (incoming / "orders_1.csv").unlink()
     here.ended(run)
     assert "nothing is there" in here.tick()
@@ -138,8 +138,8 @@ def test_what_a_failed_run_left_is_not_asked_for_again_until_it_changes(world, i
     run = here.accept(request)
     here.ended(run, status)
     clock.wait(3600)
-    reason, end = here.tick(), "failed" if status is FAILURE else "was cancelled"
-    assert f"orders_1.csv were requested in run {run.run_id}, which {end}: they are not requested again" in reason
+    reason, end = here.tick(), "failed" if status is FAILURE else "was canceled"
+    assert f"orders_1.csv was requested in run {run.run_id}, which {end}: it is not requested again" in reason
     write(incoming, "orders_1.csv", text="id\n2\n")
     (again,) = here.settled()
     assert again.run_key != request.run_key
@@ -150,7 +150,7 @@ def test_what_a_run_that_succeeded_left_is_not_asked_for_for_ever(world, incomin
     write(incoming, "orders_1.csv")
     (request,) = here.settled()
     here.ended(here.accept(request))
-    assert "which succeeded and left them there" in here.settled()
+    assert "which succeeded and left it there" in here.settled()
 
 
 def test_a_file_that_is_put_back_by_hand_is_loaded(world, incoming, clock, tmp_path):
@@ -185,7 +185,7 @@ def test_a_tick_that_was_never_recorded_asks_for_the_same_run(world, incoming, c
     (request,) = here.tick(forget=True)
     run = here.accept(request)
     assert run is not None
-    assert f"belong to run {run.run_id}" in here.tick()
+    assert f"belongs to run {run.run_id}" in here.tick()
 
 
 def test_a_lost_cursor_repeats_nothing(world, incoming, clock):
@@ -198,7 +198,7 @@ def test_a_lost_cursor_repeats_nothing(world, incoming, clock):
     (other,) = here.settled()
     assert tables(other) == ["items"]
     here.ended(here.accept(other))
-    assert "orders_1.csv were requested in run" in here.tick()
+    assert "orders_1.csv was requested in run" in here.tick()
 
 
 @pytest.mark.parametrize("cursor", ["", "{}", "[0]", "[1, 2]", "nonsense", "[9,0,{},0]", "[3,0,[],0]"])
@@ -228,7 +228,7 @@ def test_a_sensor_of_each_job_and_domain_and_policy(world, incoming):
     write(incoming, "orders_1.csv", "items_1.csv", "customers_1.csv")
     (request,) = here.settled("load_sales_sales_orders_arrival")
     assert tables(request) == ["orders"]
-    assert "items_1.csv are new" in here.settled("load_sales_sales_items_arrival")
+    assert "items_1.csv is new" in here.settled("load_sales_sales_items_arrival")
 
 
 def test_no_strategy_is_no_sensor(world):
@@ -247,7 +247,7 @@ def test_the_interval_of_a_sensor_is_the_poke_interval(world):
 def test_a_file_waits_for_its_ack_file(world, incoming):
     here = world(ack="ack")
     write(incoming, "orders_1.csv")
-    assert "these wait for their ack file: orders_1.csv (orders_1.ack)" in here.settled()
+    assert "waiting for an ack file: orders_1.csv (orders_1.ack)" in here.settled()
     write(incoming, "orders_1.ack")
     (request,) = here.settled()
     assert tables(request) == ["orders"]
@@ -334,15 +334,15 @@ def test_ack_waits_for_its_file_and_deletes_it_once_its_run_has_succeeded(world,
     here = world(PreLoad("ack", global_ack_file_path="{SL_DATASETS}/{domain}.ack"))
     go = tmp_path / "datasets" / "sales.ack"
     write(incoming, "orders_1.csv")
-    assert here.tick() == f"ack file {go}: it is not there; orders_1.csv in {incoming} wait for it."
+    assert here.tick() == f"ack file {go}: it is not there; orders_1.csv in {incoming} waits for it."
     go.touch()
     (request,) = here.tick()
     assert tables(request) == ["orders"]
     assert go.exists()
     run = here.accept(request)
-    assert f"sales.ack belong to run {run.run_id}" in here.tick()
+    assert f"sales.ack belongs to run {run.run_id}" in here.tick()
     here.ended(run, FAILURE)
-    assert f"sales.ack were requested in run {run.run_id}, which failed" in here.tick()
+    assert f"sales.ack was requested in run {run.run_id}, which failed" in here.tick()
     assert go.exists()
     go.write_text("again")
     (request,) = here.tick()
@@ -370,7 +370,7 @@ def test_an_ack_that_comes_again_before_the_first_one_is_deleted_is_a_second_run
     (first,) = here.tick()
     run = here.accept(first)
     go.write_text("two")
-    assert "go belong to the next run" in here.tick()
+    assert "go belongs to the next run" in here.tick()
     assert go.read_text() == "two"
     here.ended(run)
     (second,) = here.tick()

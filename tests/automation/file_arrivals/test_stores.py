@@ -49,7 +49,7 @@ def test_files_of_s3_by_its_spark_name(world, s3, tmp_path):
     (request,) = here.settled()
     assert tables(request) == ["orders"]
     here.ended(here.accept(request))
-    assert "which succeeded and left them there" in here.tick()
+    assert "which succeeded and left it there" in here.tick()
     s3.put("box", "in/sales/orders_1.csv")
     (again,) = here.settled()
     assert again.run_key != request.run_key, "the same bytes put there anew are another set"
@@ -68,7 +68,7 @@ def test_a_file_of_s3_that_is_still_growing_is_waited_for(world, s3, tmp_path, c
 def test_an_ack_file_of_s3_is_deleted_once_its_run_has_succeeded(world, s3, tmp_path):
     here = on_s3(world, s3, tmp_path, strategy="ack", global_ack_file_path="s3://box/{domain}.ack")
     s3.put("box", "in/sales/orders_1.csv")
-    reason = "ack file s3://box/sales.ack: it is not there; orders_1.csv in s3a://box/in/sales wait for it."
+    reason = "ack file s3://box/sales.ack: it is not there; orders_1.csv in s3a://box/in/sales waits for it."
     assert here.tick() == reason
     s3.put("box", "sales.ack", b"")
     (request,) = here.tick()
