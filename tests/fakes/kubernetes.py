@@ -138,6 +138,8 @@ class FakeKubernetes(LocalServer):
         self.config_maps: dict[str, dict[str, str]] = {}
         self.obstacle = ""
         """Why Pods do not start: `image`, `image_name`, `unschedulable`, `quota`, `secret`, `volume`, `suspended`."""
+        self.sidecars: tuple[str, ...] = ()
+        """Other containers that a webhook adds to each Pod; they run until the Pod is deleted."""
         self.deletes = 1
         """Looks at a Job that is being deleted until it is gone, once its Pods have ended."""
         self.half_lines = False
@@ -343,6 +345,8 @@ class FakeKubernetes(LocalServer):
             return
         for pod in [one for one in self.pods.values() if one.job == key]:
             pod.deleted = pod.deleted or _now()
+            if pod.terminated is not None and not pod.over:
+                pod.phase = "Failed"  # the kubelet ends the sidecars
             if pod.process is None:
                 del self.pods[pod.name]
             else:
@@ -387,6 +391,7 @@ class FakeKubernetes(LocalServer):
             {**template["metadata"].get("labels", {}), "job-name": name, "batch.kubernetes.io/job-name": name},
             _now(),
         )
+        pod.spec["containers"] += [{"name": name} for name in self.sidecars]
         self.pods[pod.name] = pod
         self._changed(job)
 
@@ -437,8 +442,10 @@ class FakeKubernetes(LocalServer):
         with self.lock:
             if pod.terminated is None:
                 pod.terminated = {"reason": "Completed" if code == 0 else "Error", "exitCode": code}
-            pod.phase = "Succeeded" if pod.terminated["exitCode"] == 0 else "Failed"
             pod.looks = 0
+            if len(pod.spec["containers"]) > 1 and not pod.deleted and not pod.reason:
+                return  # the Pod, and so its Job, go on
+            pod.phase = "Succeeded" if pod.terminated["exitCode"] == 0 else "Failed"
             job = self.jobs.get(pod.job)
             if job is None or "deletionTimestamp" in job["metadata"]:
                 return
@@ -567,11 +574,16 @@ def _status(refused: Refused) -> dict[str, Any]:
 
 def _shown(pod: Pod) -> dict[str, Any]:
     state: dict[str, Any] = {"waiting": {"reason": pod.waiting[0], "message": pod.waiting[1]}}
-    if pod.terminated is not None and pod.over:
+    others = [one["name"] for one in pod.spec["containers"][1:]]
+    if pod.terminated is not None and (pod.over or others):
         state = {"terminated": pod.terminated}
     elif pod.process is not None:
         state = {"running": {"startedAt": pod.created}}
     statuses = [{"name": "starlake", "state": state, "restartCount": 0}] if pod.spec.get("nodeName") else []
+    if pod.process is not None:
+        running = {"running": {"startedAt": pod.created}}
+        ended = {"terminated": {"reason": "Completed", "exitCode": 0}}
+        statuses += [{"name": name, "state": ended if pod.over else running, "restartCount": 0} for name in others]
     metadata = {
         "name": pod.name,
         "namespace": pod.namespace,

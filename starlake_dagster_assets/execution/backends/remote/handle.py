@@ -272,10 +272,29 @@ class RemoteHandle:
         if self._result is None and not self._lost_sight and self._execution.id:
             self.cancel()
 
-    def reported(self) -> None:
-        """Records that the results of the execution were reported."""
-        if self._result is not None:
-            self._runner.attempt.execution_log.ended(self._execution, "over")
+    def reported(self) -> str:
+        """Records that the results of the execution were reported, and releases what it still holds.
+
+        Returns:
+            Why it could not be released; "" if it was.
+        """
+        if self._result is None:
+            return ""
+        environment = self._runner.environment
+        self._runner.attempt.execution_log.ended(self._execution, "over")
+        release = getattr(environment, "release", None)
+        if not callable(release) or not self._execution.id:
+            return ""
+        try:
+            Calls(environment, self._policy, self._runner.clock).read(
+                lambda: release(self._execution.id), self._policy.longest_pause
+            )
+        except RunnerError as error:
+            return (
+                f"{environment.name}: {self._execution.id} has ended, and could not be released: {error} Its results "
+                "stand. Next: delete it in the service."
+            )
+        return ""
 
     # ----------------------------------------------------------------------------------------------- details
 

@@ -39,6 +39,7 @@ from starlake_dagster_assets.execution.backends.remote.kubernetes_state import (
     has_started,
     oldest_first,
     part_of,
+    running_sidecars,
     unreachable_node,
 )
 from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClass, Status, Submission
@@ -46,6 +47,11 @@ from starlake_dagster_assets.execution.backends.remote.protocol import ErrorClas
 __all__ = ["KubernetesEnvironment"]
 
 _LOG = "/api/v1/namespaces/{namespace}/pods/{name}/log"
+_SIDECARS = (
+    "the program has ended, and the container {} still runs: once the results are reported, the Job is deleted, which "
+    "ends it. Next: make it a native sidecar, an entry of `initContainers` with `restartPolicy: Always`, so that the "
+    "Job is kept"
+)
 _NOT_YET = ("is waiting to start", "PodInitializing", "ContainerCreating")
 
 
@@ -60,6 +66,7 @@ class _ExecutionProgress:
         notes: Warnings that are not reported yet.
         noted: Causes of the warnings so far, each reported once.
         gap: Whether lines of the log may be missing.
+        ending: Final status of the command, once its Job was deleted because a sidecar kept it running.
     """
 
     deleted: bool = False
@@ -68,6 +75,7 @@ class _ExecutionProgress:
     notes: list[Line] = field(default_factory=list[Line])
     noted: set[str] = field(default_factory=set[str])
     gap: bool = False
+    ending: Status | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,8 @@ class KubernetesEnvironment:
         """Returns the state of Job and Pods; only exit code 0 of the container, or a complete Job, is a success."""
         namespace, _, name = execution.partition("/")
         watched = self._watch(execution)
+        if watched.ending is not None:
+            return watched.ending
         job, pods = self._job(namespace, name), self._pods(namespace, name)
         if job is None and not pods:
             if watched.given_up:
@@ -145,6 +155,8 @@ class KubernetesEnvironment:
         if watched.deleted:
             return Status("running" if has_started(pods) else "pending")
         if ending := final_status(job, pods):
+            if sidecars := running_sidecars(pods):
+                self._note(watched, _SIDECARS.format(" and ".join(f"`{one}`" for one in sidecars)))
             return ending
         if has_started(pods):
             watched.waiting_since = None
@@ -191,19 +203,16 @@ class KubernetesEnvironment:
         job = self._job(namespace, name)
         if job is None or (final_status(job, self._pods(namespace, name)) and not self._watch(execution).deleted):
             return
-        metadata = job["metadata"]
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "propagationPolicy": "Foreground",
-            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
-        }
-        try:
-            answer_of(self._jobs.delete_namespaced_job, name, namespace, body=body)
-        except Exception as error:
-            if kubernetes_status(error).get("code") != 404:
-                raise
+        self._delete(job, {name: job["metadata"][name] for name in ("uid", "resourceVersion")})
         self._watch(execution).deleted = True
+
+    def release(self, execution: str) -> None:
+        """Deletes the Job of a command whose results are reported, if a sidecar keeps it running."""
+        namespace, _, name = execution.partition("/")
+        job, pods = self._job(namespace, name), self._pods(namespace, name)
+        if job is not None and running_sidecars(pods):
+            self._watch(execution).ending = final_status(job, pods)
+            self._delete(job, {"uid": job["metadata"]["uid"]})
 
     def classify_error(self, error: Exception) -> ErrorClass:
         """Classifies an error of a call."""
@@ -241,6 +250,21 @@ class KubernetesEnvironment:
             waited = f" for {seconds:.0f} seconds (start_timeout)" if obstacle.passes else ""
             watched.given_up = f"the command did not start{waited}, and its Job was deleted: {obstacle.text}"
         return obstacle.text
+
+    def _delete(self, job: Mapping[str, Any], preconditions: Mapping[str, str]) -> None:
+        """Deletes a Job and its Pods; one that is gone is not an error."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Foreground",
+            "preconditions": preconditions,
+        }
+        metadata = job["metadata"]
+        try:
+            answer_of(self._jobs.delete_namespaced_job, metadata["name"], metadata["namespace"], body=body)
+        except Exception as error:
+            if kubernetes_status(error).get("code") != 404:
+                raise
 
     def _note(self, watched: _ExecutionProgress, text: str) -> None:
         cause = "".join(char for char in text if not char.isdigit())

@@ -17,6 +17,7 @@ __all__ = [
     "find_start_problem",
     "has_started",
     "oldest_first",
+    "running_sidecars",
     "unreachable_node",
 ]
 
@@ -102,6 +103,18 @@ def final_status(job: _Object | None, pods: Sequence[_Object]) -> Status | None:
         reason = _deadline(job) or f"its Pod was deleted, alone or with its node ({_reason_text(failed)})"
         return Status("failed", None, reason)
     return None
+
+
+def running_sidecars(pods: Sequence[_Object]) -> Sequence[str]:
+    """Returns the containers that keep a Pod running although its program has ended.
+
+    Args:
+        pods: The Pods of a Job, oldest first.
+    """
+    if not pods or not _is_living(pods[-1]) or not part_of(container_of(pods[-1]), "state", "terminated"):
+        return ()
+    others = _items(_status(pods[-1]), "containerStatuses")
+    return [str(one["name"]) for one in others if part_of(one, "state", "running") and one["name"] != CONTAINER]
 
 
 def find_start_problem(job: _Object, pods: Sequence[_Object], events: Sequence[_Object]) -> StartProblem | None:

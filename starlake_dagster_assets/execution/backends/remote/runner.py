@@ -30,6 +30,8 @@ class _State:
     """Executions of earlier attempts by job id; None before the execution log was read."""
     over: set[str] = field(default_factory=set[str])
     """Job ids of the previous executions that are known to have ended."""
+    unreleased: list[str] = field(default_factory=list[str])
+    """Reasons why executions that have ended could not be released."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,7 @@ class RemoteRunner:
         return self._state.previous_executions
 
     def _reported(self) -> None:
-        for handle in self._state.handles:
-            handle.reported()
+        self._state.unreleased += [problem for handle in self._state.handles if (problem := handle.reported())]
         self._state.handles[:] = [handle for handle in self._state.handles if not handle.over]
 
     def warehouse_reader(self) -> WarehouseReader | None:
@@ -141,7 +142,7 @@ class RemoteRunner:
                 f"{name}: close failed: {text} The results of the step stand. Next: release in the service what the "
                 "environment holds between commands."
             )
-        if problems:
+        if problems := [*problems, *self._state.unreleased]:
             raise RunnerError("\n".join(problems))
 
 
