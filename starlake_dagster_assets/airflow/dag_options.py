@@ -18,7 +18,7 @@ from starlake_dagster_assets.automation.policies.model import Job
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import contains_secret, secrets_of
 from starlake_dagster_assets.errors import ProjectError
-from starlake_dagster_assets.project.model.secret_names import is_secret_name
+from starlake_dagster_assets.project.model.secret_names import is_secret, is_secret_name
 
 __all__ = [
     "DUCKDB_POOL",
@@ -130,7 +130,8 @@ class Templates:
     def environment(self) -> dict[str, str]:
         """Returns `SL_ENV` and the variables of `sl_env_var`; secrets come from Airflow variables of the same name.
 
-        A variable is secret by its name, or by a value that contains a secret, such as a URL with a password.
+        A variable is secret by its name, unless its value is only the path or name of a secret, or by a value that
+        contains a secret, such as a URL with a password.
         """
         project = self.project
         secrets = secrets_of(project.model)
@@ -138,7 +139,7 @@ class Templates:
         for name, value in _env_var(self.settings).items():
             if name in _NOT_EXPORTED or not _VARIABLE.fullmatch(name):
                 continue
-            secret = is_secret_name(name) or contains_secret(_filled(str(value), project), secrets)
+            secret = is_secret(name, str(value)) or contains_secret(_filled(str(value), project), secrets)
             found[name] = self.variable(name) if secret else self.rooted(str(value))
         return found
 

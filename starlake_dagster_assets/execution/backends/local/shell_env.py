@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from starlake_dagster_assets.project.model.secret_names import is_secret_name
+from starlake_dagster_assets.commands.redaction import find_secrets
+from starlake_dagster_assets.project.model.secret_names import is_secret
 
 __all__ = ["ALWAYS", "DROPPED", "VARIABLE_NAME", "inherited", "required_log_level", "secret_values"]
 
@@ -67,7 +68,7 @@ def required_log_level(field: str, variable: str | None) -> str:
 def secret_values(
     declared: Mapping[str, str], inherited_values: Mapping[str, str], named: Iterable[str]
 ) -> frozenset[str]:
-    """Returns the values that are never shown.
+    """Returns the values that are never shown: by the rule of all environments, and those of given names.
 
     Args:
         declared: Variables that were given for Starlake.
@@ -75,13 +76,14 @@ def secret_values(
         named: Names whose values are always secret.
     """
     sure = {*named}
-    values = {
-        value for key, value in declared.items() if (key in sure or is_secret_name(key)) and len(value) >= _SHORTEST
-    }
-    values |= {value for key, value in inherited_values.items() if key in sure and len(value) >= _SHORTEST}
-    values |= {
-        value
-        for key, value in inherited_values.items()
-        if is_secret_name(key) and len(value) >= _SHORTEST_INHERITED and not value.startswith(("/", "file:"))
-    }
-    return frozenset(values)
+    values = {value for variables in (declared, inherited_values) for key, value in variables.items() if key in sure}
+    found = {one for one in (*values, *_secrets_in(declared)) if len(one) >= _SHORTEST}
+    found |= {one for one in _secrets_in(inherited_values) if len(one) >= _SHORTEST_INHERITED}
+    return frozenset(found)
+
+
+def _secrets_in(variables: Mapping[str, str]) -> Iterator[str]:
+    for name, value in variables.items():
+        if is_secret(name, value) and not value.startswith("file:"):
+            yield value
+        yield from find_secrets(value)
