@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -25,6 +25,7 @@ __all__ = [
     "Templates",
     "configured_pool",
     "default_args",
+    "ignored_arguments",
     "pool_of",
     "setting",
 ]
@@ -86,6 +87,17 @@ def _problem_of_argument(name: str, value: object) -> str:
         )
     problem = argument_problem(name, value)
     return f"option default_dag_args: {problem}" if problem else ""
+
+
+def ignored_arguments(job: Job, settings: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """Returns the names in `default_dag_args` that are no arguments of operators, so that Airflow ignores them.
+
+    Args:
+        job: Settings of a DAG configuration.
+        settings: Options that apply if the DAG configuration does not set them.
+        known: Arguments of the operators.
+    """
+    return [one for one in _mapping("default_dag_args", {**settings, **job.options}) if one not in {*known, *_OWN}]
 
 
 def configured_pool(job: Job, settings: Mapping[str, str]) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from starlake_dagster_assets.airflow.dag_options import configured_pool
+from starlake_dagster_assets.airflow.dag_options import configured_pool, ignored_arguments
 from starlake_dagster_assets.airflow.manifest import areas_in_manifest
+from starlake_dagster_assets.airflow.node_environments import NodeEnvironments
+from starlake_dagster_assets.airflow.plan.argument_types import BASE_ARGUMENTS
 from starlake_dagster_assets.airflow.plan.export_lineage import ExportLineage, Key
 from starlake_dagster_assets.airflow.plan.export_request import ExportRequest
 from starlake_dagster_assets.airflow.plan.grouping import DagNodes, FileTrigger
@@ -16,11 +18,12 @@ from starlake_dagster_assets.airflow.runtime.store_areas import STORES
 from starlake_dagster_assets.automation.policies.append_interval_checks import reads_interval
 from starlake_dagster_assets.automation.policies.model import CronSchedule, Job, PreLoad, Trigger, UpstreamCondition
 from starlake_dagster_assets.environments import get_environment
+from starlake_dagster_assets.errors import closest_match
 from starlake_dagster_assets.execution.expectation_checks import named_expectations
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["notes_of", "pool_notes"]
+__all__ = ["notes_of", "notes_of_default_args", "pool_notes"]
 
 _FEW = 5
 
@@ -179,6 +182,27 @@ def pool_notes(
         f"pool {name} of {_few(nodes)}: create it in Airflow; pools.json does not"
         for name, nodes in sorted(found.items())
     )
+
+
+def notes_of_default_args(
+    jobs: Mapping[str, Job], settings: Mapping[str, str], environments: NodeEnvironments
+) -> tuple[str, ...]:
+    """Returns notes on names in `default_dag_args` that no operator has, so that Airflow ignores them.
+
+    Args:
+        jobs: Job settings by node id.
+        settings: Options that apply if a DAG configuration does not set them.
+        environments: Execution environment of each node.
+    """
+    notes: dict[str, None] = {}
+    for node, job in jobs.items():
+        renderer = get_environment(environments.of(node)).operator_renderer()
+        known = BASE_ARGUMENTS | {*renderer.operator_arguments, "params"}
+        for name in ignored_arguments(job, settings, known) if renderer.operator else ():
+            close = closest_match(name, known)
+            hint = f"; did you mean `{close}`?" if close else ""
+            notes.setdefault(f"option default_dag_args: Airflow ignores `{name}`, which no operator has{hint}")
+    return tuple(notes)
 
 
 def _of_own(key: Key, lineage: ExportLineage, dag_numbers: Mapping[str, int]) -> Iterator[str]:

@@ -504,6 +504,54 @@ def test_arguments_of_all_tasks_that_cannot_be_exported_are_errors(argument, mes
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("environment", "option", "value", "message"),
+    [
+        ("dataproc", "dataproc_num_workers", "many", "expected an integer, found 'many'"),
+        ("dataproc", "dataproc_job_wait_timeout", "1h", "expected an integer, found '1h'"),
+        ("dataproc", "dataproc_cluster_metadata", "{x", "expected a JSON mapping of texts."),
+        ("dataproc", "dataproc_cluster_metadata", "[]", "expected a JSON mapping of texts."),
+        ("dataproc", "deferrable", "no", "expected true or false, found 'no'"),
+        ("cloud_run", "deferrable", "0", "expected true or false, found '0'"),
+        ("fargate", "cpu", "lots", "expected a size of ECS, such as 1024 or `2 GB`, found 'lots'"),
+        ("kubernetes", "kubernetes_memory", "4 G", "expected a quantity of Kubernetes, such as 500m or 4Gi"),
+    ],
+)
+def test_options_of_environments_that_cannot_be_read_are_errors(project, tmp_path, environment, option, value, message):
+    with pytest.raises(ProjectError) as caught:
+        export_airflow(project, tmp_path, environment=environment, options=AirflowOptions(settings={option: value}))
+    assert re.match(rf"option {option} of DAG starlake_\w+: {re.escape(message)}", str(caught.value))
+    assert not list(tmp_path.iterdir())
+
+
+def test_lists_of_subnets_are_read_in_any_form(project, tmp_path):
+    for number, text in enumerate(["a,b", "['a', 'b']", '["a", "b"]', "[a, b]"]):
+        options = AirflowOptions(settings={"aws_task_private_subnets": text})
+        export_airflow(project, tmp_path / str(number), environment="fargate", options=options)
+        found = (tmp_path / str(number) / "starlake_transform_kpi.py").read_text()
+        assert '"subnets": ["a", "b"]' in found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"airlift": True, "airlift_operator": "nope"}, "airlift_operator: expected `module:Name`, found 'nope'"),
+        ({"airlift_operator": "a.b:C"}, "airlift_operator: no task can be switched to Dagster without `airlift`"),
+    ],
+)
+def test_operators_of_airlift_that_cannot_be_used_are_errors(options, message):
+    with pytest.raises(ProjectError, match=re.escape(message)):
+        AirflowOptions(**options)
+
+
+def test_default_arguments_that_airflow_ignores_are_named(project, tmp_path):
+    options = AirflowOptions(settings={"default_dag_args": json.dumps({"retrys": 3, "email": "me@example.com"})})
+    report = export_airflow(project, tmp_path, options=options)
+    assert [note for note in report.notes if "default_dag_args" in note] == [
+        "option default_dag_args: Airflow ignores `retrys`, which no operator has; did you mean `retries`?"
+    ]
+
+
 def test_code_in_place_of_an_exported_file_is_neither_replaced_nor_removed(project, tmp_path):
     written = export_airflow(project, tmp_path).written
     mine = next(name for name in written if name.endswith("_kpi_daily.py"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -113,8 +112,8 @@ class Dataproc(Google):
         if self.runs_no_command(task):
             return "EmptyOperator", []
         found: Arguments = [("job", self.command_line(task, "starlake"))]
-        if timeout := self.dag_option("dataproc_job_wait_timeout"):
-            found.append(("wait_timeout", int(timeout)))
+        if timeout := self.integer_option("dataproc_job_wait_timeout"):
+            found.append(("wait_timeout", timeout))
         return "DataprocSubmitJobOperator", [*found, *self.result_arguments(task)]
 
     def result_arguments(self, task: TaskSpec) -> Arguments:
@@ -156,13 +155,13 @@ class Dataproc(Google):
     def _cluster_config(self) -> dict[str, Any]:
         """Returns the configuration of the cluster, as the resource `StarlakeDataproc` builds it."""
         config: dict[str, Any] = {name: value for name in _TEXTS if (value := self.dag_option(f"dataproc_{name}"))}
-        config |= {name: int(value) for name in _NUMBERS if (value := self.dag_option(f"dataproc_{name}"))}
-        metadata = self.dag_option("dataproc_cluster_metadata")
+        numbers = {name: self.integer_option(f"dataproc_{name}") for name in _NUMBERS}
+        config |= {name: value for name, value in numbers.items() if value is not None}
         plan = ClusterPlan(
             **config,
             service_account=self.dag_option("dataproc_service_account"),
             bucket=self.dag_option("spark_bucket"),
-            metadata=json.loads(metadata) if metadata else {},
+            metadata=self.mapping_option("dataproc_cluster_metadata"),
         )
         return plan.config(self.env)
 

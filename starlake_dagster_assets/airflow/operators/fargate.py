@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ __all__ = ["Fargate"]
 
 _LOGS = ("awslogs_group", "awslogs_stream_prefix", "awslogs_region")
 """Options that locate the container log in CloudWatch, so that Airflow shows it."""
+_SIZE = (r"\d+(?: ?(?:vCPU|GB))?", "a size of ECS, such as 1024 or `2 GB`")
 _TASK = '''\
 class StarlakeTask(EcsRunTaskOperator):
     """A command of Starlake as an ECS task; its region is a template, too."""
@@ -58,7 +58,8 @@ class Fargate(OperatorRenderer):
             "command": Raw("command_line(command, **flags)"),
             "environment": Raw("ENV"),
         }
-        overrides: dict[str, Any] = {name: size for name in ("cpu", "memory") if (size := self.dag_option(name))}
+        sizes = {name: self.checked_option(name, *_SIZE) for name in ("cpu", "memory")}
+        overrides: dict[str, Any] = {name: size for name, size in sizes.items() if size}
         overrides["containerOverrides"] = [container]
         return (
             _TASK,
@@ -97,6 +98,4 @@ class Fargate(OperatorRenderer):
         text = self.dag_option(name)
         if not text:
             return [self.templated_option(name)]
-        if text.strip().startswith("["):
-            return [str(one) for one in json.loads(text.replace("'", '"'))]
-        return re.findall(r"[^\s,]+", text)
+        return re.findall(r"[^\s,\[\]'\"]+", text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from starlake_dagster_assets.airflow.dag_options import Templates, setting
 from starlake_dagster_assets.airflow.operators.expectation_tasks import JOB_ID
@@ -13,6 +15,7 @@ from starlake_dagster_assets.airflow.operators.standard import EMPTY, PYTHON_SEN
 from starlake_dagster_assets.airflow.plan.model import DagSpec, TaskSpec
 from starlake_dagster_assets.airflow.render.source import Call, Raw, jinja, jinja_text
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
+from starlake_dagster_assets.errors import ProjectError
 
 __all__ = ["Arguments", "OperatorRenderer", "url_parts"]
 
@@ -105,6 +108,47 @@ class OperatorRenderer:
         """Returns the first of the named options that the DAG sets; None if the DAG sets none of them."""
         return setting(self.dag.settings, *names)
 
+    def checked_option(self, name: str, pattern: str, expected: str) -> str | None:
+        """Returns an option of the DAG whose text matches a pattern; None if the DAG does not set it.
+
+        Args:
+            name: Name of the option.
+            pattern: Regular expression for the whole text; a template of Airflow is accepted, too.
+            expected: The expected value, for the message.
+
+        Raises:
+            ProjectError: The text does not match.
+        """
+        text = self.dag_option(name)
+        if text is not None and "{{" not in text and not re.fullmatch(pattern, text.strip()):
+            raise ProjectError([f"option {name} of DAG {self.dag.id}: expected {expected}, found {text!r}."])
+        return text
+
+    def integer_option(self, name: str) -> int | None:
+        """Returns an option of the DAG that is a number; None if the DAG does not set it.
+
+        Raises:
+            ProjectError: It is no integer.
+        """
+        text = self.dag_option(name)
+        if text is not None and not text.strip().isdecimal():
+            raise ProjectError([f"option {name} of DAG {self.dag.id}: expected an integer, found {text!r}."])
+        return None if text is None else int(text)
+
+    def mapping_option(self, name: str) -> dict[str, str]:
+        """Returns an option of the DAG that is a JSON mapping; empty if the DAG does not set it.
+
+        Raises:
+            ProjectError: It is no JSON mapping. The message does not show the text, which may be secret.
+        """
+        try:
+            found: Any = json.loads(self.dag_option(name) or "{}")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ProjectError([f"option {name} of DAG {self.dag.id}: expected a JSON mapping of texts."])
+        return {str(key): str(value) for key, value in cast("dict[Any, Any]", found).items()}
+
     @cached_property
     def env(self) -> dict[str, str]:
         """The environment variables of every command, as templates."""
@@ -143,7 +187,8 @@ class OperatorRenderer:
     @property
     def deferrable(self) -> dict[str, Any]:
         """The argument `deferrable` of operators and sensors; empty if an option turns it off."""
-        return {} if (self.dag_option("deferrable") or "true").lower() == "false" else {"deferrable": True}
+        text = self.checked_option("deferrable", "(?i:true|false)", "true or false") or "true"
+        return {} if text.strip().lower() == "false" else {"deferrable": True}
 
     def waits(self) -> bool:
         """Whether a task of the DAG waits for files."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from starlake_dagster_assets.airflow.dag_options import DUCKDB_POOL, Templates, default_args, pool_of
-from starlake_dagster_assets.airflow.notes import notes_of, pool_notes
+from starlake_dagster_assets.airflow.notes import notes_of, notes_of_default_args, pool_notes
 from starlake_dagster_assets.airflow.plan.dag_events import DagEvents
 from starlake_dagster_assets.airflow.plan.dag_names import DagNameParts, name_of_cron, names_of_dags
 from starlake_dagster_assets.airflow.plan.export_lineage import Key
@@ -110,6 +110,7 @@ class _Planner:
         dag_numbers = {node: number for number, dag_nodes in enumerate(found) for node in dag_nodes.nodes}
         notes = notes_of(request, found, dag_numbers, self._triggers, self._preloads, self._waits)
         notes += pool_notes(self._jobs, self._pool, self._arguments, request.options.settings)
+        notes += notes_of_default_args(self._jobs, request.options.settings, request.environments)
         return ExportPlan(
             tuple(sorted(dags, key=lambda dag: dag.id)),
             self._uris,

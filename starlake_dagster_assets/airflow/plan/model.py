@@ -90,6 +90,10 @@ class AirflowOptions:
                 raise ProjectError(
                     [f"option {option}: {value!r} is not a name of Airflow; expected letters, digits and `_-.:/`."]
                 )
+        if self.airlift_operator is not None and not re.fullmatch(r"[\w.]+:\w+", self.airlift_operator):
+            raise ProjectError([f"option airlift_operator: expected `module:Name`, found {self.airlift_operator!r}."])
+        if self.airlift_operator is not None and not self.airlift:
+            raise ProjectError(["option airlift_operator: no task can be switched to Dagster without `airlift`."])
         if self.pool_slots is not None:
             warn_deprecated("`AirflowOptions(pool_slots=…)`", "pools that you create in Airflow")
 
