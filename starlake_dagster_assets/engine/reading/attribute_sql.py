@@ -47,6 +47,7 @@ class Cell:
         no_empty: Whether an empty text cannot occur, because the reader replaced it with NULL.
         text: SQL of a JSON value as a text, if the reader has it.
         nested: With `text`, SQL of whether the value is an object or an array.
+        number: With `text`, SQL of the value as it is in the document, if it may be a number: a string has its quotes.
     """
 
     sql: str
@@ -55,6 +56,7 @@ class Cell:
     no_empty: bool = False
     text: str | None = None
     nested: str | None = None
+    number: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ class RowCompiler:
             return self._json(attribute, json, path, 0)
         if cell.kind == "json":
             if cell.text and cell.nested and type_of(attribute, self._project).primitive_type != "variant":
-                return self._json_leaf(attribute, self._restored(cell.text), cell.nested, self._scalar(attribute), path)
+                kind = self._scalar(attribute)
+                leaf = self._json_leaf(attribute, self._restored(cell.text), cell.nested, kind, path)
+                return self._json_number(leaf, kind, cell.number) if cell.number else leaf
             return self._json(attribute, cell.sql, path, 0)
         kind = self._scalar(attribute)
         if cell.kind == "typed" and not is_nested(cell.ddl):
@@ -244,6 +248,22 @@ class RowCompiler:
             f"CASE WHEN {nested} THEN {wrong} ELSE {inner.error} END",
             (lambda value: f"(NOT coalesce({nested}, false) AND {quick(value)})") if quick else None,
             inner.shared,
+        )
+
+    def _json_number(self, leaf: AttributeSql, kind: Scalar, number: str) -> AttributeSql:
+        """Returns the SQL of an attribute that takes a number from the document, and only other values from its text.
+
+        A value between quotes is not cast, nor is a protected number finite.
+        """
+        exact, accepted = kind.exact, leaf.accepted
+        if exact is None or accepted is None or self._null_value:
+            return leaf
+        cast = f"TRY_CAST({number} AS {kind.ddl})"
+        return AttributeSql(
+            f"coalesce({cast}, {leaf.value})",
+            leaf.error,
+            lambda value: f"({exact(number, cast)} OR {accepted(value)})",
+            (cast,),
         )
 
     def _json_variant(self, attribute: Attribute, json: str, kind: Scalar, path: str) -> AttributeSql:

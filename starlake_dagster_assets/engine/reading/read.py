@@ -50,7 +50,7 @@ def check_readable(
 
 
 def read_incoming(
-    con: duckdb.DuckDBPyConnection, project: Project, table: Table, files: Sequence[Path]
+    con: duckdb.DuckDBPyConnection, project: Project, table: Table, files: Sequence[Path], *, misread: bool = False
 ) -> AcceptedRows:
     """Reads files of one table.
 
@@ -59,6 +59,7 @@ def read_incoming(
         project: Types and settings.
         table: The table the files belong to.
         files: The files, compressed or not; read in order.
+        misread: Whether `stream_incoming` failed: the fastest way to read the file is not tried again.
 
     Returns:
         The accepted rows, exact counts, and the rejected rows with their reasons. `accepted` counts the rows that
@@ -68,7 +69,7 @@ def read_incoming(
         EngineError: When the table cannot be read by this engine, or a file cannot be read at all.
     """
     check_readable(con, project, table)
-    job = _IncomingReader(Scratch(con), project, table, tuple(path.absolute() for path in files))
+    job = _IncomingReader(Scratch(con), project, table, tuple(path.absolute() for path in files), misread)
     job.create()
     replay = project.application.sink_replay_to_file
     try:
@@ -90,6 +91,7 @@ class _IncomingReader:
     project: Project
     table: Table
     files: tuple[Path, ...]
+    misread: bool
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -108,7 +110,8 @@ class _IncomingReader:
     def load(self, file: InputFile, part: int) -> None:
         """Loads an uncompressed file with the first reader that can parse it."""
         failure = "no way to read it"
-        for attempt in sources(self.con, self.table, file):
+        attempts = list(sources(self.con, self.project, self.table, file))
+        for attempt in attempts[self.misread :] or attempts:
             source = attempt()
             if source is None:
                 continue

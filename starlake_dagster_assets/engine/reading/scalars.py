@@ -47,6 +47,8 @@ class Scalar:
         likely: SQL of a text and of its value → SQL that holds for most accepted texts and for no other, at less cost
             than the pattern.
         cast: SQL of a text → SQL that `value` repeats, and that should be computed once.
+        exact: SQL of a JSON value as in its document, and of its cast → SQL that is true only of a number that is
+            accepted, with the cast as its value.
     """
 
     definition: TypeDef
@@ -57,6 +59,7 @@ class Scalar:
     finite: bool = False
     likely: Callable[[str, str], str] | None = None
     cast: Callable[[str], str] | None = None
+    exact: Callable[[str, str], str] | None = None
 
     def accepted(self, text: str, value: str) -> str:
         """Returns SQL that holds for an accepted text; the cheapest test, which most texts pass, comes first.
@@ -178,8 +181,10 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
     def printed(text: str, value: str) -> str:
         return f"{value}::VARCHAR IS NOT DISTINCT FROM {text}"
 
+    if not plain or ddl.upper() not in _INTEGER_DDL:
+        return Scalar(definition, ddl, matches, value)
     # what an integer prints as is of each of these patterns
-    return Scalar(definition, ddl, matches, value, likely=printed if plain and ddl.upper() in _INTEGER_DDL else None)
+    return Scalar(definition, ddl, matches, value, likely=printed, exact=lambda text, cast: f"{cast}::VARCHAR = {text}")
 
 
 def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
@@ -200,12 +205,16 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
     def value(text: str) -> str:
         return f"TRY_CAST({plain(text)} AS {ddl})"
 
-    def digits(text: str, value: str) -> str:
-        plain = f"NOT {text} GLOB '*[!0-9.]*' AND NOT suffix({text}, '.')"
-        return f"({plain} AND {'isfinite(' + value + ')' if is_float else value + ' IS NOT NULL'})"
+    def valid(_text: str, value: str) -> str:
+        return f"isfinite({value})" if is_float else f"{value} IS NOT NULL"
 
-    likely = digits if definition.pattern == _PLAIN_NUMBER and not zone and kind in {*_FLOAT_DDL, "DECIMAL"} else None
-    return Scalar(definition, ddl, matches, value, finite=is_float, likely=likely)
+    def digits(text: str, value: str) -> str:
+        return f"(NOT {text} GLOB '*[!0-9.]*' AND NOT suffix({text}, '.') AND {valid(text, value)})"
+
+    if definition.pattern != _PLAIN_NUMBER or zone or kind not in {*_FLOAT_DDL, "DECIMAL"}:
+        return Scalar(definition, ddl, matches, value, finite=is_float)
+    # the pattern holds for each number of JSON
+    return Scalar(definition, ddl, matches, value, finite=is_float, likely=digits, exact=valid)
 
 
 def _without_locale(text: str, zone: str, type_name: str) -> str:

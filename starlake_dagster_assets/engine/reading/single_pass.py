@@ -27,7 +27,7 @@ _SEVERAL = (".zip", ".tgz", ".tar.gz")
 
 
 class StreamError(Exception):
-    """Error of a file that cannot be written while it is read; `read_incoming` reads it after a rollback."""
+    """Error of a file that cannot be written while it is read; `read_incoming` reads it otherwise after a rollback."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def stream_incoming(
 
 def _stream(scratch: Scratch, project: Project, table: Table, file: Path, plain: InputFile) -> Stream | None:
     """Returns the stream of the first way to read the file; None if it cannot be used."""
-    source = next(sources(scratch.con, table, plain))()
+    source = next(sources(scratch.con, project, table, plain))()
     if source is None or source.expected_rows is None:
         return None
     evaluated = evaluate_rows(scratch.con, project, table, source)

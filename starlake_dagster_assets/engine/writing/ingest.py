@@ -42,6 +42,10 @@ from starlake_dagster_assets.project.resolve.strategy_templates import template_
 __all__ = ["RejectedError", "evaluate_recorded_expectations", "run_load"]
 
 
+class _RejectedRows(Exception):
+    """Rows of a file were rejected while it was written, which rejects the file."""
+
+
 class RejectedError(EngineError):
     """Error of a file whose rows are all rejected, or some of them and `application.rejectAllOnError` is set."""
 
@@ -87,8 +91,13 @@ def evaluate_recorded_expectations(job: LoadJob, *, recovered: bool) -> None:
 
 
 def _read_and_write(job: LoadJob) -> RowCounts:
-    incoming = _write_as_read(job) if _may_stream(job) else None
-    return incoming or _write_after_reading(job)
+    misread = False
+    try:
+        counts = _write_as_read(job) if _may_stream(job) else None
+    except StreamError as error:
+        # rows that the table itself rejects were read well
+        counts, misread = None, not isinstance(error.__cause__, duckdb.ConstraintException)
+    return counts or _write_after_reading(job, misread=misread)
 
 
 def _may_stream(job: LoadJob) -> bool:
@@ -98,7 +107,14 @@ def _may_stream(job: LoadJob) -> bool:
 
 
 def _write_as_read(job: LoadJob) -> RowCounts | None:
-    """Writes rows while they are read, in one pass; returns None, without any effect, if that fails."""
+    """Writes rows while they are read, in one pass.
+
+    Returns:
+        The rows; None, without any effect, if they have to be read first.
+
+    Raises:
+        StreamError: The file cannot be read this way; nothing is written.
+    """
     con, lines = job.session.con, list[Line]()
     within = replace(job, journal=job.journal.within(lines.append))
     with stream_incoming(con, job.project, job.table, job.entry.files[0]) as stream:
@@ -113,12 +129,15 @@ def _write_as_read(job: LoadJob) -> RowCounts | None:
                 overwrites = job.strategy.type.upper() == "OVERWRITE"
                 _record_partitions(within, dict(after) if overwrites else added_rows(after, before))
             if _rejects_file(job, incoming):
-                raise StreamError("rows were rejected")
+                raise _RejectedRows
             return incoming
 
         try:
             incoming = in_transaction(job.session, lambda: _body(within, put))
         except StreamError:
+            lines.clear()
+            raise
+        except _RejectedRows:
             lines.clear()
             return None
         finally:
@@ -127,9 +146,9 @@ def _write_as_read(job: LoadJob) -> RowCounts | None:
         return _finished(job, incoming)
 
 
-def _write_after_reading(job: LoadJob) -> RowCounts:
+def _write_after_reading(job: LoadJob, *, misread: bool) -> RowCounts:
     """Writes rows after reading them outside the transaction, which a failed attempt to parse would abort."""
-    incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files)
+    incoming = read_incoming(job.session.con, job.project, job.table, job.entry.files, misread=misread)
 
     def put(existed: bool) -> AcceptedRows:
         _write(job, incoming.relation, incoming.columns, existed=existed, inserted=inserted)

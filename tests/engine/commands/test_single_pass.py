@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from starlake_dagster_assets.engine.reading.formats import json_rows
 from starlake_dagster_assets.engine.writing import ingest
 
 HEADER = b"id,v,ts\n"
@@ -111,7 +112,7 @@ def test_which_rows_are_kept_first(
 ) -> None:
     kept: list[object] = []
     read = ingest.read_incoming
-    monkeypatch.setattr(ingest, "read_incoming", lambda *given: kept.append(given) or read(*given))
+    monkeypatch.setattr(ingest, "read_incoming", lambda *given, **more: kept.append(given) or read(*given, **more))
     bench.table(metadata=metadata, extra=presql)
     bench.file("orders_1.csv")
     (bench.root / "datasets/stage/shop/orders_1.csv").write_bytes(FILES[file])
@@ -119,3 +120,23 @@ def test_which_rows_are_kept_first(
     assert len(kept) == reads
     refused = 0 if file == "clean" else 2 if file == "refused rows" else 1
     assert bench.query("SELECT count(*), count(DISTINCT id) FROM shop.orders") == [(3000 - refused, 3000 - refused)]
+
+
+def test_json_strings_that_look_like_objects_cost_one_more_reading(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings: list[bool] = []
+    columns = json_rows.json_columns
+
+    def noted(*given: Any, as_text: bool) -> Any:
+        readings.append(as_text)
+        return columns(*given, as_text=as_text)
+
+    monkeypatch.setattr(json_rows, "json_columns", noted)
+    lines = [f'{{"id": {number}, "v": "{"[x]" if number == 2900 else "a"}", "ts": 1}}' for number in range(3000)]
+    bench.table()
+    declared = bench.root / "metadata/load/shop/orders.sl.yml"
+    declared.write_text(declared.read_text().replace("format: DSV", "format: JSON"))
+    bench.file("orders_1.csv")
+    (bench.root / "datasets/stage/shop/orders_1.csv").write_text("\n".join(lines))
+    bench.ok("load")
+    assert readings == [True, False]
+    assert bench.query("SELECT count(*), count(*) FILTER (v = '[x]') FROM shop.orders") == [(3000, 1)]

@@ -3,12 +3,16 @@
 import json
 from decimal import Context, Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from starlake_dagster_assets.engine.reading.formats.json_numbers import LongNumberSearch
 from starlake_dagster_assets.project.model.project import TypeDef
-from tests.engine.reading.factory import Read, attribute, project, table, written
+from tests.engine.reading.factory import NUMBER, Read, attribute, project, table, written
 
 MONEY = TypeDef(name="money", primitive_type="decimal", pattern=r"-?.*", ddl_mapping={"duckdb": "DECIMAL(38,10)"})
 NUMBERS = [
@@ -71,3 +75,66 @@ def _rounded(number: str) -> Decimal:
 
 def _exact(text: str) -> Any:
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+
+
+CENTS = TypeDef(name="cents", primitive_type="decimal", pattern=NUMBER, zone="12,2")
+COUNT = TypeDef(name="count", primitive_type="int", pattern="[0-9]{1,3}")
+COLUMNS = [attribute("key", "long", required=True), attribute("n", "int", trim="BOTH"), attribute("h", "short")]
+COLUMNS += [attribute("d", "double", default="0.5"), attribute("p", "decimal"), attribute("c", "cents")]
+COLUMNS += [attribute("o", "count"), attribute("m", "money")]
+ODD = ["0", "-0", "7", "-7", "1.0", "1.5", "-0.5", "1e3", "1E+2", "1.5e-7", "1e20", "1e400", "32768", "2147483648"]
+ODD += ["9223372036854775808", "1234567890.125", "0.1234567890123456789", "12345678901234567890.5"]
+ODD += ["NaN", "Infinity", "-Infinity", "true", "false", "null", "{}", "[]", "[1]"]
+TEXTS = [
+    "",
+    " ",
+    "1",
+    " 1",
+    "1 ",
+    "+1",
+    "1_0",
+    "1e3",
+    ".5",
+    "5.",
+    "5.e3",
+    "1.5",
+    "007",
+    "0x1F",
+    "inf",
+    "nan",
+    "true",
+    "[1]",
+]
+TEXTS += ["{", "null", "1,5", "-", "12345678901234567.8", '"1"']
+values = (
+    st.sampled_from([*ODD, *map(json.dumps, TEXTS)])
+    | st.floats(width=64).map(json.dumps)
+    | st.integers(-(10**20), 10**20).map(str)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.dictionaries(st.sampled_from([item.name for item in COLUMNS]), values, min_size=1), max_size=12),
+    st.sampled_from(["", "0", "1.5"]),
+)
+def test_numbers_are_those_of_whole_documents(documents: list[dict[str, str]], null: str) -> None:
+    target = table(*COLUMNS, format="JSON", nullValue=null)
+    lines = ["{" + ",".join(f'"{name}":{value}' for name, value in row.items()) + "}" for row in documents]
+    with TemporaryDirectory() as folder:
+        file = written(Path(folder) / "f.json", "".join(f"{line}\n" for line in ['{"key":1}', *lines]))
+        types = (MONEY, CENTS, COUNT)
+        columns, whole = (Read(target, file, within=project(*types, sinkReplayToFile=way)) for way in (False, True))
+        assert columns.rows == whole.rows
+        assert columns.errors == whole.errors
+
+
+@pytest.mark.parametrize("size", [1, 3, 17, 18, 40, 1000])
+def test_long_numbers_are_found_wherever_pieces_of_a_file_end(size: int) -> None:
+    for number, found in (("0.123456789012345", True), ("0.12345678901234", False)):
+        for before in range(20):
+            text = b'{"x":' + b" " * before + f'"2024-01-01 00:00:00 {"ab" * before}":{number}}}'.encode()
+            search = LongNumberSearch()
+            for start in range(0, len(text), size):
+                search.feed(text[start : start + size])
+            assert search.found is found

@@ -9,14 +9,19 @@ from pathlib import Path
 
 from starlake_dagster_assets.engine.quoting import literal
 from starlake_dagster_assets.engine.reading.attribute_sql import Cell
+from starlake_dagster_assets.engine.reading.column_types import type_of
 from starlake_dagster_assets.engine.reading.formats.intermediate_csv import REASON, replace_undecodable, write_plain
 from starlake_dagster_assets.engine.reading.formats.json_documents import array_elements, documents
-from starlake_dagster_assets.engine.reading.formats.json_numbers import protect_numbers
+from starlake_dagster_assets.engine.reading.formats.json_numbers import (
+    JsonNumbers,
+    LongNumberSearch,
+    protect_numbers,
+)
 from starlake_dagster_assets.engine.reading.formats.lines import LINE, NOT_TEXT, duckdb_lines
 from starlake_dagster_assets.engine.reading.formats.options import check_options
 from starlake_dagster_assets.engine.reading.formats.source import Source
-from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text
-from starlake_dagster_assets.project.model.project import Attribute, Table
+from starlake_dagster_assets.engine.reading.formats.text_scan import UNREADABLE, open_text, scan_text
+from starlake_dagster_assets.project.model.project import Attribute, Project, Table
 
 __all__ = ["json_cells", "json_options", "json_sources", "json_table"]
 
@@ -78,7 +83,7 @@ def _is_scalar(attribute: Attribute) -> bool:
     return not attribute.array and not attribute.attributes and attribute.type != "variant"
 
 
-def json_columns(path: Path, lines: int, table: Table, *, as_text: bool) -> Source:
+def json_columns(path: Path, lines: int, table: Table, project: Project, *, as_text: bool) -> Source:
     """Returns the source that DuckDB's JSON reader parses: one object per line; the reader fails at any other line.
 
     The source has the values as written in the documents, but not the documents.
@@ -87,42 +92,49 @@ def json_columns(path: Path, lines: int, table: Table, *, as_text: bool) -> Sour
         path: The file.
         lines: Number of its lines.
         table: Its table.
-        as_text: Whether scalars are read as texts, which takes half as long. A text does not tell an object from a
-            string that looks like one, so a value that begins with a bracket is an error.
+        project: Holds the types.
+        as_text: Whether scalars that are not numbers are read as texts, which takes half as long. A text does not tell
+            an object from a string that looks like one, so a value that begins with a bracket is an error.
     """
     read = _read(table)
-    column = _text_column if as_text else _column
-    cells = {item.name: column(f"sl_j{index}", f"sl_t{index}", item) for index, item in enumerate(read)}
+    texts = [as_text and _is_scalar(item) and not _is_number(item, project) for item in read]
+    cells = {
+        item.name: _text_cell(f"sl_j{index}") if text else _json_cell(f"sl_j{index}", item)
+        for index, (item, text) in enumerate(zip(read, texts, strict=True))
+    }
     kinds = ", ".join(
-        f"{literal(item.name)}: '{'VARCHAR' if as_text and _is_scalar(item) else 'JSON'}'" for item in read
+        f"{literal(item.name)}: '{'VARCHAR' if text else 'JSON'}'" for item, text in zip(read, texts, strict=True)
     )
     names = ", ".join(f"sl_j{index}" for index in range(len(read)))
     rows = f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{kinds}}})"
-    texts = [f"{_text(cell.sql)} AS {cell.text}" for cell in cells.values() if cell.text and not as_text]
     # a line of `null` is no object, and all that is to be seen of it
-    unclear = [
-        f"prefix({cell.text}, '{bracket}')" for cell in cells.values() if as_text and cell.text for bracket in "{["
-    ]
+    unclear = [_is_nested(f"sl_j{index}") for index, text in enumerate(texts) if text]
     some = (
         f"CASE WHEN coalesce({names}) IS NULL THEN error('not one JSON object a line') "
         f"WHEN {' OR '.join(unclear) or 'false'} THEN {_UNCLEAR} ELSE true END"
     )
-    sql = f"(SELECT {', '.join(['*', *texts])} FROM {rows} AS t({names}) WHERE {some})"
-    return Source(sql, cells, expected_rows=lines)
+    return Source(f"(SELECT * FROM {rows} AS t({names}) WHERE {some})", cells, expected_rows=lines)
 
 
-def _column(value: str, text: str, attribute: Attribute) -> Cell:
+def _json_cell(value: str, attribute: Attribute) -> Cell:
     if not _is_scalar(attribute):
         return Cell(value, "json")
-    nested = f"(prefix({value}::VARCHAR, '{{') OR prefix({value}::VARCHAR, '['))"
-    return Cell(value, "json", text=text, nested=nested)
+    written = f"{value}::VARCHAR"
+    return Cell(value, "json", text=_text(value), nested=_is_nested(written), number=written)
 
 
-def _text_column(value: str, text: str, attribute: Attribute) -> Cell:
-    if not _is_scalar(attribute):
-        return _column(value, text, attribute)
+def _text_cell(value: str) -> Cell:
     # a type of the project's own may be a variant, of which the text is not enough
     return Cell(f"{_UNCLEAR}::JSON", "json", text=value, nested="false")
+
+
+def _is_nested(text: str) -> str:
+    """Returns SQL of whether the text of a JSON value begins like an object or an array."""
+    return f"(prefix({text}, '{{') OR prefix({text}, '['))"
+
+
+def _is_number(attribute: Attribute, project: Project) -> bool:
+    return type_of(attribute, project).primitive_type in {"long", "int", "short", "double", "decimal"}
 
 
 def _text(value: str) -> str:
@@ -131,19 +143,22 @@ def _text(value: str) -> str:
 
 
 def json_sources(
-    path: Path, shown: str, work: Path, table: Table, *, replay: bool
+    path: Path, shown: str, work: Path, table: Table, project: Project, *, replay: bool
 ) -> Iterator[Callable[[], Source | None]]:
     """Yields the ways to read a file; see `registry.sources`. For `replay` see `InputFile`."""
-    numbers = protect_numbers(path, work)
-    lines = None if table.metadata.array else duckdb_lines(numbers.path, keep_blank=False)
+    search = LongNumberSearch()
+    scan = scan_text(path, frozenset(), search.feed)  # DuckDB's parser of JSON checks the encoding
+    numbers = protect_numbers(path, work) if search.found else JsonNumbers(path)
     line = numbers.restored(LINE)
 
     def columns(*, as_text: bool) -> Source | None:
-        if lines is None or replay:
+        if table.metadata.array or replay:
             return None
-        return replace(json_columns(numbers.path, lines[1], table, as_text=as_text), restored=numbers.restored)
+        source = json_columns(numbers.path, scan.lines, table, project, as_text=as_text)
+        return replace(source, restored=numbers.restored)
 
     def fast() -> Source | None:
+        lines = None if table.metadata.array else duckdb_lines(numbers.path, keep_blank=False)
         if lines is None:
             return None
         # Where a line is not one object the file is read again with care: the object may go on in the next line.

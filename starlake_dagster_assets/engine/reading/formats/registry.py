@@ -18,7 +18,7 @@ from starlake_dagster_assets.engine.reading.formats.source import Source
 from starlake_dagster_assets.engine.reading.formats.text_scan import byte_order_mark, to_utf8
 from starlake_dagster_assets.engine.reading.formats.xml_rows import xml_options, xml_sources
 from starlake_dagster_assets.errors import EngineError
-from starlake_dagster_assets.project.model.project import Table
+from starlake_dagster_assets.project.model.project import Project, Table
 
 __all__ = ["InputFile", "check_format", "sources"]
 
@@ -59,11 +59,12 @@ def check_format(table: Table) -> None:
     _check_options(table)
 
 
-def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+def sources(con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: InputFile) -> Iterator[Attempt]:
     """Yields the ways to read a file, the fastest first; if one returns None, fails or miscounts, the next is tried.
 
     Args:
         con: The connection that will run the SQL.
+        project: Holds the types.
         table: The table.
         file: The file.
 
@@ -73,32 +74,32 @@ def sources(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> It
     Raises:
         EngineError: When the file cannot be read at all.
     """
-    yield from _readers()[table.metadata.format](con, table, _as_utf8(table, file))
+    yield from _readers()[table.metadata.format](con, project, table, _as_utf8(table, file))
 
 
-def _readers() -> dict[str, Callable[[duckdb.DuckDBPyConnection, Table, InputFile], Iterator[Attempt]]]:
+def _readers() -> dict[str, Callable[[duckdb.DuckDBPyConnection, Project, Table, InputFile], Iterator[Attempt]]]:
     return {
         "DSV": _dsv,
         "JSON": _json,
         "JSON_FLAT": _json,
-        "POSITION": lambda con, table, file: position_sources(file.path, file.work, table),
+        "POSITION": lambda con, project, table, file: position_sources(file.path, file.work, table),
         "XML": _xml,
         "TEXT_XML": _xml,
-        "PARQUET": lambda con, table, file: parquet_sources(con, file.path, file.shown),
+        "PARQUET": lambda con, project, table, file: parquet_sources(con, file.path, file.shown),
     }
 
 
-def _dsv(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+def _dsv(con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: InputFile) -> Iterator[Attempt]:
     reader = DsvFile(file.path, table, dsv_dialect(table), file.shown)
     yield reader.duckdb_source
     yield lambda: reader.python_source(file.work / "records.csv")
 
 
-def _json(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
-    return json_sources(file.path, file.shown, file.work, table, replay=file.replay)
+def _json(con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: InputFile) -> Iterator[Attempt]:
+    return json_sources(file.path, file.shown, file.work, table, project, replay=file.replay)
 
 
-def _xml(con: duckdb.DuckDBPyConnection, table: Table, file: InputFile) -> Iterator[Attempt]:
+def _xml(con: duckdb.DuckDBPyConnection, project: Project, table: Table, file: InputFile) -> Iterator[Attempt]:
     return xml_sources(file.path, file.shown, file.work, table)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,36 +42,48 @@ class TextScan:
     uniform: bool = True
 
 
-def scan_text(path: Path, wanted: frozenset[bytes]) -> TextScan:
+def scan_text(path: Path, wanted: frozenset[bytes], inspect: Callable[[bytes], None] | None = None) -> TextScan:
     """Reads a file once, in bounded memory, and returns the features of its text.
 
     Args:
         path: The file.
         wanted: Bytes, or pairs of bytes, to look for, such as the quote.
+        inspect: Is called with each piece of the file. The encoding is not checked then.
 
     Returns:
         The features; of a file that is not clean, only `clean` is valid.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    text = _TextCheck()
     found: set[bytes] = set()
     ends, suspicious, last = _Ends(), False, b"\n"
     with path.open("rb", buffering=0) as file:
         try:
             for chunk in _chunks(file):
-                decoder.decode(chunk)
-                if b"\0" in chunk:
-                    return TextScan(False, 0, 0, 0, frozenset())
+                (inspect or text.check)(chunk)
                 edge = last + chunk[:1]
                 found.update(sign for sign in wanted - found if _holds(chunk, sign) or sign in edge)
                 ends.count(chunk, last)
                 suspicious = suspicious or _starts_blank(edge) or _starts_blank(chunk)
                 last = chunk[-1:]
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
+            text.check(b"", final=True)
+        except ValueError:
             return TextScan(False, 0, 0, 0, frozenset())
     lines = ends.lines + (last not in b"\r\n")
     blank, empty = _count_blank(path) if suspicious else (0, 0)
     return TextScan(True, lines - blank - empty, blank, empty, frozenset(found), ends.uniform)
+
+
+class _TextCheck:
+    """Check for UTF-8 without NUL, piece by piece."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
+
+    def check(self, piece: bytes, *, final: bool = False) -> None:
+        """Raises a ValueError (as `UnicodeDecodeError` is) for a piece that is no text."""
+        self._decoder.decode(piece, final)
+        if b"\0" in piece:
+            raise ValueError("NUL")
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
