@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from starlake_dagster_assets.errors import ProjectError
+from starlake_dagster_assets.project import load as project_load
 from starlake_dagster_assets.project.load import load_project
 from starlake_dagster_assets.starlake_project import StarlakeProject
 from tests.project.conftest import write
@@ -385,3 +387,24 @@ def test_what_only_a_run_sets_does_not_break_the_lineage(load: Callable[..., Any
     assert "between  and $" in project.tasks[2].sql
     found, _ = load(files, options={"sl_data_interval_start": "1", "sl_data_interval_end": "2"})
     assert "between 1 and 2" in found.tasks[2].sql
+
+
+@pytest.mark.parametrize(("usual", "within"), [(500, 50_000), (0, 0), (90_000, 90_000)])
+def test_garbage_is_collected_rarely_while_files_are_parsed(
+    load: Any, monkeypatch: pytest.MonkeyPatch, usual: int, within: int
+) -> None:
+    found: list[int] = []
+    resolve = project_load.resolve_domains
+
+    def noted(resolution: Any) -> Any:
+        found.append(gc.get_threshold()[0])
+        return resolve(resolution)
+
+    monkeypatch.setattr(project_load, "resolve_domains", noted)
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(usual, 7, 8)
+        load({"load/shop/orders.sl.yml": ORDERS})
+        assert (found, gc.get_threshold()) == ([within], (usual, 7, 8))
+    finally:
+        gc.set_threshold(*before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import yaml
 
@@ -23,7 +23,9 @@ _TOO_LARGE = "this YAML document is too large once its aliases are expanded"
 class _TextLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Loader that composes nodes only; no plain scalar gets a type of YAML 1.1."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+    def resolve(self, kind: object, value: object, implicit: object) -> str:
+        """Returns the same tag for each node: tags are not used."""
+        return ""
 
 
 class YamlError(Exception):
@@ -177,7 +179,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _pairs(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
-    return cast("list[tuple[yaml.Node, yaml.Node]]", node.value)
+    return node.value
 
 
 class _Builder:
@@ -194,7 +196,7 @@ class _Builder:
         if self._count > _MAX_NODES:
             raise YamlError(_TOO_LARGE, _line(node))
         if isinstance(node, yaml.ScalarNode):
-            text = cast("str", node.value)
+            text: str = node.value
             if not is_text(text):
                 raise YamlError("a text holds half of a character (a surrogate)", _line(node))
             return None if not node.style and text in _NULLS else text
@@ -217,7 +219,7 @@ class _Builder:
         for key, value in _pairs(node):
             if not isinstance(key, yaml.ScalarNode):
                 raise YamlError("a key must be a text", _line(key))
-            name = cast("str", key.value)
+            name: str = key.value
             if name == "<<" and not key.style:
                 merged = {**merged, **self._merge(value, path)}
                 continue

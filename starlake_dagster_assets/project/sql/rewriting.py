@@ -7,24 +7,31 @@ from typing import Any
 
 from starlake_dagster_assets.project.sql.parsing import Tree
 
-__all__ = ["expand_stars", "name_tables_of_functions"]
+__all__ = ["expand_stars", "name_table_of_function", "name_tables_of_functions"]
 
 _Known = Mapping[str, Sequence[tuple[str, str | None]]]
 
 
 def name_tables_of_functions(tree: Tree) -> None:
-    """Replaces `query_table('a.b')` with the table `a.b`."""
+    """Replaces each `query_table('a.b')` in a tree with the table `a.b`."""
     from sqlglot import exp
 
     for table in list(tree.find_all(exp.Table)):
-        call: Any = table.this
-        if not isinstance(call, exp.Anonymous) or str(call.this).lower() != "query_table" or len(call.expressions) != 1:
-            continue
-        argument: Any = call.expressions[0]
-        if isinstance(argument, exp.Literal) and argument.is_string:
-            named: Any = exp.to_table(argument.name, dialect="duckdb")
-            for part in ("this", "db", "catalog"):
-                table.set(part, named.args.get(part))
+        name_table_of_function(table)
+
+
+def name_table_of_function(table: Tree) -> None:
+    """Replaces the table function `query_table('a.b')` with the table `a.b`; leaves other tables unchanged."""
+    from sqlglot import exp
+
+    call: Any = table.this
+    if not isinstance(call, exp.Anonymous) or str(call.this).lower() != "query_table" or len(call.expressions) != 1:
+        return
+    argument: Any = call.expressions[0]
+    if isinstance(argument, exp.Literal) and argument.is_string:
+        named: Any = exp.to_table(argument.name, dialect="duckdb")
+        for part in ("this", "db", "catalog"):
+            table.set(part, named.args.get(part))
 
 
 def expand_stars(query: Tree, known: _Known, fields: Callable[[str, str], Sequence[str]]) -> None:

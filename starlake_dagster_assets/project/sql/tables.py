@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from starlake_dagster_assets.project.sql.parsing import Tree, child_with
-from starlake_dagster_assets.project.sql.rewriting import name_tables_of_functions
+from starlake_dagster_assets.project.sql.rewriting import name_table_of_function
 
 __all__ = ["real_tables", "spelled_name", "tables_read"]
 
@@ -51,13 +51,14 @@ def tables_read(statements: Iterable[Tree], dialect: str) -> tuple[str, ...]:
     """
     names: list[str] = []
     for statement in statements:
-        name_tables_of_functions(statement)
         names += [spelled_name(table) for table in sorted(real_tables(statement, dialect), key=_position)]
     return tuple(dict.fromkeys(names))
 
 
 def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
     """Yields the tables that a statement reads, without CTEs and other names that hide them.
+
+    `query_table('a.b')` becomes the table `a.b` in the tree.
 
     Args:
         statement: One parsed statement.
@@ -70,8 +71,10 @@ def real_tables(statement: Tree, dialect: str) -> Iterator[Tree]:
     todo: list[tuple[Tree, _Scope]] = [(statement, _Scope())]
     while todo:
         node, scope = todo.pop()
-        if isinstance(node, exp.Table) and _is_reference(node, scope):
-            yield node
+        if isinstance(node, exp.Table):
+            name_table_of_function(node)
+            if _is_reference(node, scope):
+                yield node
         children, inner = _children(node, scope, todo)
         if aliases_first and isinstance(node, exp.Select):
             inner = _correlate(children, inner, todo)
