@@ -22,6 +22,9 @@ __all__ = ["DagFolder", "FolderChanges"]
 _MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here are lost.")
 """First line of exported files in this version and in earlier ones."""
 _SUFFIX = ".manifest.json"
+_EXPORTER = "starlake-dagster"
+_FILE = re.compile(r"[\w.-]+\.py|(?:asset_map|pools|[\w.-]+\.manifest)\.json|proxied_state/[\w.-]+\.yaml")
+"""Names of files that an export writes: it removes no other file, whatever a manifest lists."""
 _FEW = 5
 
 
@@ -52,15 +55,25 @@ class DagFolder:
 
     @cached_property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
-        """The manifests of the exports in the folder, by the name of the export."""
+        """The manifests of the exports in the folder, by the name of the export.
+
+        Raises:
+            ProjectError: A manifest of an export has another form than one that an export writes.
+        """
         found: dict[str, Mapping[str, Any]] = {}
         for path in sorted(self._path.glob(f"*{_SUFFIX}")):
             try:
                 manifest: Any = json.loads(path.read_bytes())
             except ValueError:
                 continue
-            if isinstance(manifest, dict) and cast("dict[str, Any]", manifest).get("exported_by") == "starlake-dagster":
-                found[path.name.removesuffix(_SUFFIX)] = cast("dict[str, Any]", manifest)
+            if not isinstance(manifest, dict) or cast("dict[str, Any]", manifest).get("exported_by") != _EXPORTER:
+                continue
+            known = cast("dict[str, Any]", manifest)
+            if problem := _problem_of_manifest(known):
+                raise ProjectError(
+                    [f"{path}: {problem}. Next: restore the manifest from version control, or remove it, and export."]
+                )
+            found[path.name.removesuffix(_SUFFIX)] = known
         return found
 
     def free_name(self, base: str, nodes: Collection[str]) -> str:
@@ -105,7 +118,7 @@ class DagFolder:
                 value.update(one.get(key, {}))
         produced = {asset["uri"] for asset in merged["assets"].values()}
         external = {uri: one for uri, one in merged["external"].items() if uri not in produced}
-        assets = {"exported_by": "starlake-dagster", "assets": merged["assets"], "external": external}
+        assets = {"exported_by": _EXPORTER, "assets": merged["assets"], "external": external}
         return {
             f"{name}{_SUFFIX}": _json(manifest, dense=("assets",)),
             "asset_map.json": _json(assets),
@@ -241,6 +254,19 @@ class DagFolder:
             return (self._path / name).read_bytes().decode("utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+def _problem_of_manifest(manifest: Mapping[str, Any]) -> str:
+    """Returns the reason why a manifest is not one that an export wrote; "" if it is one."""
+    for key in ("assets", "external", "pools"):
+        if not isinstance(manifest.get(key, {}), dict):
+            return f"`{key}`: expected a mapping"
+    files: Any = manifest.get("files", [])
+    if not isinstance(files, list):
+        return "`files`: expected a list of names"
+    names = cast("list[Any]", files)
+    wrong = [one for one in names if not isinstance(one, str) or not _FILE.fullmatch(one)]
+    return f"`files` contains {wrong[0]!r}, which no export writes" if wrong else ""
 
 
 def _json(value: Mapping[str, Any], dense: Collection[str] = ()) -> str:

@@ -562,6 +562,31 @@ def test_code_in_place_of_an_exported_file_is_neither_replaced_nor_removed(proje
     assert (tmp_path / mine).read_text() == "MINE = True\n"
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": 5}, "`files`: expected a list of names"),
+        ({"files": ["../victim.py"]}, "`files` contains '../victim.py', which no export writes"),
+        ({"files": ["victim.txt"]}, "`files` contains 'victim.txt', which no export writes"),
+        ({"files": [1]}, "`files` contains 1, which no export writes"),
+        ({"assets": [1]}, "`assets`: expected a mapping"),
+        ({"pools": "x"}, "`pools`: expected a mapping"),
+    ],
+)
+@pytest.mark.parametrize("name", ["starlake_starbake", "other"])
+def test_a_manifest_that_no_export_wrote_is_an_error_and_no_file_is_removed(project, tmp_path, name, changes, message):
+    folder = tmp_path / "dags"
+    export_airflow(project, folder)
+    for victim in (tmp_path / "victim.py", folder / "victim.txt"):
+        victim.write_text("mine")
+    manifest = json.loads((folder / "starlake_starbake.manifest.json").read_text())
+    (folder / f"{name}.manifest.json").write_text(json.dumps({**manifest, **changes}))
+    before = contents(folder)
+    with pytest.raises(ProjectError, match=re.escape(f"{name}.manifest.json: {message}. Next: ")):
+        export_airflow(project, folder)
+    assert contents(folder) == before and (tmp_path / "victim.py").read_text() == "mine"
+
+
 def test_files_of_an_earlier_version_are_taken_over(project, tmp_path):
     export_airflow(project, tmp_path)
     header = (tmp_path / "starlake_transform_kpi_daily.py").read_text()
