@@ -12,6 +12,9 @@ import pytest
 
 from starlake_dagster_assets.airflow.runtime import cloud_load, store_areas
 from starlake_dagster_assets.airflow.runtime.cloud_load import begin_load, end_load
+from starlake_dagster_assets.commands.model import CommandExit
+from starlake_dagster_assets.execution.evidence import CommandEnd
+from starlake_dagster_assets.execution.parse import OutputParser
 
 STORES = {"gs": "gs://shop", "s3": "s3://shop"}
 
@@ -99,7 +102,7 @@ class Task:
         run = SimpleNamespace(run_after=moment, conf={})
         return {"ti": one, "task": task, "run_id": "r", "dag": dag, "dag_run": run}
 
-    def run(self, work: Callable[[Store], None] | None, number: int = 1, *, code: int = 0) -> str:
+    def run(self, work: Callable[[Store], None] | None, number: int = 1, *, code: int = 0, log: Any = None) -> str:
         """The state of a try in which the command does some work; deferred tasks begin twice."""
         context, given = (
             self.context(number),
@@ -116,7 +119,7 @@ class Task:
             begin_load(*given)(context)
             if code:
                 return "failed"
-            end_load(*given)(context)
+            end_load(*given, log=log)(context)
         except SkippedTask:
             return "skipped"
         except RuntimeError as error:
@@ -175,6 +178,42 @@ def test_the_files_decide_where_the_command_ended_with_0(store, root, files, wor
     for name in files:
         store.put(f"datasets/stage/sales/{name}")
     assert expected in Task(store, root).run(work)
+
+
+def log_of(*lines: str) -> Callable[..., CommandEnd]:
+    """The log of a command that ended with exit code 0, as `read_driver` reads it."""
+
+    def read(context: Any, job: Any, expected: Any, repeated: Any) -> CommandEnd:
+        parser = OutputParser(expected, repeated)
+        events = [event for line in lines for event in parser.feed(line)]
+        return CommandEnd((*events, *parser.finish(0)), CommandExit(0, 0.0), parser.log(lossless=False))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("files", "work", "expected"),
+    [
+        (["orders-1.csv"], takes("orders-1.csv"), "success"),
+        ([], None, "skipped"),
+        (["orders-1.csv"], takes("orders-1.csv", to="ingesting"), "orders-1.csv left in the area `ingesting`"),
+    ],
+)
+@pytest.mark.parametrize("lines", [[], ["2025-03-10 INFO Main: Successfully load --domains sales"]])
+def test_a_log_without_summaries_changes_no_result_of_the_files(store, files, work, expected, lines):
+    for name in files:
+        store.put(f"datasets/stage/sales/{name}")
+    assert expected in Task(store, "gs://shop").run(work, log=log_of(*lines))
+
+
+def test_files_decide_if_the_log_cannot_be_read(store, capsys):
+    def read(*arguments: Any) -> CommandEnd:
+        raise RuntimeError("403: no permission")
+
+    store.put("datasets/stage/sales/orders-1.csv")
+    assert Task(store, "gs://shop").run(takes("orders-1.csv"), log=read) == "success"
+    assert "the files alone decide: 403: no permission" in capsys.readouterr().out
+    assert Task(store, "/mnt/shop").run(None, log=read) == "failed: 403: no permission"
 
 
 @pytest.mark.parametrize("root", STORES.values(), ids=STORES)
