@@ -111,6 +111,7 @@ class TableResult:
         warnings: Problems of a table that was loaded.
         landed: Rows of other files that are in the table, although the load of one failed.
         archived: All files of the table were archived, which happens after its expectations were evaluated.
+        job_id: Job id of its audit rows, if an earlier command has loaded the table; "" for that of the last command.
     """
 
     status: Literal["loaded", "failed", "nothing", "unknown"]
@@ -123,6 +124,7 @@ class TableResult:
     warnings: tuple[str, ...] = ()
     landed: int = 0
     archived: bool = False
+    job_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,13 @@ from starlake_dagster_assets.execution.reconcile import (
     records_no_load,
     with_unknown_expectations,
 )
-from starlake_dagster_assets.execution.run_state import RunState
+from starlake_dagster_assets.execution.run_state import CommandRun, RunState
 from starlake_dagster_assets.execution.stage_failures import staging_failures
-from starlake_dagster_assets.execution.unfinished_loads import find_overwritten_files, resolve_without_new_files
+from starlake_dagster_assets.execution.unfinished_loads import (
+    find_overwritten_files,
+    find_unreported_load,
+    resolve_without_new_files,
+)
 from starlake_dagster_assets.execution.unstaged_files import IncomingFiles
 from starlake_dagster_assets.graph.acyclic_groups import split_names
 from starlake_dagster_assets.graph.model import Node
@@ -73,6 +77,8 @@ class LoadRun:
     def _not_loaded(self, node: Node, why: NotReady) -> Outcome:
         if why.failed:
             return Outcome(node, "failed", self._executor.redact(why.reason))
+        if found := find_unreported_load(node, self._state):
+            return self._state.outcome(node, found, CommandRun("", found.job_id, 0.0, None), is_final=True)
         outcome = Outcome(node, "nothing", self._executor.redact(why.reason), evidence=Evidence.FILES)
         return self._state.with_current_checks(outcome, self._state.expectations(node))
 

@@ -67,6 +67,10 @@ def _no_environment(node: Node) -> Mapping[str, str]:
 _NONE_NOT_READY: Mapping[str, NotReady] = MappingProxyType({})
 
 
+def _no_jobs(node: Node) -> tuple[str, ...]:
+    return ()
+
+
 def _all_ready(nodes: Sequence[Node]) -> Mapping[str, NotReady]:
     """Returns an empty mapping: all tables are ready."""
     return _NONE_NOT_READY
@@ -186,7 +190,9 @@ class RunSettings:
         again: An earlier attempt of the same run did not end well.
         previous_loads: By node id, loads of previous attempts that did not end well.
         policies: What to do about unknown results and failed commands.
-        previous_jobs: Prefix of the job ids of previous attempts of the same run.
+        previous_jobs: Prefixes of the job ids of previous attempts of the same run.
+        unreported_jobs: Returns the prefixes of the job ids of runs that ended without a result for a table, since its
+            last result: its rows may be in the warehouse.
         report_after_command: Report a load only once its command has ended, so that the warehouse can be read.
         truncate: Empty the tables of APPEND transforms before they are written (`--truncate true`).
         on_line: Called with every line, redacted.
@@ -208,6 +214,7 @@ class RunSettings:
     previous_loads: Mapping[str, PreviousLoad] = field(default_factory=lambda: MappingProxyType({}))
     policies: ResultPolicies = ResultPolicies()
     previous_jobs: tuple[str, ...] = ()
+    unreported_jobs: Callable[[Node], tuple[str, ...]] = _no_jobs
     report_after_command: bool = False
     truncate: bool = False
     on_line: Callable[[Line], None] = _ignore

@@ -98,7 +98,7 @@ class RunState:
             ran: Its command.
             is_final: Whether the warehouse can be read now.
         """
-        named = self.expectations(node)
+        named, job_id = self.expectations(node), verdict.job_id or ran.job_id
         status = "materialized" if verdict.status == "loaded" else verdict.status
         outcome = Outcome(
             node,
@@ -109,7 +109,7 @@ class RunState:
             accepted=verdict.accepted,
             rejected=verdict.rejected,
             seconds=ran.seconds,
-            job_id=ran.job_id,
+            job_id=job_id,
             is_final=is_final,
             command=ran.command,
             exit_code=ran.exit_code,
@@ -122,8 +122,8 @@ class RunState:
         if status == "nothing":
             return self.with_current_checks(outcome, named)
         if status == "failed":
-            return replace(outcome, checks=self._expectations.of_failed(node, named, ran.job_id))
-        checks = self._expectations.of(node, named, ran.job_id, ended=verdict.archived or ran.exit_code == 0)
+            return replace(outcome, checks=self._expectations.of_failed(node, named, job_id))
+        checks = self._expectations.of(node, named, job_id, ended=verdict.archived or ran.exit_code == 0)
         rejection_messages = self._rejection_messages(node, outcome)
         broken = blocking_failures(checks)
         if not broken:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from starlake_dagster_assets.commands.model import AuditRow
 from starlake_dagster_assets.execution.audit_row_matching import file_names, message_of, with_counts
 from starlake_dagster_assets.execution.evidence import Evidence, TableResult
 from starlake_dagster_assets.execution.load_files import LoadFiles
@@ -15,7 +14,7 @@ from starlake_dagster_assets.execution.unstaged_files import IncomingFiles
 from starlake_dagster_assets.graph.model import Node
 from starlake_dagster_assets.plural import first_of
 
-__all__ = ["find_overwritten_files", "resolve_without_new_files"]
+__all__ = ["find_overwritten_files", "find_unreported_load", "resolve_without_new_files"]
 
 
 def find_overwritten_files(nodes: Collection[Node], files: LoadFiles) -> Mapping[str, str]:
@@ -49,10 +48,8 @@ def resolve_without_new_files(
     """
     assert node.table is not None
     previous = state.settings.previous_loads.get(node.id, PreviousLoad())
-    if state.settings.previous_jobs:
-        rows = state.executor.last_load(node.table)
-        if rows and rows[0].job_id.startswith(state.settings.previous_jobs):
-            return _of_rows(rows)
+    if found := find_unreported_load(node, state):
+        return found
     if incoming is not None and (names := incoming.not_staged(node.table)):
         return replace(verdict, status="failed", reason=_not_staged(names), evidence=Evidence.FILES)
     if names := files.still_waiting(node.table):
@@ -72,15 +69,26 @@ def resolve_without_new_files(
     return verdict
 
 
-def _of_rows(rows: Sequence[AuditRow]) -> TableResult:
-    """Returns the result of a load by a previous attempt, from its rows in the audit."""
-    names = file_names(rows)
+def find_unreported_load(node: Node, state: RunState) -> TableResult | None:
+    """Returns the result of the newest load of a table if the run of that load ended before it reported the table.
+
+    Args:
+        node: The table.
+        state: State of the run.
+    """
+    assert node.table is not None
+    previous, others = state.settings.previous_jobs, state.settings.unreported_jobs(node)
+    rows = state.executor.last_load(node.table) if previous or others else ()
+    if not rows or not rows[0].job_id.startswith((*previous, *others)):
+        return None
+    names, job = file_names(rows), rows[-1].job_id
+    by = "a previous attempt of this run" if job.startswith(previous) else "a run that ended before it reported this"
     rejected = [row for row in rows if not row.success]
     if rejected:
-        reason = f"a previous attempt of this run failed: {message_of(rejected[-1])}"
-        return TableResult("failed", names, reason=reason, evidence=Evidence.AUDIT)
-    note = f"loaded by a previous attempt of this run (job {rows[-1].job_id})"
-    return with_counts(TableResult("loaded", names, evidence=Evidence.AUDIT, warnings=(note,)), rows)
+        reason = f"{by} failed: {message_of(rejected[-1])}"
+        return TableResult("failed", names, reason=reason, evidence=Evidence.AUDIT, job_id=job)
+    note = f"loaded by {by} (job {job})"
+    return with_counts(TableResult("loaded", names, evidence=Evidence.AUDIT, warnings=(note,), job_id=job), rows)
 
 
 def _not_staged(names: Sequence[str]) -> str:

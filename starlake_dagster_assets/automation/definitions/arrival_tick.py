@@ -36,6 +36,7 @@ from starlake_dagster_assets.automation.policies.skip_reasons import instant, li
 from starlake_dagster_assets.dagster_assets.dagster_runs import interval_tags
 from starlake_dagster_assets.dagster_assets.specs.partitions import window_before
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
+from starlake_dagster_assets.dagster_assets.steps.unreported_loads import has_ended_without_result
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import intervals_of_updates
 from starlake_dagster_assets.execution.file_store import StoreError, content_of
 
@@ -308,7 +309,7 @@ class _Tick:
         sensor, found = self.sensor, list[str]()
         if window is not None and window.is_missed:
             return found
-        moment = datetime.fromtimestamp(self.now, sensor.zone)
+        moment, seen = datetime.fromtimestamp(self.now, sensor.zone), set(scan.sets)
         for station, place in areas(sensor.group.pre_load, sensor.model, sensor.group.domain, moment).items():
             if place == scan.directory:
                 continue
@@ -318,6 +319,26 @@ class _Tick:
                 found.append(str(error))
                 continue
             found += [self._of_table(runs, there, table, station) for table in there.sets]
+            seen |= there.sets.keys()
+        return [*found, *self._without_result(runs, [table for table in sensor.keys if table not in seen])]
+
+    def _without_result(self, runs: LoadRuns, tables: Sequence[str]) -> list[str]:
+        """Describes runs that ended without a result for a table whose files are gone: they may have loaded them."""
+        instance, keys, found = self.context.instance, self.sensor.keys, list[str]()
+        for table in tables:
+            last = next((run for run in runs.recent if short_hash(table) in run.sets), None)
+            if last is None or last.in_progress or last.has_succeeded:
+                continue
+            (record,) = instance.get_run_records(dg.RunsFilter(run_ids=[last.id]))
+            key = keys[table]
+            if record.start_time is None or not has_ended_without_result(instance, record.dagster_run, key, table):
+                continue
+            newest = newest_materializations(instance, [key]).get(key)
+            if newest is None or newest.timestamp < record.start_time:
+                found.append(
+                    f"run {last.id} for {last.files} ended without a result for {table}, and its files are gone: their "
+                    f"rows may be in the table, re-execute that run or materialize {table}"
+                )
         return found
 
     def _of_table(self, runs: LoadRuns, scan: DirectoryScan, table: str, station: str) -> str:

@@ -72,7 +72,13 @@ class StepEventBuilder:
         texts = {node: about.get(DATA_INTERVAL, "") for node, about in about_interval.items()}
         intervals = {node: known for node, text in texts.items() if (known := parse_interval(text)) is not None}
         self._loads = LoadPartitions(
-            context, runner, settings.partition, binding.translator, intervals, self._read_optional
+            context,
+            runner,
+            settings.partition,
+            binding.translator,
+            intervals,
+            settings.unreported_jobs,
+            self._read_optional,
         )
         self._columns: dict[str, Sequence[tuple[str, str]] | None] = {}
         self._reported: set[str] = set()

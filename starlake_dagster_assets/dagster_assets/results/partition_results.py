@@ -51,6 +51,7 @@ class LoadPartitions:
         partition: The partitions that the step runs for.
         translator: Translator of the assets.
         intervals: Data intervals of the ticks whose files the loads take, by node id.
+        unreported_jobs: `RunSettings.unreported_jobs`.
         ask: Queries the warehouse; if it cannot be read, logs a warning and returns None.
     """
 
@@ -61,10 +62,11 @@ class LoadPartitions:
         partition: PartitionInfo | None,
         translator: StarlakeTranslator,
         intervals: Mapping[str, Interval],
+        unreported_jobs: Callable[[Node], tuple[str, ...]],
         ask: Callable[[Callable[[], Any]], Any],
     ) -> None:
         self._context, self._partition, self._translator, self._ask = context, partition, translator, ask
-        self._intervals = intervals
+        self._intervals, self._unreported_jobs = intervals, unreported_jobs
         definition: Any = context.assets_def.partitions_def
         self._windows = definition if isinstance(definition, dg.TimeWindowPartitionsDefinition) else None
         # the keys of all partitions are read once for the tasks of the step
@@ -72,6 +74,7 @@ class LoadPartitions:
         self._reader = runner.warehouse_reader()
         self._counts_itself = runner.capabilities.counts_partitions
         self._before: dict[str, _Counts | None] = {}
+        self._unreported: dict[str, str] = {}
         self._keys = partition.keys if partition is not None else ()
 
     def by_rows(self, node: Node) -> bool:
@@ -89,15 +92,19 @@ class LoadPartitions:
     def read_before(self, nodes: Sequence[Node]) -> None:
         """Counts the rows of tables before their loads, if the environment does not count the rows that it writes.
 
+        Otherwise, finds the loads that ended runs have not reported: the next load of a table reports their partitions.
+
         Args:
             nodes: Tables and tasks that the step runs.
         """
         reader = self._reader
-        if reader is None or self._counts_itself:
+        if reader is None:
             return
         for node in nodes:
             counts = self.by_rows(node) or self.by_late_rows(node)
-            if counts and _appends(node) and (column := partition_column(node)):
+            if counts and self._counts_itself:
+                self._unreported[node.id] = self._unreported_job(node)
+            elif counts and _appends(node) and (column := partition_column(node)):
                 schema, table = node.target
                 self._before[node.id] = self._ask(lambda s=schema, t=table, c=column: reader.partition_counts(s, t, c))
 
@@ -209,10 +216,9 @@ class LoadPartitions:
         reader, node = self._reader, outcome.node
         if reader is None or node.table is None or not outcome.job_id:
             return None
-        table = node.table
-        counts = self._ask(lambda: reader.load_partition_counts(outcome.job_id, table.domain_name, table.name))
+        counts = self._counts_of_job(node, outcome.job_id)
         if counts is not None or self._counts_itself:
-            return counts
+            return counts if counts is None else self._with_unreported(outcome, counts)
         before = self._before.get(node.id)
         if before is None or not outcome.is_final:
             return None
@@ -220,6 +226,32 @@ class LoadPartitions:
         if after is None:
             return None
         return added_rows(after, before)
+
+    def _counts_of_job(self, node: Node, job_id: str) -> _Counts | None:
+        reader, table = self._reader, node.table
+        if reader is None or table is None or not job_id:
+            return None
+        return self._ask(lambda: reader.load_partition_counts(job_id, table.domain_name, table.name))
+
+    def _with_unreported(self, outcome: Outcome, counts: _Counts) -> _Counts:
+        """Adds the rows of the load before, if its run has ended without a result for the table."""
+        job = self._unreported.get(outcome.node.id, "")
+        before = self._counts_of_job(outcome.node, job) if job != outcome.job_id else None
+        if not before:
+            return counts
+        self._context.log.warning(
+            f"{outcome.node.id}: the run of the load before (job {job}) ended before it reported the table: its rows "
+            "are reported with those of this load."
+        )
+        return {value: counts.get(value, 0) + before.get(value, 0) for value in (*counts, *before)}
+
+    def _unreported_job(self, node: Node) -> str:
+        """Returns the job id of the newest load of a table if its run has ended without a result for it; else ""."""
+        reader, table = self._reader, node.table
+        if reader is None or table is None or not (jobs := self._unreported_jobs(node)):
+            return ""
+        rows = self._ask(lambda: reader.last_load(table.domain_name, table.name)) or ()
+        return rows[-1].job_id if rows and rows[0].job_id.startswith(jobs) else ""
 
     def _materializations(
         self, outcome: Outcome, key: dg.AssetKey, partitions: Mapping[str, int], whole: Mapping[str, Any] | None
