@@ -142,6 +142,19 @@ def test_the_root_of_the_machine_that_exports_is_in_no_file(tmp_path, environmen
         assert f'"STARLAKE": "{program}"' in load
 
 
+def test_a_root_of_the_options_holds_for_every_path(project, tmp_path):
+    variables = json.dumps({"SL_ROOT": "/srv/shop", "PLACE": "{{SL_ROOT}}/place"})
+    automation = StarlakeAutomation(
+        pre_load=PreLoadSettings(strategy="ack", ack_file_path="{{SL_ROOT}}/acks/{domain}.ack")
+    )
+    options = AirflowOptions(settings={"sl_env_var": variables})
+    export_airflow(project, tmp_path, options=options, automation=automation)
+    text = "".join(one for name, one in contents(tmp_path).items() if "worker" not in name)
+    root = "{{ var.value.get('starlake_root', '/srv/shop') }}"
+    assert f'"PLACE": "{root}/place"' in text and f"{root}/acks/network.ack" in text
+    assert "var.value.starlake_root" not in text, "the variable is not required"
+
+
 def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
     plan = export_airflow(project, tmp_path).plan
     made = [uri for dag in plan.dags for task in dag.tasks for uri in task.outlets if task.kind != "finish"]

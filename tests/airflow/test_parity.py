@@ -118,10 +118,11 @@ def test_any_project_keeps_its_edges_and_its_names_or_is_refused_by_name(
     nodes = [node for node in source.graph.nodes.values() if node.kind != "external"]
     try:
         dags, report = exported(source, options)
+        edges = wanted(source, report)  # Dagster refuses names that become the same key, `--ids asset` has a hash
     except StarlakeError as error:
         assert any(node.key[-1] in str(error) or repr(node.key[-1])[1:-1] in str(error) for node in nodes), str(error)
         return
-    assert edges_of(dags) == wanted(source, report)
+    assert edges_of(dags) == edges
     made = [uri for dag in dags.values() for one in dag.tasks.values() for uri in one.outlets if one.id != "finish"]
     assert sorted(made) == sorted(report.plan.uris[node.id] for node in nodes)
     if environment == (loads or "shell") == "shell":
