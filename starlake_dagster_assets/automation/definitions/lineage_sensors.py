@@ -17,13 +17,14 @@ from starlake_dagster_assets.automation.definitions.sensor_states import SensorS
 from starlake_dagster_assets.automation.policies.lineage_evaluation import Evaluator, condition_nodes
 from starlake_dagster_assets.automation.policies.model import Triggers
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
-from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER
+from starlake_dagster_assets.dagster_assets.dagster_runs import TRIGGER, is_over
 from starlake_dagster_assets.dagster_assets.specs.names import group_name
 from starlake_dagster_assets.dagster_assets.specs.translator import StarlakeTranslator
 from starlake_dagster_assets.graph.acyclic_groups import sort_topologically
 
 __all__ = ["LineageScope", "build_lineage_sensors", "lineage_scopes"]
 
+_RUN_KEY = "dagster/run_key"
 _TEXT_LENGTH = 500
 
 
@@ -166,11 +167,14 @@ class _Tick:
             context.log.info(run.reason)
         if runs and plan.reason:
             context.log.info(plan.reason)
-        return [self._request(run) for run in runs] or dg.SkipReason(plan.reason)
+        return [self._request(run, instance) for run in runs] or dg.SkipReason(plan.reason)
 
-    def _request(self, run: PlannedRun) -> dg.RunRequest:
+    def _request(self, run: PlannedRun, instance: dg.DagsterInstance) -> dg.RunRequest:
+        key = run.key
+        while ended := [one for one in instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1) if is_over(one)]:
+            key = f"{key}:{ended[0].run_id}"  # the asset was wiped since: Dagster would ignore the key of that run
         return dg.RunRequest(
-            run_key=run.key,
+            run_key=key,
             partition_key=run.partition_key,
             tags={**self.tags, TRIGGER: self.scope.sensor, **run.tags},
             asset_selection=self.select(run.nodes),

@@ -97,6 +97,16 @@ def test_what_a_person_materializes_is_not_made_again(world, kind):
     assert "kpi/y" in asked and "kpi/x" not in asked, "the next one follows; kpi.x has read it"
 
 
+@pytest.mark.dagster_feature("Manual materializations and sensors of tasks")
+def test_a_task_whose_asset_was_wiped_is_run_again(world, kind):
+    it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
+    it.made("sales.a")
+    assert it.quiet() == 1
+    for _ in range(2):
+        it.instance.wipe_assets([dg.AssetKey(["kpi", "x"])])
+        assert it.quiet() == 1
+
+
 @pytest.mark.dagster_feature("Cursors of sensors of tasks")
 def test_a_new_sensor_remembers_as_much_as_the_old_one(world, kind):
     it: World = world(watching({"kpi": (["kpi.x"], ANY)}, kind))
