@@ -33,6 +33,7 @@ from starlake_dagster_assets.plural import first_of
 from starlake_dagster_assets.project.model.problems import Problem
 
 if TYPE_CHECKING:
+    from starlake_dagster_assets.graph.model import Node
     from starlake_dagster_assets.resources import StarlakeResource
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
@@ -104,6 +105,7 @@ def run(
     _report_errors(broken, left_out)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
     resource = resource_for_environment(environment, {**local, **chosen_fields})
+    _validate_settings(source, [source.graph.nodes[node] for node in chosen], environment, resource)
     runner, policies = call_resource(resource, "runner", source), call_resource(resource, "policies")
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
@@ -136,6 +138,30 @@ def run(
         print(f"error: left out because of an error in a file of the project: {names}", file=sys.stderr)
     if left_out or report.failed or (report.failed_commands and policies.failed_command == "fail"):
         raise typer.Exit(1)
+
+
+def _validate_settings(
+    source: StarlakeProject, nodes: Sequence[Node], environment: str, resource: StarlakeResource
+) -> None:
+    """Validates the settings of single tables and tasks for the environment.
+
+    Raises:
+        ProjectError: The environment rejects one.
+    """
+    from starlake_dagster_assets.checking.environment_settings import find_invalid_settings
+    from starlake_dagster_assets.checking.positions import Positions
+    from starlake_dagster_assets.commands.redaction import secrets_of
+    from starlake_dagster_assets.environments import get_environment
+
+    found = find_invalid_settings(
+        nodes,
+        [get_environment(environment)],
+        Positions(source.root),
+        resource=resource,
+        secrets=secrets_of(source.model),
+    )
+    if errors := [one for one in found if one.severity == "error"]:
+        raise ProjectError(errors)
 
 
 @contextmanager

@@ -32,6 +32,13 @@ class EnvironmentConformance(ProgramTests, LogTests):
             assert isinstance(getattr(found, name, False), bool), f"{name} must be True or False"
         size = getattr(found, "argv_bytes", None)
         assert size is None or (isinstance(size, int) and size > 0), f"argv_bytes is {size!r}; expected a size or None"
+        for name in ("overrides_of", "url", "release", "log_gap"):
+            member = getattr(found, name, None)
+            kind = type(member).__name__
+            assert member is None or callable(member), (
+                f"{name} is {member!r} ({kind}); an attribute of this name is a function, which the loop calls. Give "
+                "your attribute another name"
+            )
         if hasattr(found, "overrides_of"):
             settings = found.overrides_of(("no=setting",))
             assert isinstance(settings, tuple), f"overrides_of returned {settings!r}; expected a tuple of texts"

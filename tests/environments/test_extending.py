@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -217,6 +218,16 @@ def test_every_registration_names_what_exists(name: str):
     if one.doctor:
         module, _, function = one.doctor.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_oldest_dagster_is_tested_with_the_extra_of_each_environment():
+    """The Makefile takes the extras from `pyproject.toml`."""
+    argv = ["make", "--no-print-directory", "-n", "-W", "pyproject.toml", ".venv-oldest/.installed"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    extras = re.findall(rf'-e "{re.escape(str(ROOT))}\[([\w,-]+)\]"', done.stdout)
+    assert len(extras) == 1, done.stdout + done.stderr
+    own = [one.install for one in execution_environments().values() if not one.origin]
+    assert {name.partition("[")[2].rstrip("]") for name in own} <= {*extras[0].split(",")}
 
 
 def test_the_page_has_the_table_of_the_registry():

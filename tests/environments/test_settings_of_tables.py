@@ -20,6 +20,7 @@ from starlake_dagster_assets import (
     build_definitions,
 )
 from starlake_dagster_assets.checking.project_check import check_project
+from starlake_dagster_assets.cli import main
 from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.environments import ExecutionEnvironment, InvalidSetting, NodeSettings
 from starlake_dagster_assets.errors import PluginError, ProjectError
@@ -179,6 +180,16 @@ def test_check_names_the_line_of_a_tag(tmp_path: Path):
         "- 'spark_executor_memory=many'",
     ], "each once; an environment with Starlake's launcher may not be in use"
     assert all(one.severity == "error" and one.file == FILE for one in found)
+
+
+def test_run_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    project = project_with(tmp_path, "kubernetes_cpu=banana")
+    argv = ["starlake-dagster", "run", str(project.root), "--environment", "kubernetes", "--set", "image=i"]
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code not in (0, None)
+    assert f"{FILE}:4: sales.orders: the tag `kubernetes_cpu`: found 'banana'" in capsys.readouterr().err
 
 
 class Translator(StarlakeTranslator):

@@ -98,6 +98,8 @@ class FakeAws(LocalServer):
         self.log_driver = log_driver
         self.starts = starts
         self.log_mode = log_mode
+        self.essential = True
+        """Whether the end of the container ends its task."""
         self.log_lag = 0.0
         """Seconds after the end of a task until its lines but the first ones can be read."""
         self.log_keeps = 1_000_000
@@ -301,12 +303,15 @@ class FakeAws(LocalServer):
     def _ended(self, task: Task, code: int) -> None:
         with self.lock:
             task.exit_code, task.ended = code, time.monotonic()
+            if not self.essential and not task.stop_code:
+                return  # the other container goes on
             task.stop_code = task.stop_code or "EssentialContainerExited"
             task.reason = task.reason or "Essential container in task exited"
             task.status = "STOPPED"
 
     def _shown(self, task: Task) -> dict[str, Any]:
-        container: dict[str, Any] = {"name": "starlake", "lastStatus": task.status}
+        ended = task.exit_code is not None
+        container: dict[str, Any] = {"name": "starlake", "lastStatus": "STOPPED" if ended else task.status}
         if task.exit_code is not None:
             container["exitCode"] = task.exit_code
         shown: dict[str, Any] = {

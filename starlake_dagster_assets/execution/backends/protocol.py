@@ -269,3 +269,8 @@ class StepAttempt:
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     execution_log: ExecutionLog = field(default_factory=_NoExecutionLog, repr=False)
     other_steps_ended: Callable[[], bool] = field(default=lambda: True, repr=False)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether executions are recorded, so that a later attempt finds those that are not reported."""
+        return not isinstance(self.execution_log, _NoExecutionLog)

@@ -180,12 +180,12 @@ class FargateEnvironment:
                 "lost", None, "ECS does not know the task any more: it forgets stopped ones after an hour", url
             )
         task = answer["tasks"][0]
-        if task["lastStatus"] != "STOPPED":
+        if task["lastStatus"] != "STOPPED" and not self._is_kept_running(task):
             running = task["lastStatus"] in ("RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING")
             return Status("running" if running else "pending", None, "", url)
-        containers = [one for one in task.get("containers", []) if one.get("name") == self.container]
-        code = containers[0].get("exitCode") if containers else None
-        texts = [str(text) for text in (task.get("stoppedReason"), containers[0].get("reason") if containers else "")]
+        container = self._program_container(task)
+        code = container.get("exitCode")
+        texts = [str(text) for text in (task.get("stoppedReason"), container.get("reason"))]
         reason = "; ".join(text for text in texts if text and text != "None")
         if code == 0:
             return Status("succeeded", 0, "", url)
@@ -217,6 +217,17 @@ class FargateEnvironment:
                 return lines, page["nextForwardToken"]
             cursor = page["nextForwardToken"]
 
+    def release(self, execution: str) -> None:
+        """Stops a task whose program has ended, and that another container keeps running."""
+        tasks = self._ecs.describe_tasks(cluster=self.cluster, tasks=[execution])["tasks"]
+        if tasks and self._is_kept_running(tasks[0]):
+            self._ecs.stop_task(cluster=self.cluster, task=execution, reason="its command has ended")
+
+    def log_gap(self, execution: str) -> str:
+        """Returns why lines may be missing: a driver that does not block drops them when its buffer is full."""
+        mode = self._log_options.get("mode")
+        return "" if mode == "blocking" else "its log driver may have dropped lines (log option `mode`)"
+
     def cancel(self, execution: str) -> None:
         """Calls StopTask; a task that has ended or is no longer known is not an error."""
         try:
@@ -238,6 +249,16 @@ class FargateEnvironment:
 
     def close(self) -> None:
         """Does nothing: no resource is kept between commands."""
+
+    def _program_container(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        found: Sequence[Mapping[str, Any]] = task.get("containers") or ()
+        return next((one for one in found if one.get("name") == self.container), _NO_ENV)
+
+    def _is_kept_running(self, task: Mapping[str, Any]) -> bool:
+        """Whether the program has ended in a task that runs: its container is not essential in the definition."""
+        container = self._program_container(task)
+        ended = container.get("lastStatus") == "STOPPED" and container.get("exitCode") is not None
+        return ended and task["lastStatus"] == task.get("desiredStatus") == "RUNNING"
 
     # ------------------------------------------------------------------------------------------------ wording
 

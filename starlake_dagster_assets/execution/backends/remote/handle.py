@@ -304,7 +304,14 @@ class RemoteHandle:
 
     def _poll(self) -> StatusPoll:
         runner = self._runner
-        return StatusPoll(runner.environment, self._execution.id, self._policy, runner.clock, self._execution.url)
+        return StatusPoll(
+            runner.environment,
+            self._execution.id,
+            self._policy,
+            runner.clock,
+            self._execution.url,
+            is_recorded=runner.attempt.is_recorded,
+        )
 
     def known_status(self, *, over: bool = False) -> Status:
         """Waits until the status can be read, or with `over` until the execution has ended, and returns the status.

@@ -24,16 +24,29 @@ class StatusPoll:
         policy: For how long it may be unreadable, or unknown to the service.
         clock: Source of the time.
         url: URL of the execution's page, for people.
+        is_recorded: Whether the execution is recorded, so that a retry of the step finds it.
     """
 
     def __init__(
-        self, environment: Environment, execution: str, policy: Policy, clock: TimeSource, url: str = ""
+        self,
+        environment: Environment,
+        execution: str,
+        policy: Policy,
+        clock: TimeSource,
+        url: str = "",
+        *,
+        is_recorded: bool = False,
     ) -> None:
         self._environment = environment
         self._execution = execution
         self._policy = policy
         self._clock = clock
         self._url = url
+        self._next_step = (
+            ", and a retry of the step adopts it."
+            if is_recorded
+            else ", and is not recorded. Next: wait for its end, or end it in the service, before you run it again."
+        )
         self._unreadable: float | None = None
         self._failed_reads = 0
         self._missing: float | None = None
@@ -101,7 +114,7 @@ class StatusPoll:
         if seconds >= self._policy.outage and self._failed_reads >= _FAILED_READS:
             raise UnreachableError(
                 f"{self._environment.name}: the state of {self._execution} is unknown for {seconds:.0f} seconds: "
-                f"{text} Nothing was cancelled: it may go on, and a retry of the step adopts it. {self._url}".rstrip()
+                f"{_sentence(text)} Nothing was cancelled: it may go on{self._next_step} {self._url}".rstrip()
             ) from error
         denied = error_class is not None and error_class.kind == "denied"
         stays = denied or error_class is None
@@ -110,5 +123,13 @@ class StatusPoll:
         if not self._warned and (stays or seconds >= _PATIENCE):
             self._warned = True
             self._notes.append(
-                ("WARN", f"the state of {self._execution} cannot be read: {text} It goes on; nothing is cancelled.")
+                (
+                    "WARN",
+                    f"the state of {self._execution} cannot be read: {_sentence(text)} It may go on; nothing is "
+                    "cancelled.",
+                )
             )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."

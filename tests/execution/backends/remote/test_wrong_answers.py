@@ -76,6 +76,17 @@ def test_an_unknown_state_is_neither_success_nor_failure(answer, said):
     assert service.time.now < 1300
 
 
+def test_without_a_record_no_retry_is_promised():
+    service = Wrong(status=Status("PAUSED"))
+    clock = TimeSource(service.time.read, service.time.pause)
+    handle = RemoteRunner(service, policy=Policy(), clock=clock).start(build.load("sales", ["orders"], job_id="job-1"))
+    lines = []
+    with pytest.raises(UnreachableError) as error:
+        lines.extend(line.text for line in handle.lines())
+    assert "it may go on, and is not recorded. Next: wait for its end, or end it in the service" in str(error.value)
+    assert not any("It goes on" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -467,10 +467,25 @@ def test_a_log_without_permission_is_a_warning_that_names_the_call(aws, scripted
 
 
 @pytest.mark.parametrize(("mode", "count"), [("blocking", 0), ("non-blocking", 1), (None, 1)])
-def test_a_log_driver_that_may_drop_lines_is_a_warning(scripted, mode, count):
+def test_the_log_of_a_driver_that_may_drop_lines_is_incomplete(scripted, mode, count):
     with FakeAws([str(scripted.path)], scripted.environ, log_mode=mode) as server:
-        warnings = [text for text in texts(runner(server).start(LOAD)) if "mode" in text and text.startswith("WARN")]
-    assert len(warnings) == count
+        handle = runner(server).start(LOAD)
+        warnings = [text for text in texts(handle) if text.startswith("WARN")]
+    assert sum("may lose log lines" in text for text in warnings) == count
+    assert sum("is incomplete: its log driver may have dropped lines" in text for text in warnings) == count
+    assert bool(handle.log_problem) is bool(count)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_container_that_is_not_essential_ends_the_command(aws, scripted, fails):
+    if fails:
+        scripted.tables({"sales.orders": {"do": "fail"}})
+    aws.essential = False
+    one = runner(aws)
+    assert (one.start(LOAD).wait().exit_code == 0) is not fails
+    assert aws.count("StopTask") == 0, "until its results are reported"
+    one.close()
+    assert aws.count("StopTask") == 1
 
 
 # -------------------------------------------------------------------------------------------- earlier attempts
