@@ -173,7 +173,10 @@ class FakeCloudRun(GrpcServer):
 
     def _list(self, request: run_v2.ListExecutionsRequest) -> run_v2.ListExecutionsResponse:
         found = [one for one in reversed(self.executions.values()) if one.job == request.parent]
-        return run_v2.ListExecutionsResponse(executions=found[: request.page_size])
+        start = int(request.page_token or 0)
+        end = start + request.page_size
+        following = str(end) if end < len(found) else ""
+        return run_v2.ListExecutionsResponse(executions=found[start:end], next_page_token=following)
 
     def _cancel(self, request: run_v2.CancelExecutionRequest) -> operations_pb2.Operation:
         execution = self._known(request.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +18,7 @@ __all__ = ["CloudRunEnvironment", "job_warnings"]
 
 _KEY = "SL_DAGSTER_KEY"
 """Environment variable that carries the key of a submission: RunJob has no request id."""
-_RECENT = 100
+_PAGE = 100
 _SHORT = 600
 """Seconds of the default task timeout of Cloud Run."""
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
@@ -81,9 +80,9 @@ class CloudRunEnvironment:
         return str(operation.metadata.name)
 
     def find(self, submission: Submission) -> str | None:
-        """Returns the execution with the key of a submission, among the newest."""
-        listed = self._executions.list_executions(request={"parent": self._job_name, "page_size": _RECENT}, **CALL)
-        for execution in islice(listed, _RECENT):
+        """Returns the execution with the key of a submission, among all that Cloud Run lists."""
+        listed = self._executions.list_executions(request={"parent": self._job_name, "page_size": _PAGE}, **CALL)
+        for execution in listed:
             for container in execution.template.containers:
                 if any(pair.name == _KEY and pair.value == submission.key for pair in container.env):
                     return str(execution.name)

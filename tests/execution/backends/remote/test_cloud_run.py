@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import grpc
 import pytest
+from google.cloud import run_v2
 
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.execution.backends.protocol import StepAttempt
 from starlake_dagster_assets.execution.backends.remote.cloud_run import CloudRunEnvironment
-from starlake_dagster_assets.execution.backends.remote.protocol import Policy
+from starlake_dagster_assets.execution.backends.remote.protocol import Policy, Submission
 from starlake_dagster_assets.execution.backends.remote.read_quota import ReadQuota, ReadQuotaError
 from starlake_dagster_assets.execution.backends.remote.runner import RemoteRunner
 from starlake_dagster_assets.execution.outcome import Outcome, RunSettings
@@ -142,6 +143,16 @@ def test_a_retry_follows_the_execution_of_its_step_and_reports_its_tables(server
     assert (outcome.node.id, outcome.status, outcome.job_id) == ("sales.customers", "materialized", "j-1")
     assert len(server.executions) == 1
     assert not ledger.open
+
+
+def test_an_execution_is_found_among_many_newer_ones(server):
+    one = runner(server)
+    submission = Submission(LOAD, "job-1")
+    execution = one.environment.submit(submission)
+    newer = run_v2.Execution(name="newer", job=server.executions[execution].job)
+    server.executions |= {f"newer-{number}": newer for number in range(250)}
+    assert one.environment.find(submission) == execution
+    assert one.environment.find(Submission(LOAD, "job-2")) is None
 
 
 def test_the_reads_of_a_process_are_limited():
