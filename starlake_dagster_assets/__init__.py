@@ -3,6 +3,7 @@
 - `starlake_project`: `StarlakeProject`, the object that users create
 - `definitions`: `build_definitions`, a whole project in one call
 - `environments`: the registry of execution environments, and the protocol that your own environment implements
+- `_built_in_environments`: the registrations of the environments of this package
 - `_environment_validation`, `_guarded_import`: rules for the fields of a registered environment, and imports of other
   packages
 - `errors`: the exceptions of this package

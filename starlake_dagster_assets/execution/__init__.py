@@ -11,6 +11,7 @@
 - `reconcile`: results of tables and tasks, from facts
 - `load_facts`, `evidence`, `audit_row_matching`, `load_files`: the facts of a load
 - `expected_load`, `empty_loads`, `unapplied_settings`: properties of a table that decide about its load
+- `spark_settings`: validation of Spark properties of a table or task
 - `unfinished_loads`, `stage_failures`, `unstaged_files`: tables without a new file
 - `restaged_file_name`: names of files that return to `stage`
 - `expectation_checks`, `expectation_results`, `failing_row_queries`: expectations, their results, and the rows behind

@@ -2,6 +2,7 @@
 
 - `base`: `StarlakeResource`
 - `remote`, `google`: base classes of remote environments
+- `project_variables`: `SL_ENV` and `SL_ROOT` in the fields of a resource
 - `duckdb`, `shell`, `dataproc`, `cloud_run`, `fargate`, `kubernetes`: one per environment of the registry
   (`starlake_dagster_assets.environments`)
 - `dataproc_sweeper`: the sensor that deletes orphaned clusters

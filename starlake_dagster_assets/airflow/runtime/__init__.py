@@ -4,6 +4,7 @@
 - `macros`: macros of templates: the window of a run, options, paths
 - `update_condition`: condition of a task on the updates of its upstreams
 - `load_spec`: the tables of a load
+- `driver_log`: result of a command by the output of its Dataproc driver
 - `local_try_record`, `loaded_files`: files of a load on the disk of a worker, and the record of the tries
 - `cloud_load`, `cloud_transform`: results of loads and transforms in a cloud
 - `store_areas`: file areas in an object store

@@ -154,31 +154,45 @@ class _Tick:
 
     def __call__(self, context: Any) -> list[dg.RunRequest] | dg.SkipReason:
         """Returns the runs that are due, or the reason why there are none."""
-        instance, repository, keys = context.instance, context.repository_def, self.scope.keys
-        origin = context.code_location_origin
-        location = origin.location_name if origin is not None else None
-        sensor = self.scope.sensor
-        states = SensorStates(instance, self.triggers, keys, repository=repository, location=location, ticking=sensor)
-        facts = EventLogFacts(instance, repository.asset_graph, self.triggers, keys, states.stopped)
-        evaluator = Evaluator(self.triggers.triggers, facts, self.timezone)
-        plan = JobPlan(facts, evaluator, self.scope.nodes, self.scope.before)
+        instance = context.instance
+        plan = self._plan(context)
         runs = plan.runs()
+        if any(_ended_run(instance, run.key) for run in runs):
+            plan = self._plan(context)  # if the run has ended while the event log was read, its results count now
+            runs = plan.runs()
         for run in runs:
             context.log.info(run.reason)
         if runs and plan.reason:
             context.log.info(plan.reason)
         return [self._request(run, instance) for run in runs] or dg.SkipReason(plan.reason)
 
+    def _plan(self, context: Any) -> JobPlan:
+        instance, repository, keys = context.instance, context.repository_def, self.scope.keys
+        origin = context.code_location_origin
+        location = origin.location_name if origin is not None else None
+        sensor = self.scope.sensor
+        states = SensorStates(instance, self.triggers, keys, repository=repository, location=location, ticking=sensor)
+        facts = EventLogFacts(instance, repository.asset_graph, self.triggers, keys, states.stopped)
+        return JobPlan(
+            facts, Evaluator(self.triggers.triggers, facts, self.timezone), self.scope.nodes, self.scope.before
+        )
+
     def _request(self, run: PlannedRun, instance: dg.DagsterInstance) -> dg.RunRequest:
         key = run.key
-        while ended := [one for one in instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1) if is_over(one)]:
-            key = f"{key}:{ended[0].run_id}"  # the asset was wiped since: Dagster would ignore the key of that run
+        while ended := _ended_run(instance, key):
+            key = f"{key}:{ended}"  # the asset was wiped since: Dagster would ignore the key of that run
         return dg.RunRequest(
             run_key=key,
             partition_key=run.partition_key,
             tags={**self.tags, TRIGGER: self.scope.sensor, **run.tags},
             asset_selection=self.select(run.nodes),
         )
+
+
+def _ended_run(instance: dg.DagsterInstance, key: str) -> str:
+    """Returns the id of the newest run of a run key if it has ended, else ""."""
+    runs = instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1)
+    return runs[0].run_id if runs and is_over(runs[0]) else ""
 
 
 def _sensor(

@@ -4,6 +4,7 @@
 - `body`: the function of a step
 - `execute`: execution of commands, and their events
 - `attempt`, `previous_attempts`: this attempt of a step, and earlier ones
+- `unreported_loads`: runs that ended before they reported a table
 - `step_result_tracker`: assets that have a result
 - `step_partitions`, `partition_checks`: partitions of a step, and checks of them
 - `step_intervals`, `load_intervals`, `update_intervals`, `appended_intervals`: data intervals of a step, a load and

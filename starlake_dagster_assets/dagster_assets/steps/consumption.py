@@ -93,8 +93,14 @@ class Consumption:
 
 def newest_materializations(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Mapping[dg.AssetKey, Any]:
     """Reads the event log record of the newest materialization of each asset that has one, in one query."""
-    entries = (record.asset_entry for record in instance.get_asset_records(list(keys)))
-    return {one.asset_key: record for one in entries if (record := one.last_materialization_record) is not None}
+    found: dict[dg.AssetKey, Any] = {}
+    for entry in (one.asset_entry for one in instance.get_asset_records(list(keys))):
+        record = entry.last_materialization_record
+        # older versions of Dagster keep the record of an asset that was wiped, once a run plans to materialize it
+        wiped = entry.asset_details.last_wipe_timestamp if entry.asset_details is not None else None
+        if record is not None and (wiped is None or record.timestamp > wiped):
+            found[entry.asset_key] = record
+    return found
 
 
 def update_of(record: Any) -> Update:

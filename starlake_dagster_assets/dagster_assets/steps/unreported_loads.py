@@ -1,17 +1,14 @@
 """Runs that ended before they reported the result of a table, for example because their process was killed."""
 
-from typing import Any
-
 import dagster as dg
 
 from starlake_dagster_assets.dagster_assets.dagster_runs import is_over
 
 __all__ = ["has_ended_without_result", "unreported_jobs"]
 
-_RESULTS = {
+_RESULTS = {  # not evaluations of checks: older versions of Dagster store them before the materialization
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_OBSERVATION,
-    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
 }
 _PLANNED, _MOST = 50, 5000
@@ -60,6 +57,4 @@ def _is_result(event: dg.DagsterEvent | None, key: dg.AssetKey, node: str) -> bo
     if event.event_type is dg.DagsterEventType.STEP_FAILURE:
         failure = event.step_failure_data.user_failure_data
         return failure is not None and node in failure.metadata
-    data: Any = event.event_specific_data
-    check = getattr(data, "asset_check_key", None)
-    return key == (event.asset_key if check is None else check.asset_key)
+    return key == event.asset_key

@@ -7,6 +7,7 @@
 - `threaded_call`: a call that an interruption does not cut off
 - `cloud_run`, `cloud_logging`, `read_quota`: Cloud Run, its log, and the quota of reads
 - `dataproc`, `dataproc_cluster`, `driver_output`: Dataproc, the cluster of a run, and the output of drivers
+- `dataproc_settings`, `kubernetes_settings`: validation of the settings of a table or task
 - `gcp`: clients of Google Cloud
 - `fargate`, `ecs_definition`: Fargate, and task definitions with secrets
 - `aws`: clients of AWS

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from starlake_dagster_assets import StarlakeTranslator
+from starlake_dagster_assets.automation.definitions.lineage_runs import JobPlan
 from starlake_dagster_assets.automation.definitions.lineage_sensors import build_lineage_sensors
 from starlake_dagster_assets.automation.policies.model import Job, Trigger, Triggers, Upstream, UpstreamCondition
 from starlake_dagster_assets.testing import FakeRunner, Script
@@ -258,3 +259,20 @@ def test_a_tick_without_news_reads_the_assets_once_and_no_runs(world, monkeypatc
         monkeypatch.setattr(it.instance, name, counted)
     it.tick("two_lineage")
     assert asked == ["get_asset_records"]
+
+
+@pytest.mark.dagster_feature("Manual materializations and sensors of tasks")
+def test_a_run_that_ends_while_the_event_log_is_read_is_not_repeated(world, monkeypatch):
+    it: World = world(watching({"kpi": (["kpi.x"], UpstreamCondition(any_of("sales.a", "sales.b")))}))
+    it.made("sales.a")
+    (request,) = it.tick("kpi_lineage")
+    plan = JobPlan.runs
+
+    def slow(self):
+        found = plan(self)
+        monkeypatch.undo()
+        it.run("kpi_lineage", request)
+        return found
+
+    monkeypatch.setattr(JobPlan, "runs", slow)
+    assert "has read" in it.tick("kpi_lineage") and it.count("kpi.x") == 1
