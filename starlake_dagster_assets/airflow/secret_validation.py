@@ -51,7 +51,7 @@ def validate_no_secrets(
 
 
 class _SecretFinder:
-    """Finder of the secrets of an exported line in other texts.
+    """Searches texts of the project for the secrets of an exported line.
 
     Args:
         line: The line, which contains a secret.

@@ -786,7 +786,7 @@ def test_names_with_accents_keep_them_and_stay_different(tmp_path, ids):
     assert [one for one in report.notes if "starlake-airflow replaces letters" in one] == (
         [
             "datasets of Straße.t, kpi.année, àtà.t, été.t: starlake-airflow replaces letters that are not ASCII in "
-            "their names. If a DAG of yours waits for one of its datasets, export with --ids starlake-airflow"
+            "their names. If a DAG of yours waits for such a dataset of starlake-airflow, export with --ids starlake-airflow"
         ]
         if ids == "starlake"
         else []
