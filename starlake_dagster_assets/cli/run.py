@@ -146,7 +146,7 @@ def _validate_settings(
     """Validates the settings of single tables and tasks for the environment.
 
     Raises:
-        ProjectError: The environment rejects one.
+        ProjectError: The environment rejects a setting.
     """
     from starlake_dagster_assets.checking.environment_settings import find_invalid_settings
     from starlake_dagster_assets.checking.positions import Positions

@@ -83,7 +83,9 @@ def test_two_locations_of_the_project(name: str, root: Path):
 
 def test_another_location_than_that_of_the_project(root: Path):
     project = StarlakeProject(root)
-    with pytest.raises(RunnerError, match=f"env `SL_ROOT` is '/opt/bake', and the project is '{root}'. Next: remove"):
+    with pytest.raises(
+        RunnerError, match=f"env `SL_ROOT` is '/opt/bake', and the directory of the project is '{root}'. Next: remove"
+    ):
         build_definitions(project, starlake=StarlakeShell(env={"SL_ROOT": "/opt/bake"}))
     build_definitions(project, starlake=StarlakeShell(env={"SL_ROOT": f"file://{root}"}))
     assert StarlakeShell.from_options({"sl_env_var": '{"SL_ROOT": "/opt/bake", "A": "1"}'}).env == {"A": "1"}
