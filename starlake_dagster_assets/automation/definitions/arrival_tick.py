@@ -323,7 +323,7 @@ class _Tick:
         return [*found, *self._without_result(runs, [table for table in sensor.keys if table not in seen])]
 
     def _without_result(self, runs: LoadRuns, tables: Sequence[str]) -> list[str]:
-        """Describes runs that ended without a result for a table whose files are gone: they may have loaded them."""
+        """Describes runs that ended without a result for a table, and may have loaded its files, which are gone."""
         instance, keys, found = self.context.instance, self.sensor.keys, list[str]()
         for table in tables:
             last = next((run for run in runs.recent if short_hash(table) in run.sets), None)
@@ -337,7 +337,7 @@ class _Tick:
             if newest is None or newest.timestamp < record.start_time:
                 found.append(
                     f"run {last.id} for {last.files} ended without a result for {table}, and its files are gone: their "
-                    f"rows may be in the table, re-execute that run or materialize {table}"
+                    f"rows may be in the table; re-execute that run or materialize {table}"
                 )
         return found
 

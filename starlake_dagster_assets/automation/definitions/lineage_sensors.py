@@ -172,7 +172,7 @@ class _Tick:
     def _request(self, run: PlannedRun, instance: dg.DagsterInstance) -> dg.RunRequest:
         key = run.key
         while ended := [one for one in instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1) if is_over(one)]:
-            key = f"{key}:{ended[0].run_id}"  # the asset was wiped since: Dagster would ignore the key of that run
+            key = f"{key}:{ended[0].run_id}"  # the asset was wiped; Dagster starts no second run with the same key
         return dg.RunRequest(
             run_key=key,
             partition_key=run.partition_key,

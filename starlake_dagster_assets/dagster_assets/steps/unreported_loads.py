@@ -14,7 +14,10 @@ _RESULTS = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
 }
-_PLANNED, _MOST = 50, 5000
+_MOST_RUNS = 50
+"""Maximum number of planned materializations of a table, newest first, whose runs are examined."""
+_MOST_RESULTS = 5000
+"""Maximum number of events of a run that are examined."""
 
 
 def unreported_jobs(context: dg.AssetExecutionContext, key: dg.AssetKey, node: str) -> tuple[str, ...]:
@@ -27,7 +30,7 @@ def unreported_jobs(context: dg.AssetExecutionContext, key: dg.AssetKey, node: s
     """
     instance, found = context.instance, dict[str, None]()
     planned = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, asset_key=key)
-    for record in instance.event_log_storage.get_event_records(planned, limit=_PLANNED):
+    for record in instance.event_log_storage.get_event_records(planned, limit=_MOST_RUNS):
         if record.run_id == context.run.run_id or record.run_id in found:
             continue
         run = instance.get_run_by_id(record.run_id)
@@ -40,21 +43,22 @@ def unreported_jobs(context: dg.AssetExecutionContext, key: dg.AssetKey, node: s
 
 
 def has_ended_without_result(instance: dg.DagsterInstance, run: dg.DagsterRun, key: dg.AssetKey, node: str) -> bool:
-    """Whether a run has ended, and nothing in its event log is a result of a table.
+    """Whether a run has ended, and its event log contains no result of a table.
 
     Args:
         instance: Instance that stores the event log.
         run: The run.
         key: Asset key of the table.
-        node: Node id of the table, by which the failure of a step names it.
+        node: Node id of the table; the metadata of a failed step has it as a key.
     """
     if not is_over(run):
         return False
-    records = instance.get_records_for_run(run.run_id, of_type=_RESULTS, limit=_MOST).records
+    records = instance.get_records_for_run(run.run_id, of_type=_RESULTS, limit=_MOST_RESULTS).records
     return not any(_is_result(record.event_log_entry.dagster_event, key, node) for record in records)
 
 
 def _is_result(event: dg.DagsterEvent | None, key: dg.AssetKey, node: str) -> bool:
+    """Whether an event is a materialization, observation, check or failure of a table."""
     if event is None:
         return False
     if event.event_type is dg.DagsterEventType.STEP_FAILURE:
