@@ -479,8 +479,8 @@ def test_paths_and_translators_that_cannot_be_used_are_errors_of_the_user(tmp_pa
     (tmp_path / "file").write_text("mine")
     given = [text.format(file=tmp_path / "file", folder=tmp_path) for text in options]
     done = command(str(EXAMPLE), *(["--out", str(tmp_path / "dags")] if "--out" not in given else []), *given)
-    told = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
-    assert done.returncode == code and message in told and "internal error" not in told
+    output = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
+    assert done.returncode == code and message in output and "internal error" not in output
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -786,14 +786,15 @@ def test_names_with_accents_keep_them_and_stay_different(tmp_path, ids):
     assert [one for one in report.notes if "starlake-airflow replaces letters" in one] == (
         [
             "datasets of Straße.t, kpi.année, àtà.t, été.t: starlake-airflow replaces letters that are not ASCII in "
-            "their names. If a DAG of yours waits for such a dataset of starlake-airflow, export with --ids starlake-airflow"
+            "their names. If a DAG of yours waits for such a dataset of starlake-airflow, export with --ids "
+            "starlake-airflow"
         ]
         if ids == "starlake"
         else []
     )
 
 
-def test_names_that_differ_only_in_what_airflow_refuses_have_different_asset_ids(tmp_path):
+def test_names_that_differ_only_in_characters_that_airflow_rejects_have_different_ids(tmp_path):
     names = ["a b", "a_b", "a$b", "aSb", "cafe\u0301", "café"]
     source = Source(tables_of(*(table("sales", name) for name in names)))
     with pytest.raises(ProjectError) as caught:
@@ -957,8 +958,8 @@ def test_a_pending_file_that_cannot_be_loaded_does_not_start_runs_for_ever(tmp_p
     text = (tmp_path / f"{dag.id}.py").read_text()
     starts = strategy == "pending" and environment != "kubernetes"  # no sensor there, so a person starts the DAG
     assert ("    max_consecutive_failed_dag_runs=3,\n" in text) is starts
-    said = [note for note in report.notes if "starts the DAG again" in note]
-    assert bool(said) is starts and all(note.startswith("load sales: a file in stage/sales ") for note in said)
+    notes = [note for note in report.notes if "starts the DAG again" in note]
+    assert bool(notes) is starts and all(note.startswith("load sales: a file in stage/sales ") for note in notes)
 
 
 @pytest.mark.parametrize(("strategy", "acks"), [("imported", ["ack", ""]), ("pending", None)])
