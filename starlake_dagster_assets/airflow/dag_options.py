@@ -201,7 +201,9 @@ class Templates:
 
     def without_local_root(self, text: str) -> str:
         """Returns a text with `{{SL_ROOT}}` instead of the project's root on this machine."""
-        return re.sub(rf"{re.escape(str(self.project.root))}(?![\w.-])", _ROOT, text)
+        # a bucket or host before the root makes it a path of a store
+        root = rf"(\w+://[\w.{{}}-]+)?{re.escape(str(self.project.root))}(?![\w.-])"
+        return re.sub(root, lambda match: match[0] if match[1] else _ROOT, text)
 
 
 def _filled(text: str, project: ProjectSource) -> str:

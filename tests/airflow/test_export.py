@@ -155,6 +155,15 @@ def test_a_root_of_the_options_holds_for_every_path(project, tmp_path):
     assert "var.value.starlake_root" not in text, "the variable is not required"
 
 
+def test_a_path_of_a_bucket_that_ends_like_the_root_is_kept(project, tmp_path):
+    jar, local = f"gs://bucket{project.root}/x.jar", f"file://{project.root}/x.jar"
+    options = AirflowOptions(settings={"sl_env_var": json.dumps({"JAR": jar, "LOCAL": local})})
+    export_airflow(project, tmp_path, options=options)
+    text = "".join(contents(tmp_path).values())
+    assert f'"JAR": "{jar}"' in text
+    assert '"LOCAL": "file://{{ var.value.starlake_root }}/x.jar"' in text
+
+
 def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
     plan = export_airflow(project, tmp_path).plan
     made = [uri for dag in plan.dags for task in dag.tasks for uri in task.outlets if task.kind != "finish"]
