@@ -546,6 +546,20 @@ def test_options_of_environments_that_cannot_be_read_are_errors(project, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("environment", "option", "value"),
+    [
+        ("fargate", "cpu", ".25 vCPU"),
+        ("fargate", "memory", "0.5GB"),
+        ("kubernetes", "kubernetes_memory", "524288Ki"),
+        ("kubernetes", "kubernetes_cpu", "0.5"),
+    ],
+)
+def test_sizes_of_a_service_are_kept_as_written(project, tmp_path, environment, option, value):
+    export_airflow(project, tmp_path, environment=environment, options=AirflowOptions(settings={option: value}))
+    assert f'"{value}"' in (tmp_path / "starlake_transform_kpi.py").read_text()
+
+
 def test_lists_of_subnets_are_read_in_any_form(project, tmp_path):
     for number, text in enumerate(["a,b", "['a', 'b']", '["a", "b"]', "[a, b]"]):
         options = AirflowOptions(settings={"aws_task_private_subnets": text})
