@@ -68,7 +68,7 @@ tests: install
 	$(BIN)/pytest $(RUN) --dagster without
 	$(BIN)/pytest $(RUN) --dagster with
 
-# All extras, except those that need a newer Dagster, or whose packages no test of the oldest one needs.
+# All extras, except those that need a newer Dagster, and those that no test with the oldest Dagster uses.
 EXTRAS := $(shell sed -n '/^\[project.optional-dependencies\]/,/^\[/s/^\([a-z0-9-]*\) = .*/\1/p' pyproject.toml | grep -vx -e airlift -e azure -e bigquery -e snowflake | paste -sd, -)
 
 # The oldest supported Dagster is the one that dagster-shell pins: the plain resolution of the extra.

@@ -110,7 +110,7 @@ def _growth(entries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             (one["ours"]["min"] / size, one["beside"]["min"] / size)  # type: ignore[index]
             for one, size in zip(by_hand, (1_000, 10_000), strict=True)
         )
-        said = "CPU per table at 1,000 tables, grown as that of the same by hand with checks, jobs and sensors"
+        said = "CPU per table at 1,000 tables, scaled by the growth of the same definitions by hand"
         name = "code location: CPU per table, 10,000 tables, like with like"
         found.append(_grown(name, large, small * large_by_hand / small_by_hand, 1.15, said, "CPU"))
     for kind in ("CSV", "JSON", "Parquet"):

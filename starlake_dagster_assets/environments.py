@@ -82,7 +82,7 @@ class ExecutionEnvironment:
         airflow: `OperatorRenderer` class that renders its tasks for Airflow; empty if it has none.
         doctor: Function of the resource and the project that yields the findings of `doctor --environment`.
         settings: Function of the `NodeSettings` of a table or task and the resource, which is None in `check`; yields
-            an `InvalidSetting` for each one that is not valid. Empty if the environment has no settings per table.
+            an `InvalidSetting` for each setting that is not valid. Empty if the environment has no settings per table.
         version: `API_VERSION` that it was written for.
         origin: Package and entry point that registered it, set by the registry; empty for those of this package.
     """
@@ -150,7 +150,7 @@ class ExecutionEnvironment:
             resource: The resource that would run its commands; None if it is not known.
 
         Raises:
-            StarlakeError: The function cannot be imported, or yields something else.
+            StarlakeError: The function cannot be imported, fails, or yields another object.
         """
         if not self.settings:
             return
@@ -279,7 +279,7 @@ def environments_table() -> str:
 
 
 def _built_in() -> Sequence[ExecutionEnvironment]:
-    from starlake_dagster_assets._built_in_environments import BUILT_IN  # which uses this module
+    from starlake_dagster_assets._built_in_environments import BUILT_IN  # that module imports this one
 
     return BUILT_IN
 

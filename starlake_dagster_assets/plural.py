@@ -1,4 +1,4 @@
-"""Phrases such as "1 file" and "2 files"."""
+"""Phrases such as "1 file" and "2 files", and words that agree with a number."""
 
 from __future__ import annotations
 

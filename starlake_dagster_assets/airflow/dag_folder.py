@@ -24,7 +24,7 @@ _MARKERS = (MARKER, "# Exported by starlake-dagster airflow export: changes here
 _SUFFIX = ".manifest.json"
 _EXPORTER = "starlake-dagster"
 _FILE = re.compile(r"[\w.-]+\.py|(?:asset_map|pools|[\w.-]+\.manifest)\.json|proxied_state/[\w.-]+\.yaml")
-"""Names of files that an export writes: it removes no other file, whatever a manifest lists."""
+"""Names of the files that an export writes; files with other names are never removed."""
 _FEW = 5
 
 
@@ -58,7 +58,7 @@ class DagFolder:
         """The manifests of the exports in the folder, by the name of the export.
 
         Raises:
-            ProjectError: A manifest of an export has another form than one that an export writes.
+            ProjectError: A manifest does not have the form that an export writes.
         """
         found: dict[str, Mapping[str, Any]] = {}
         for path in sorted(self._path.glob(f"*{_SUFFIX}")):

@@ -127,7 +127,7 @@ def setting(settings: Mapping[str, str], *names: str) -> str | None:
 
 @dataclass(frozen=True)
 class Templates:
-    """Airflow templates for the settings of a project: no template contains its root on the machine that exports.
+    """Airflow templates for the settings of a project, without its directory on the machine that exports.
 
     Attributes:
         project: The project.
@@ -142,8 +142,8 @@ class Templates:
     def environment(self) -> dict[str, str]:
         """Returns `SL_ENV` and the variables of `sl_env_var`; secrets come from Airflow variables of the same name.
 
-        A variable is secret by its name, unless its value is only the path or name of a secret, or by a value that
-        contains a secret, such as a URL with a password.
+        A variable is secret by its name, unless its value is only the path or name of a secret. It is also secret if
+        its value contains a secret, such as a URL with a password.
         """
         project = self.project
         secrets = secrets_of(project.model)
@@ -164,7 +164,7 @@ class Templates:
     def _root(self) -> str:
         """The expression of `SL_ROOT`: the Airflow variable `starlake_root`, by default the value of the options."""
         root = setting(self.settings, "SL_ROOT") or _env_var(self.settings).get("SL_ROOT")
-        known = self.portable(_filled(root, self.project)) if root else _ROOT
+        known = self.without_local_root(_filled(root, self.project)) if root else _ROOT
         name = f"{self.prefix}starlake_root"
         return f"var.value.{name}" if _ROOT_NAME.search(known) else f"var.value.get('{name}', {jinja_text(known)})"
 
@@ -178,30 +178,32 @@ class Templates:
         name = self.prefix + name
         if default is None:
             return "{{ var.value." + name + " }}"
-        parts = [jinja_text(part) if part else "" for part in self.split(default)]
+        parts = [jinja_text(part) if part else "" for part in self.split_at_root(default)]
         text = f" ~ {self._root} ~ ".join(parts).removeprefix(" ~ ").removesuffix(" ~ ")
         return "{{ var.value.get('" + name + "', " + (text or "''") + ") }}"
 
     def rooted(self, text: str) -> str:
         """Returns a text as a template, with the project's variables filled in."""
-        return self.root.join(map(jinja, self.split(text)))
+        return self.root.join(map(jinja, self.split_at_root(text)))
 
     def with_root(self, value: Any) -> Any:
-        """Returns a value of an argument with the template of `SL_ROOT` in place of the root, also in nested values."""
+        """Returns a value of an argument with the template of `SL_ROOT` instead of the root, also in nested values."""
         if isinstance(value, Mapping):
             return {key: self.with_root(one) for key, one in cast("Mapping[Any, Any]", value).items()}
         if isinstance(value, list):
             return [self.with_root(one) for one in cast("list[Any]", value)]
-        parts = _ROOT_NAME.split(self.portable(value)) if isinstance(value, str) else []
+        parts = _ROOT_NAME.split(self.without_local_root(value)) if isinstance(value, str) else []
         return self.root.join(parts) if len(parts) > 1 else value
 
-    def split(self, text: str) -> list[str]:
+    def split_at_root(self, text: str) -> list[str]:
         """Fills in the project's variables in a text, and returns the parts between the occurrences of its root."""
-        return _ROOT_NAME.split(self.portable(_filled(text, self.project)))
+        return _ROOT_NAME.split(self.without_local_root(_filled(text, self.project)))
 
-    def portable(self, text: str) -> str:
-        """Returns a text with `{{SL_ROOT}}` in place of the project's root on this machine."""
-        return re.sub(rf"{re.escape(str(self.project.root))}(?![\w.-])", _ROOT, text)
+    def without_local_root(self, text: str) -> str:
+        """Returns a text with `{{SL_ROOT}}` instead of the project's root on this machine."""
+        # a bucket or host before the root makes it a path of a store
+        root = rf"(\w+://[\w.{{}}-]+)?{re.escape(str(self.project.root))}(?![\w.-])"
+        return re.sub(root, lambda match: match[0] if match[1] else _ROOT, text)
 
 
 def _filled(text: str, project: ProjectSource) -> str:

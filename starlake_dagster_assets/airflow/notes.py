@@ -187,7 +187,7 @@ def pool_notes(
 def notes_of_default_args(
     jobs: Mapping[str, Job], settings: Mapping[str, str], environments: NodeEnvironments
 ) -> tuple[str, ...]:
-    """Returns notes on names in `default_dag_args` that no operator has, so that Airflow ignores them.
+    """Returns notes on names in `default_dag_args` that are no arguments of operators, so that Airflow ignores them.
 
     Args:
         jobs: Job settings by node id.
@@ -256,7 +256,7 @@ def _of_files(
 
 
 def _of_pending_files(node: Node, preload: PreLoad, waits: Collection[tuple[str, PreLoad]]) -> Iterator[str]:
-    """Yields a note if a file that cannot be loaded starts a DAG again and again."""
+    """Yields a note if a file that cannot be loaded starts a DAG repeatedly."""
     if node.table is not None and preload.strategy == "pending" and (node.table.domain, preload) in waits:
         domain = node.table.domain
         yield (
@@ -293,7 +293,7 @@ def _of_loads(request: ExportRequest, environment: EnvironmentName, here: Sequen
         root = "SL_ROOT" in datasets
         where = "unless the variable starlake_root is a gs:// or s3:// URL" if root else f"which are in {datasets}"
         evidence = (
-            "The output of the driver then decides alone"
+            "The output of the driver is then the only evidence"
             if renderer.reads_log
             else "Exit code 0 of the first try then counts as loaded, also without a file"
         )
@@ -325,7 +325,7 @@ def _of_names(request: ExportRequest, here: Collection[str]) -> Iterator[str]:
     if other:
         yield (
             f"datasets of {_few(other)}: starlake-airflow replaces letters that are not ASCII in their names. If a DAG "
-            "of yours waits for one of its datasets, export with --ids starlake-airflow"
+            "of yours waits for such a dataset of starlake-airflow, export with --ids starlake-airflow"
         )
 
 

@@ -51,7 +51,7 @@ def validate_no_secrets(
 
 
 class _SecretFinder:
-    """Finder of the secrets of an exported line in other texts.
+    """Searches texts of the project for the secrets of an exported line.
 
     Args:
         line: The line, which contains a secret.
@@ -59,7 +59,8 @@ class _SecretFinder:
     """
 
     def __init__(self, line: str, secrets: Collection[str]) -> None:
-        self._parts = [re.split(r"[\\\n]", part)[0] for part in find_secrets(line, secrets)]
+        parts = (re.split(r"[\\\n]", part)[0] for part in find_secrets(line, secrets))
+        self._parts = [part for part in parts if part]
         self._secrets = secrets
 
     def is_in(self, text: str) -> bool:

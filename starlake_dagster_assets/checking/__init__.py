@@ -7,7 +7,7 @@
 - `columns`: columns that no table of a query has
 - `expectations`: expectations that cannot be rendered or parsed
 - `patterns`: file patterns of one domain that match the same files
-- `environment_settings`: settings of single tables that an execution environment rejects
+- `environment_settings`: settings of single tables that an execution environment rejects or ignores
 - `embedded`: tables and tasks that the embedded engine rejects
 - `engine_differences`: settings that the starlake program rejects or treats differently from the embedded engine
 - `positions`: lines and columns in the files of a project

@@ -1,4 +1,4 @@
-"""Settings of single tables and tasks that an execution environment rejects; also found when definitions load."""
+"""Finds settings of single tables and tasks that an execution environment rejects or ignores."""
 
 from __future__ import annotations
 
@@ -36,16 +36,19 @@ def find_invalid_settings(
     config: Callable[[Node], Mapping[str, Any]] = _no_config,
     secrets: frozenset[str] = frozenset(),
 ) -> Iterator[Problem]:
-    """Yields the settings of tables and tasks that their environments reject, or ignore.
+    """Yields the settings of tables and tasks that their environments reject or ignore.
 
     Args:
         nodes: The nodes.
         environments: The environments that may run their commands.
         positions: Finder of the lines of tags.
         resource: The resource that runs their commands; None if it is not known.
-        spark: Returns the Spark properties of a node; those of its tags by default.
-        config: Returns the settings of a node by the translator.
+        spark: Function that returns the Spark properties of a node; by default, those of its tags.
+        config: Function that returns the settings of a node from the translator; by default, none.
         secrets: Values that are never shown.
+
+    Yields:
+        Errors for settings that an environment rejects, warnings for those that it ignores.
     """
     validating = [one for one in environments if one.settings]
     for node in nodes if validating else ():

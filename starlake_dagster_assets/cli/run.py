@@ -143,25 +143,29 @@ def run(
 def _validate_settings(
     source: StarlakeProject, nodes: Sequence[Node], environment: str, resource: StarlakeResource
 ) -> None:
-    """Validates the settings of single tables and tasks for the environment.
+    """Validates the settings of single tables and tasks for the environment, and prints those that it ignores.
 
     Raises:
-        ProjectError: The environment rejects one.
+        ProjectError: The environment rejects a setting.
     """
     from starlake_dagster_assets.checking.environment_settings import find_invalid_settings
     from starlake_dagster_assets.checking.positions import Positions
     from starlake_dagster_assets.commands.redaction import secrets_of
     from starlake_dagster_assets.environments import get_environment
 
-    found = find_invalid_settings(
-        nodes,
-        [get_environment(environment)],
-        Positions(source.root),
-        resource=resource,
-        secrets=secrets_of(source.model),
+    found = list(
+        find_invalid_settings(
+            nodes,
+            [get_environment(environment)],
+            Positions(source.root),
+            resource=resource,
+            secrets=secrets_of(source.model),
+        )
     )
     if errors := [one for one in found if one.severity == "error"]:
         raise ProjectError(errors)
+    for ignored in found:
+        print(f"warning: {ignored}", file=sys.stderr)
 
 
 @contextmanager

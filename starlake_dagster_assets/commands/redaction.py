@@ -34,13 +34,13 @@ _KEY_MATERIAL = re.compile(
     # a tag such as `api_token:x1y2z3`; no type of a column
     r"|(?i:(?<![\w-])(?:api|access|auth|refresh)[-_]?token:(?=[\w.~+/-]*\d|[\w.~+/-]{16})([\w.~+/-]{6,}))"
 )
-"""Secrets that are recognized by their form; the group, if there is one, is the secret without its name."""
+"""Secrets that are recognized by their form; if a group matches, it is the secret without its name."""
 _MAY_HIDE = re.compile(
     r"[=@]|passw|pwd|phrase|secret|key|curl|-----|akia|asia|gh[pousr]_|ya29|slack|bearer|eyj|ewog|authoriz|token", re.I
 )
-"""Characters and words, one of which is in each text that `_IN_URL` or `_KEY_MATERIAL` matches; quick to search for."""
+"""Characters and words that are fast to find; each text that `_IN_URL` or `_KEY_MATERIAL` matches has one of them."""
 _KEY_LINE = re.compile(r"^[A-Za-z0-9+/]{32,}=*$", re.M)
-"""Line of a private key of several lines, which a log may print one by one."""
+"""Line of a private key: a log may print the lines of a key one by one."""
 _PLACEHOLDERS = ("$", "{{", "%", "<", "*")
 _LONG = 8
 _SHORTEST = 4
@@ -88,7 +88,7 @@ def secrets_of(project: Project) -> frozenset[str]:
 
 
 def redact(text: str, secrets: frozenset[str]) -> str:
-    """Replaces each secret, in any form and longest first, and each other part that reveals a secret with `***`."""
+    """Replaces with `***` each known secret, in any form and longest first, and each text that looks like a secret."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = masked(text, secret) if secret else text
     if not _MAY_HIDE.search(text):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from starlake_dagster_assets.commands.model import Command
 from starlake_dagster_assets.errors import RunnerError
 
-__all__ = ["is_word", "property_of_tag", "spark_of", "spark_variables"]
+__all__ = ["is_safe_for_launcher", "property_of_tag", "spark_of", "spark_variables"]
 
 _OPTIONS = "SPARK_CONF_OPTIONS"
 """Environment variable with the options of `spark-submit` in the launcher of Starlake."""
@@ -43,11 +43,11 @@ def spark_of(tags: Iterable[str]) -> Mapping[str, str]:
 
 
 def property_of_tag(name: str) -> str:
-    """Returns the property that a tag of a name sets; the name itself if it is none of the short names."""
+    """Returns the Spark property that a tag sets, from the name of the tag: short names stand for a property."""
     return _NAMES.get(name.strip(), name.strip())
 
 
-def is_word(value: str) -> bool:
+def is_safe_for_launcher(value: str) -> bool:
     """Whether Starlake's launcher passes a value unchanged: it splits blanks, and expands signs of the shell."""
     return _WORD.fullmatch(value) is not None
 
@@ -63,7 +63,7 @@ def spark_variables(command: Command, environ: Mapping[str, str]) -> Mapping[str
         RunnerError: When the launcher would split the value of a property.
     """
     for name, value in command.spark.items():
-        if not is_word(value):
+        if not is_safe_for_launcher(value):
             raise RunnerError(
                 f"{command.name}: the Spark property `{name}` is {value!r}, and Starlake's launcher splits values at "
                 "blanks and expands signs of the shell. Set it in `application.sl.yml`."

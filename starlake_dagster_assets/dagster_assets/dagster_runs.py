@@ -81,8 +81,8 @@ def read_interval_tags(tags: Mapping[str, str], now: datetime) -> Interval | Non
     """Reads the data interval of a run that is about to start from its tags; None if it has none.
 
     Raises:
-        CommandError: If one of the two tags is missing or no time with an offset, or if the interval is empty. In a run
-            that no schedule or sensor has started, also if it ends in the future.
+        CommandError: If one of the two tags is missing or is not a time with an offset, if the interval is empty, or if
+            it ends in the future although no schedule or sensor has started the run.
     """
     given = {name: tags[name] for name in (INTERVAL_START, INTERVAL_END) if name in tags}
     if not given:

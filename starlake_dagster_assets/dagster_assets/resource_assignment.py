@@ -95,7 +95,7 @@ def resource_keys(
 def find_settings_problems(
     translator: StarlakeTranslator, resources: Mapping[str, StarlakeResource], keys: Mapping[str, str]
 ) -> list[Problem]:
-    """Returns the settings of single tables and tasks that their environments ignore.
+    """Returns problems of settings of single tables and tasks: a warning for each setting that an environment ignores.
 
     Args:
         translator: The translator, bound to the project.
@@ -103,14 +103,14 @@ def find_settings_problems(
         keys: Key of the resource that runs each node.
 
     Raises:
-        ProjectError: When an environment rejects one. With `on_error="skip"`, it is returned instead.
+        ProjectError: When an environment rejects a setting. With `on_error="skip"`, such problems are returned instead.
     """
     project = translator.source
     found: list[Problem] = []
     for key, resource in resources.items():
         nodes = [project.graph.nodes[node] for node, its_key in keys.items() if its_key == key]
         if hasattr(resource, "resource_cls") or not (environment := environment_of(resource)):
-            continue  # run config has some of its fields
+            continue  # some of its fields are set in run config, and are not known yet
         found += find_invalid_settings(
             nodes,
             [get_environment(environment)],

@@ -50,7 +50,7 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     try:
         call_resource(resource, "validate_against", project)
         if name is not None:
-            yield from _settings(resource, project, name)
+            yield from _examine_settings(resource, project, name)
             for finding in get_environment(name).examine(resource, project):
                 yield Finding(finding.level, finding.topic, redact(finding.text, secrets), finding.advice)
     except PluginError as error:
@@ -60,7 +60,7 @@ def examine_environment(resource: StarlakeResource, project: ProjectSource) -> I
     yield from examine_warehouse(resource, project)
 
 
-def _settings(resource: StarlakeResource, project: ProjectSource, name: str) -> Iterator[Finding]:
+def _examine_settings(resource: StarlakeResource, project: ProjectSource, name: str) -> Iterator[Finding]:
     """Yields the settings of single tables and tasks that the environment would reject or ignore."""
     nodes, positions = project.graph.nodes.values(), Positions(project.root)
     secrets = secrets_of(project.model)

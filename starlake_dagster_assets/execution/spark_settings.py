@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from starlake_dagster_assets.commands.redaction import contains_secret
-from starlake_dagster_assets.commands.spark import is_word, property_of_tag, spark_of
+from starlake_dagster_assets.commands.spark import is_safe_for_launcher, property_of_tag, spark_of
 from starlake_dagster_assets.execution.node_settings import InvalidSetting, NodeSettings
 from starlake_dagster_assets.project.model.secret_names import is_secret
 
@@ -46,7 +46,7 @@ def find_invalid_properties(settings: NodeSettings, *, is_launched: bool, is_pub
             reason = "it looks like a secret, and anyone who may look at an execution could read it"
         elif expected and not expected[0].fullmatch(value):
             reason = f"found {value[:40]!r}, expected {expected[1]}"
-        elif is_launched and not is_word(value):
+        elif is_launched and not is_safe_for_launcher(value):
             reason = "Starlake's launcher splits values at blanks and expands signs of the shell. Next: set it in "
             reason += "`application.sl.yml`"
         else:
@@ -70,7 +70,14 @@ def invalid_property(settings: NodeSettings, name: str, reason: str) -> InvalidS
 
 
 def find_invalid_settings(settings: NodeSettings, resource: StarlakeResource | None) -> Iterator[InvalidSetting]:
-    """Yields the invalid Spark properties of a table or task of `StarlakeShell`, which needs `SPARK_MASTER_URL`."""
+    """Yields the invalid Spark properties of a table or task of `StarlakeShell`.
+
+    Without `SPARK_MASTER_URL`, the properties have no effect and are not validated.
+
+    Args:
+        settings: The settings.
+        resource: The `StarlakeShell`; None if it is not known.
+    """
     env: Mapping[str, Any] = getattr(resource, "env", {})
     if resource is None or "SPARK_MASTER_URL" in env or "SPARK_MASTER_URL" in os.environ:
         yield from find_invalid_properties(settings, is_launched=resource is not None, is_public=False)

@@ -70,7 +70,7 @@ def resolve_without_new_files(
 
 
 def find_unreported_load(node: Node, state: RunState) -> TableResult | None:
-    """Returns the result of the newest load of a table if the run of that load ended before it reported the table.
+    """Returns the result of the newest load of a table if its run ended before it reported the load; None otherwise.
 
     Args:
         node: The table.
@@ -82,12 +82,12 @@ def find_unreported_load(node: Node, state: RunState) -> TableResult | None:
     if not rows or not rows[0].job_id.startswith((*previous, *others)):
         return None
     names, job = file_names(rows), rows[-1].job_id
-    by = "a previous attempt of this run" if job.startswith(previous) else "a run that ended before it reported this"
+    loader = "a previous attempt of this run" if job.startswith(previous) else "a run that ended without reporting it"
     rejected = [row for row in rows if not row.success]
     if rejected:
-        reason = f"{by} failed: {message_of(rejected[-1])}"
+        reason = f"{loader} failed: {message_of(rejected[-1])}"
         return TableResult("failed", names, reason=reason, evidence=Evidence.AUDIT, job_id=job)
-    note = f"loaded by {by} (job {job})"
+    note = f"loaded by {loader} (job {job})"
     return with_counts(TableResult("loaded", names, evidence=Evidence.AUDIT, warnings=(note,), job_id=job), rows)
 
 

@@ -132,7 +132,7 @@ def _resource(contexts: Sequence[DagContext], environment: str | None, env: str 
     Args:
         contexts: The files.
         environment: Name of the execution environment of files that do not name one.
-        env: `SL_ENV` instead of that of the files; None for that of the files.
+        env: Replaces the `SL_ENV` of the files; None = their `SL_ENV` applies.
 
     Raises:
         ProjectError: When the options describe two resources, or an incomplete one.

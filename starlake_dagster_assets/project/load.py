@@ -379,7 +379,7 @@ def _cache_dir() -> Path:
 def _rare_collections() -> Generator[None]:
     """Makes garbage collections rare within the block: they take a seventh of the time to read a large project."""
     usual = gc.get_threshold()
-    if not 0 < usual[0] < _OBJECTS_PER_COLLECTION:  # none, or rare: such as in the block of another thread
+    if not 0 < usual[0] < _OBJECTS_PER_COLLECTION:  # off, or already rare, such as in another thread's block
         yield
         return
     gc.set_threshold(_OBJECTS_PER_COLLECTION, *usual[1:])

@@ -19,7 +19,10 @@ from starlake_dagster_assets.execution.backends.remote.dataproc_cluster import (
     EphemeralClusters,
     label,
 )
-from starlake_dagster_assets.execution.backends.remote.dataproc_settings import BATCH_LEAST, list_exceeded_limits
+from starlake_dagster_assets.execution.backends.remote.dataproc_settings import (
+    MIN_BATCH_EXECUTORS,
+    list_exceeded_limits,
+)
 from starlake_dagster_assets.execution.backends.remote.driver_output import DriverOutput
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment
 from starlake_dagster_assets.execution.warehouse.reader import WarehouseReader
@@ -248,7 +251,7 @@ class StarlakeDataproc(StarlakeGoogleResource):
         return ClusterService(self.project, self.region, self.impersonate, self.endpoint, self.local)
 
     def _spark(self) -> dict[str, str]:
-        least = BATCH_LEAST if self._dumped("serverless") else 1
+        least = MIN_BATCH_EXECUTORS if self._dumped("serverless") else 1
         return {
             "spark.executor.memory": self.executor_memory,
             "spark.executor.cores": str(self.executor_cores),

@@ -153,7 +153,7 @@ class StarlakeKubernetes(StarlakeRemoteResource):
         )
 
     def validate_visible_fields(self, secrets: Collection[str] = ()) -> None:
-        """Validates the fields as Kubernetes does, except those that are variables, and that none contains a secret.
+        """Validates the fields as Kubernetes does, and that none contains a secret, except fields that are variables.
 
         Args:
             secrets: Values that are known to be secret.

@@ -10,17 +10,17 @@ from starlake_dagster_assets.resources.env_vars import is_variable
 __all__ = ["validate_project_variables"]
 
 
-def validate_project_variables(env: Mapping[str, Any], project: ProjectSource, root: str | None, owner: str) -> None:
-    """Validates that `env` does not set another project or another environment than that of the definitions.
+def validate_project_variables(env: Mapping[str, Any], project: ProjectSource, root: str | None, origin: str) -> None:
+    """Validates that `SL_ENV` and `SL_ROOT` in `env` do not differ from those of the project.
 
     Args:
         env: Variables of every command.
         project: The project whose commands are run.
         root: The value of `SL_ROOT` that commands get otherwise; None for none.
-        owner: Description of what sets that value, such as `root`.
+        origin: The field or object that sets this value, for messages, such as `root`.
 
     Raises:
-        RunnerError: Names both values.
+        RunnerError: One of them differs; the message names both values.
     """
     given = {name: value for name, value in env.items() if isinstance(value, str) and not is_variable(value)}
     name = given.get("SL_ENV")
@@ -33,7 +33,7 @@ def validate_project_variables(env: Mapping[str, Any], project: ProjectSource, r
         )
     path = given.get("SL_ROOT")
     if path is not None and root is not None and _path(path) != _path(root):
-        raise RunnerError(f"env `SL_ROOT` is {path!r}, and {owner} is {root!r}. Next: remove `SL_ROOT` from `env`.")
+        raise RunnerError(f"env `SL_ROOT` is {path!r}, and {origin} is {root!r}. Next: remove `SL_ROOT` from `env`.")
 
 
 def _path(text: str) -> str:

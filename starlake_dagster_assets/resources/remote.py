@@ -104,7 +104,7 @@ class StarlakeRemoteResource(StarlakeWarehouseResource):
 
         Raises:
             RunnerError: When one has a secret: by the name of a variable, or as a key or a text of any visible field.
-                When `env` sets another project or environment.
+                Also when `SL_ENV` or `SL_ROOT` in `env` differs from that of the project.
         """
         super().validate_against(project)
         validate_project_variables(self.env, project, None if is_variable(self.root) else self.root, "`root`")

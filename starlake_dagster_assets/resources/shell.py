@@ -102,10 +102,12 @@ class StarlakeShell(StarlakeWarehouseResource):
         """Validates `SL_ENV` and `SL_ROOT` of `env`.
 
         Raises:
-            RunnerError: When `env` sets another project or environment.
+            RunnerError: When one of them differs from that of the project.
         """
         super().validate_against(project)
-        validate_project_variables(self.env, project, str(Path(project.root).absolute()), "the project")
+        validate_project_variables(
+            self.env, project, str(Path(project.root).absolute()), "the directory of the project"
+        )
 
     def runner(self, project: ProjectSource, attempt: StepAttempt | None = None) -> Runner:
         """Returns the runner of the chosen launcher.

@@ -212,7 +212,7 @@ def test_files_decide_if_the_log_cannot_be_read(store, capsys):
 
     store.put("datasets/stage/sales/orders-1.csv")
     assert Task(store, "gs://shop").run(takes("orders-1.csv"), log=read) == "success"
-    assert "the files alone decide: 403: no permission" in capsys.readouterr().out
+    assert "the log is not used, and the files determine the result: 403: no permission" in capsys.readouterr().out
     assert Task(store, "/mnt/shop").run(None, log=read) == "failed: 403: no permission"
 
 

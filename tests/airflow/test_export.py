@@ -155,6 +155,15 @@ def test_a_root_of_the_options_holds_for_every_path(project, tmp_path):
     assert "var.value.starlake_root" not in text, "the variable is not required"
 
 
+def test_a_path_of_a_bucket_that_ends_like_the_root_is_kept(project, tmp_path):
+    jar, local = f"gs://bucket{project.root}/x.jar", f"file://{project.root}/x.jar"
+    options = AirflowOptions(settings={"sl_env_var": json.dumps({"JAR": jar, "LOCAL": local})})
+    export_airflow(project, tmp_path, options=options)
+    text = "".join(contents(tmp_path).values())
+    assert f'"JAR": "{jar}"' in text
+    assert '"LOCAL": "file://{{ var.value.starlake_root }}/x.jar"' in text
+
+
 def test_every_node_has_one_task_and_every_edge_is_kept(project, tmp_path):
     plan = export_airflow(project, tmp_path).plan
     made = [uri for dag in plan.dags for task in dag.tasks for uri in task.outlets if task.kind != "finish"]
@@ -479,8 +488,8 @@ def test_paths_and_translators_that_cannot_be_used_are_errors_of_the_user(tmp_pa
     (tmp_path / "file").write_text("mine")
     given = [text.format(file=tmp_path / "file", folder=tmp_path) for text in options]
     done = command(str(EXAMPLE), *(["--out", str(tmp_path / "dags")] if "--out" not in given else []), *given)
-    told = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
-    assert done.returncode == code and message in told and "internal error" not in told
+    output = " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())
+    assert done.returncode == code and message in output and "internal error" not in output
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -535,6 +544,20 @@ def test_options_of_environments_that_cannot_be_read_are_errors(project, tmp_pat
         export_airflow(project, tmp_path, environment=environment, options=AirflowOptions(settings={option: value}))
     assert re.match(rf"option {option} of DAG starlake_\w+: {re.escape(message)}", str(caught.value))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("environment", "option", "value"),
+    [
+        ("fargate", "cpu", ".25 vCPU"),
+        ("fargate", "memory", "0.5GB"),
+        ("kubernetes", "kubernetes_memory", "524288Ki"),
+        ("kubernetes", "kubernetes_cpu", "0.5"),
+    ],
+)
+def test_sizes_of_a_service_are_kept_as_written(project, tmp_path, environment, option, value):
+    export_airflow(project, tmp_path, environment=environment, options=AirflowOptions(settings={option: value}))
+    assert f'"{value}"' in (tmp_path / "starlake_transform_kpi.py").read_text()
 
 
 def test_lists_of_subnets_are_read_in_any_form(project, tmp_path):
@@ -786,14 +809,15 @@ def test_names_with_accents_keep_them_and_stay_different(tmp_path, ids):
     assert [one for one in report.notes if "starlake-airflow replaces letters" in one] == (
         [
             "datasets of Straße.t, kpi.année, àtà.t, été.t: starlake-airflow replaces letters that are not ASCII in "
-            "their names. If a DAG of yours waits for one of its datasets, export with --ids starlake-airflow"
+            "their names. If a DAG of yours waits for such a dataset of starlake-airflow, export with --ids "
+            "starlake-airflow"
         ]
         if ids == "starlake"
         else []
     )
 
 
-def test_names_that_differ_only_in_what_airflow_refuses_have_different_asset_ids(tmp_path):
+def test_names_that_differ_only_in_characters_that_airflow_rejects_have_different_ids(tmp_path):
     names = ["a b", "a_b", "a$b", "aSb", "cafe\u0301", "café"]
     source = Source(tables_of(*(table("sales", name) for name in names)))
     with pytest.raises(ProjectError) as caught:
@@ -957,8 +981,8 @@ def test_a_pending_file_that_cannot_be_loaded_does_not_start_runs_for_ever(tmp_p
     text = (tmp_path / f"{dag.id}.py").read_text()
     starts = strategy == "pending" and environment != "kubernetes"  # no sensor there, so a person starts the DAG
     assert ("    max_consecutive_failed_dag_runs=3,\n" in text) is starts
-    said = [note for note in report.notes if "starts the DAG again" in note]
-    assert bool(said) is starts and all(note.startswith("load sales: a file in stage/sales ") for note in said)
+    notes = [note for note in report.notes if "starts the DAG again" in note]
+    assert bool(notes) is starts and all(note.startswith("load sales: a file in stage/sales ") for note in notes)
 
 
 @pytest.mark.parametrize(("strategy", "acks"), [("imported", ["ack", ""]), ("pending", None)])

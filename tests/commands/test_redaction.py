@@ -75,7 +75,7 @@ def test_texts_that_hold_a_secret(text: str):
 
 
 @pytest.mark.parametrize("text", HOLD_A_SECRET)
-def test_what_the_export_refuses_is_hidden_in_logs(text: str):
+def test_texts_that_the_export_rejects_are_hidden_in_logs(text: str):
     """A line of a command that prints the text, and the text as the value of a variable of the project."""
     assert not contains_secret(redact(f"INFO x: {text}", frozenset()))
     model = project().model_copy(update={"variables": {"plain": text}})

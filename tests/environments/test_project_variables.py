@@ -42,10 +42,10 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("env", "known"), [("DEV", "the environment 'DEV'"), (None, "no environment")])
 def test_another_environment_is_an_error_that_names_both(name: str, env: str | None, known: str, root: Path):
     project, resource = StarlakeProject(root, env=env), ALL[name](env={"SL_ENV": "PROD"})
-    said = rf"env `SL_ENV` is 'PROD', and the project is loaded with {known}.* Next: load the project with that"
-    with pytest.raises(RunnerError, match=said):
+    message = rf"env `SL_ENV` is 'PROD', and the project is loaded with {known}.* Next: load the project with that"
+    with pytest.raises(RunnerError, match=message):
         build_definitions(project, starlake=resource)
-    with pytest.raises(RunnerError, match=said):
+    with pytest.raises(RunnerError, match=message):
         resource.runner(project, StepAttempt())
     found = [one for one in examine_environment(resource, project) if one.level == "error"]
     assert found and found[0].text.startswith("env `SL_ENV` is 'PROD'")
@@ -83,7 +83,9 @@ def test_two_locations_of_the_project(name: str, root: Path):
 
 def test_another_location_than_that_of_the_project(root: Path):
     project = StarlakeProject(root)
-    with pytest.raises(RunnerError, match=f"env `SL_ROOT` is '/opt/bake', and the project is '{root}'. Next: remove"):
+    with pytest.raises(
+        RunnerError, match=f"env `SL_ROOT` is '/opt/bake', and the directory of the project is '{root}'. Next: remove"
+    ):
         build_definitions(project, starlake=StarlakeShell(env={"SL_ROOT": "/opt/bake"}))
     build_definitions(project, starlake=StarlakeShell(env={"SL_ROOT": f"file://{root}"}))
     assert StarlakeShell.from_options({"sl_env_var": '{"SL_ROOT": "/opt/bake", "A": "1"}'}).env == {"A": "1"}
@@ -96,7 +98,7 @@ def test_the_environment_is_no_secret(name: str):
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "message"),
     [
         ({"name": "SL_ENV", "value": "PROD"}, "k8s_config.container_config.env sets SL_ENV: it is that of the project"),
         ({"name": "SL_JOB_ID", "value": "1"}, "k8s_config.container_config.env sets SL_JOB_ID: each command gets"),
@@ -104,6 +106,6 @@ def test_the_environment_is_no_secret(name: str):
         ({"name": "B", "value": "2"}, "the variable `B` is in both `secrets` and `k8s_config`"),
     ],
 )
-def test_a_variable_in_raw_configuration_is_not_replaced_silently(env: dict[str, str], said: str):
-    with pytest.raises(RunnerError, match=said):
+def test_a_variable_in_raw_configuration_is_not_replaced_silently(env: dict[str, str], message: str):
+    with pytest.raises(RunnerError, match=message):
         REMOTE["kubernetes"](env={"A": "1"}, secrets={"B": "w:p"}, k8s_config={"container_config": {"env": [env]}})

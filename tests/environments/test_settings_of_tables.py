@@ -100,20 +100,20 @@ INVALID = {
 
 @pytest.mark.parametrize("case", INVALID)
 def test_a_tag_that_is_not_valid(case: str, tmp_path: Path):
-    resource, tag, said = INVALID[case]
+    resource, tag, message = INVALID[case]
     project = project_with(tmp_path, "nightly", tag)
     with pytest.raises(ProjectError) as error:
         build_definitions(project, starlake=resource)
     line = 1 + (project.root / FILE).read_text().split("\n").index(f"    - '{tag}'")
-    assert f"{FILE}:{line}: sales.orders: " in str(error.value) and said in str(error.value)
+    assert f"{FILE}:{line}: sales.orders: " in str(error.value) and message in str(error.value)
     assert SECRET not in str(error.value)
 
 
 @pytest.mark.parametrize("case", INVALID)
-def test_doctor_names_it(case: str, tmp_path: Path):
-    resource, tag, said = INVALID[case]
+def test_doctor_names_the_setting(case: str, tmp_path: Path):
+    resource, tag, message = INVALID[case]
     found = next(examine_environment(resource, project_with(tmp_path, tag)))
-    assert (found.level, found.topic) == ("error", "settings") and said in found.text
+    assert (found.level, found.topic) == ("error", "settings") and message in found.text
 
 
 VALID = {

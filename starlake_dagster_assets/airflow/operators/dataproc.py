@@ -117,7 +117,7 @@ class Dataproc(Google):
         return "DataprocSubmitJobOperator", [*found, *self.result_arguments(task)]
 
     def result_arguments(self, task: TaskSpec) -> Arguments:
-        """Returns the callbacks that decide the result of a command by the output of its driver, and by files."""
+        """Returns the callbacks that determine the result of a command from the output of its driver and from files."""
         if task.kind == "transform":
             return [("post_execute", Raw("end_driver"))]
         log = {"log": Raw("read_driver")}

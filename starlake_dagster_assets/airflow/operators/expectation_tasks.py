@@ -26,7 +26,7 @@ class ExpectationCheckRenderer:
     Attributes:
         audit: The audit schema that the checks query.
         warns: Whether some of the checks only warn.
-        templates: Templates for the root of the project, which an expectation may contain.
+        templates: Templates of the root of the project, which an expectation may contain.
     """
 
     audit: AuditSchema
@@ -48,7 +48,9 @@ class ExpectationCheckRenderer:
 
     def task(self, task: TaskSpec) -> tuple[str, list[tuple[str, Any]]]:
         """Returns the operator of a check and its own arguments; a check is not retried."""
-        texts = [self.templates.root.join(map(_plain, self.templates.split(text))) for text in task.expectations]
+        texts = [
+            self.templates.root.join(map(_plain, self.templates.split_at_root(text))) for text in task.expectations
+        ]
         texts += [Raw("idle=True")] if task.idle else []
         own: list[tuple[str, Any]] = [
             ("sql", Call("expectations_query", [Raw("EXPECTATIONS"), task.checks, *texts])),

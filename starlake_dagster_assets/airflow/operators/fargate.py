@@ -15,7 +15,7 @@ __all__ = ["Fargate"]
 
 _LOGS = ("awslogs_group", "awslogs_stream_prefix", "awslogs_region")
 """Options that locate the container log in CloudWatch, so that Airflow shows it."""
-_SIZE = (r"\d+(?: ?(?:vCPU|GB))?", "a size of ECS, such as 1024 or `2 GB`")
+_SIZE = (r"(?i:\d*\.?\d+(?: ?(?:vCPU|GB))?)", "a size of ECS, such as 1024 or `2 GB`")
 _TASK = '''\
 class StarlakeTask(EcsRunTaskOperator):
     """A command of Starlake as an ECS task; its region is a template, too."""

@@ -16,7 +16,7 @@ __all__ = ["Kubernetes"]
 _OPERATOR = "from airflow.providers.cncf.kubernetes.operators.pod import (\n    KubernetesPodOperator,\n)"
 _SECRET = "from airflow.providers.cncf.kubernetes.secret import Secret"
 _MODELS = "from kubernetes.client import models as k8s"
-_QUANTITY = (r"\d+(?:\.\d+)?(?:m|[kMGTPE]i?)?", "a quantity of Kubernetes, such as 500m or 4Gi")
+_QUANTITY = (r"\d+(?:\.\d+)?(?:m|k|Ki|[MGTPE]i?)?", "a quantity of Kubernetes, such as 500m or 4Gi")
 _ARGUMENTS = """
 active_deadline_seconds affinity annotations automount_service_account_token base_container_name
 base_container_status_polling_interval callbacks cluster_context cmds config_file configmaps container_logs

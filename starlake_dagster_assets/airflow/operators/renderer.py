@@ -113,8 +113,8 @@ class OperatorRenderer:
 
         Args:
             name: Name of the option.
-            pattern: Regular expression for the whole text; a template of Airflow is accepted, too.
-            expected: The expected value, for the message.
+            pattern: Regular expression for the whole text; templates of Airflow are accepted too.
+            expected: Description of the expected value, for the message.
 
         Raises:
             ProjectError: The text does not match.
@@ -125,10 +125,10 @@ class OperatorRenderer:
         return text
 
     def integer_option(self, name: str) -> int | None:
-        """Returns an option of the DAG that is a number; None if the DAG does not set it.
+        """Returns an option of the DAG that is an integer; None if the DAG does not set it.
 
         Raises:
-            ProjectError: It is no integer.
+            ProjectError: The text is not an integer.
         """
         text = self.dag_option(name)
         if text is not None and not text.strip().isdecimal():
@@ -139,7 +139,7 @@ class OperatorRenderer:
         """Returns an option of the DAG that is a JSON mapping; empty if the DAG does not set it.
 
         Raises:
-            ProjectError: It is no JSON mapping. The message does not show the text, which may be secret.
+            ProjectError: The text is not a JSON mapping. The message does not show it, because it may be secret.
         """
         try:
             found: Any = json.loads(self.dag_option(name) or "{}")

@@ -339,7 +339,7 @@ class _Planner:
         no_duplicates(name, tasks)
         return DagSpec(
             id=name,
-            title=templates.portable(job.description or title(nodes)),
+            title=templates.without_local_root(job.description or title(nodes)),
             sources=source_files(nodes),
             schedule=self._schedule(dag_nodes),
             timezone=(clock.timezone if clock else None) or request.project.model.application.timezone or "UTC",
@@ -347,9 +347,9 @@ class _Planner:
             end_date=clock.end if clock else None,
             catchup=clock.catchup if clock else False,
             max_active_runs=job.max_active_runs or request.options.max_active_runs,
-            tags=tuple(map(templates.portable, tags_of_dag(nodes, job))),
+            tags=tuple(map(templates.without_local_root, tags_of_dag(nodes, job))),
             default_args=templates.with_root(default_args(job, request.options, self._pool)),
-            tasks=tuple(replace(task, doc=templates.portable(task.doc)) for task in tasks),
+            tasks=tuple(replace(task, doc=templates.without_local_root(task.doc)) for task in tasks),
             settings=templates.settings,
             variables_prefix=request.options.variables_prefix,
             audit=request.audit(where) if any(task.checks or task.audited for task in tasks) else None,

@@ -32,7 +32,7 @@ def waiting_for(
 
     Args:
         loads: Pre-load settings of tables, by node id.
-        templates_of: Returns the templates for the settings of a node, by its id.
+        templates_of: Function that returns the templates for the settings of a node, by node id.
         environment: Environment of the commands.
 
     Raises:

@@ -17,9 +17,9 @@ __all__ = ["Ids", "asset_uri", "dag_id", "id_part", "python_names", "starlake_ai
 
 _LONGEST = 240
 """Maximum length of an id: Airflow limits ids to 250 characters, and some ids get a prefix."""
-_REFUSED = re.compile(r"[^\w-]")
-"""Characters that Airflow accepts in no id; it accepts letters of any script, but no combining marks."""
-_REFUSED_BY_STARLAKE_AIRFLOW = re.compile(r"[^A-Za-z0-9_-]")
+_INVALID = re.compile(r"[^\w-]")
+"""Characters that Airflow does not accept in ids. It accepts letters of any script, but no combining marks."""
+_INVALID_IN_STARLAKE_AIRFLOW = re.compile(r"[^A-Za-z0-9_-]")
 
 Ids = Literal["starlake", "starlake-airflow", "asset"]
 
@@ -31,7 +31,7 @@ def id_part(text: str) -> str:
         >>> id_part("order$ été-1"), id_part("注文")
         ('orderS_été-1', '注文')
     """
-    return _REFUSED.sub("_", unicodedata.normalize("NFC", text).replace("$", "S"))
+    return _INVALID.sub("_", unicodedata.normalize("NFC", text).replace("$", "S"))
 
 
 def starlake_airflow_name(text: str) -> str:
@@ -41,7 +41,7 @@ def starlake_airflow_name(text: str) -> str:
         >>> starlake_airflow_name("order$ été-1"), starlake_airflow_name("注文")
         ('orderS__t_-1', '__')
     """
-    return _REFUSED_BY_STARLAKE_AIRFLOW.sub("_", text.replace("$", "S"))
+    return _INVALID_IN_STARLAKE_AIRFLOW.sub("_", text.replace("$", "S"))
 
 
 def asset_uri(key: tuple[str, ...], ids: Ids, template: str | None = None) -> str:
@@ -67,7 +67,7 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
     `load_<domain>_<table>` and `<domain>_<task>_task` by raw names, as starlake-airflow has them; or the asset key.
     """
     if ids == "asset":
-        return "__".join(_distinct(part, id_part(part)) for part in key)
+        return "__".join(_with_hash(id_part(part), part) for part in key)
     name = id_part(node.raw)
     return f"load_{name}" if node.kind == "table" else f"{name}_task"
 
@@ -75,7 +75,8 @@ def task_id(node: Node, key: tuple[str, ...], ids: Ids) -> str:
 def dag_id(parts: Iterable[str]) -> str:
     """Returns a DAG id, which is also the name of a file: lower-case letters, digits and `_`.
 
-    A part with letters that are not ASCII gets a short hash; letters with accents lose them, and others are left out.
+    A part with letters that are not ASCII gets a short hash. Accents are removed from letters; other letters are left
+    out.
 
     Examples:
         >>> dag_id(["starlake", "Ventes d'été", "注文"])
@@ -88,11 +89,11 @@ def _part(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
     found = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     whole = unicodedata.normalize("NFC", text)
-    return found if not any(char.isalnum() and not char.isascii() for char in whole) else _distinct(whole, found)
+    return found if not any(char.isalnum() and not char.isascii() for char in whole) else _with_hash(found, whole)
 
 
-def _distinct(text: str, part: str) -> str:
-    """Returns a part of an id with a hash of its text, unless both are equal."""
+def _with_hash(part: str, text: str) -> str:
+    """Returns a part of an id with a short hash of its text; without a hash if the part is the text."""
     return part if part == text else f"{part}_x{hashlib.sha256(text.encode()).hexdigest()[:6]}".lstrip("_")
 
 

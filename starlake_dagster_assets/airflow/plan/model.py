@@ -35,10 +35,8 @@ EnvironmentName = str
 DagSplit = Literal["schedule", "domain", "table", "component"]
 Granularity = Literal["task", "batch"]
 _NONE: Mapping[str, str] = MappingProxyType({})
-
-
 MAX_FAILED_RUNS = 3
-"""Failed runs in a row after which Airflow pauses a DAG that files in `stage/` start."""
+"""Number of failed runs in a row after which Airflow pauses a DAG that files in `stage/` start."""
 _AIRFLOW_NAME = re.compile(r"[\w.:/-]*")
 
 
@@ -93,7 +91,9 @@ class AirflowOptions:
         if self.airlift_operator is not None and not re.fullmatch(r"[\w.]+:\w+", self.airlift_operator):
             raise ProjectError([f"option airlift_operator: expected `module:Name`, found {self.airlift_operator!r}."])
         if self.airlift_operator is not None and not self.airlift:
-            raise ProjectError(["option airlift_operator: no task can be switched to Dagster without `airlift`."])
+            raise ProjectError(
+                ["option airlift_operator: no task can be switched to Dagster without `airlift`. Next: set both."]
+            )
         if self.pool_slots is not None:
             warn_deprecated("`AirflowOptions(pool_slots=…)`", "pools that you create in Airflow")
 

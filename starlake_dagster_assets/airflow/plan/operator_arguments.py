@@ -52,7 +52,7 @@ def arguments_of(
         given: The arguments of a translator.
         pool: The pool that all tasks which write a DuckDB file share; None for other warehouses.
         environment: Environment of the command, which decides the operator.
-        root: Directory of the project, whose files have the tags.
+        root: Directory of the project, whose files set the tags.
 
     Raises:
         ProjectError: An argument is one that the export writes or that the operator does not have, or its value is not
@@ -75,7 +75,7 @@ def arguments_of(
 
 
 def _origin(node: Node, name: str, given: Mapping[str, Any], root: Path) -> str:
-    """Returns the file and the line of a tag with an argument, or the hook of the translator that returned it."""
+    """Returns the file and the line of the tag that sets an argument, or the translator's method that returned it."""
     if name in given:
         return "get_airflow_arguments"
     try:
@@ -83,7 +83,8 @@ def _origin(node: Node, name: str, given: Mapping[str, Any], root: Path) -> str:
     except OSError:
         lines = []
     first = node.location.line or 1
-    numbers = (number for number, line in enumerate(lines, 1) if number >= first and f"{TAG}{name}" in line)
+    tag = re.compile(rf"{re.escape(TAG + name)}\s*=")
+    numbers = (number for number, line in enumerate(lines, 1) if number >= first and tag.search(line))
     return str(node.location.model_copy(update={"line": next(numbers, node.location.line)}))
 
 
@@ -164,7 +165,7 @@ def _value(name: str, value: Any) -> Any:
 
 def _problems_of_pool(name: str, value: Any, pool: str | None) -> Iterator[str]:
     if name == "pool" and pool not in (None, value):
-        yield f"pool={value!r}: what writes a DuckDB file shares the pool {pool}; leave it out."
+        yield f"pool={value!r}: all tasks that write a DuckDB file share the pool {pool}. Next: remove it."
 
 
 def _problems(name: str, value: Any, environment: EnvironmentName) -> Iterator[str]:

@@ -51,7 +51,7 @@ def end_load(
         root: Templates of `SL_ROOT`, `SL_DATASETS` and the path of the manifest.
         directory: Directory of the domain.
         stems: File stems of its tables.
-        log: Returns the facts in the log of the command, such as `read_driver`; None if no log can be read.
+        log: Function that returns the facts in the log of the command, such as `read_driver`; None if there is none.
     """
 
     def end(context: Any, result: Any = None) -> None:
@@ -96,10 +96,11 @@ class _CloudLoad:
         loaded_files.note(self._files(self._areas, record), [])
 
     def read(self, log: Callable[..., CommandEnd]) -> CommandEnd:
-        """Returns the facts in the log of the command; without a log if it cannot be read and the files decide.
+        """Returns the facts in the log of the command; no facts if it cannot be read and Airflow can list the files.
 
         Args:
-            log: Returns the facts, for the tables of the load and those that may be announced more than once.
+            log: Function that returns the facts. Its arguments are the tables of the load, and those that may be
+                announced more than once.
 
         Raises:
             RuntimeError: The log cannot be read, and Airflow cannot list the files.
@@ -109,7 +110,7 @@ class _CloudLoad:
         except RuntimeError as error:
             if self._areas is None:
                 raise
-            log_line(f"the files alone decide: {error}")
+            log_line(f"the log is not used, and the files determine the result: {error}")
             return _WITHOUT_LOG
 
     def end(self, ending: CommandEnd) -> None:
@@ -137,7 +138,7 @@ class _CloudLoad:
         self._conclude(final)
 
     def _conclude(self, final: Mapping[str, TableResult]) -> None:
-        """Reports the results of the tables, and fails or skips the task by them."""
+        """Reports the results of the tables, and fails or skips the task accordingly."""
         self._report(final)
         failed = {name: one for name, one in final.items() if one.status in ("failed", "unknown")}
         if failed:

@@ -1,6 +1,6 @@
-"""Reads the output of a Dataproc driver after its end, and decides the result of a transform by it.
+"""Reads the output of a Dataproc driver after its end, and determines the result of a transform from it.
 
-Exported next to the DAG files: it needs nothing but the provider of Google, at run time.
+Exported next to the DAG files. It needs only the Google provider of Airflow, when a task runs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from starlake_dagster_assets.execution.reconcile import reconcile_transform
 __all__ = ["end_driver", "read_driver"]
 
 _DRIVER_READS = 12
+"""Number of times that the output is read again: its last lines may reach the bucket after the end of the driver."""
 _DRIVER_PAUSE = 5.0
-"""Seconds between two reads: the last lines of a driver may reach the bucket after its end."""
+"""Seconds between two reads."""
 
 
 def end_driver(context: Any, result: Any = None) -> None:
-    """Is the `post_execute` of a transform on Dataproc: decides the result of a driver that ended with exit code 0.
+    """Determines the result of a transform on Dataproc whose driver ended with exit code 0.
+
+    It is the `post_execute` of the task.
 
     Args:
         context: Context of the task.
@@ -46,13 +49,15 @@ def end_driver(context: Any, result: Any = None) -> None:
 def read_driver(
     context: Any, job: Any, expected: Collection[tuple[str, str]] = (), repeated: Collection[tuple[str, str]] = ()
 ) -> CommandEnd:
-    """Returns the facts in the output of a driver that ended with exit code 0, by the rules of Dagster steps.
+    """Returns the facts in the output of a driver that ended with exit code 0.
+
+    It reads the output again, for a minute, until it reports the end of the command.
 
     Args:
         context: Context of the task.
         job: Id of the job.
         expected: Names (domain, table) of the tables that may be announced.
-        repeated: Those that may be announced more than once.
+        repeated: Names of those of them that may be announced more than once.
 
     Raises:
         RuntimeError: The output cannot be read.
@@ -88,7 +93,7 @@ def _output_lines(task: Any, job: Any) -> list[str]:
         client = import_module("airflow.providers.google.cloud.hooks.gcs").GCSHook(**account).get_conn()
         blobs = sorted(client.list_blobs(bucket, prefix=prefix), key=lambda one: str(one.name))
         data = b"".join(one.download_as_bytes() for one in blobs)
-    except Exception as error:  # of the client library of the provider
+    except Exception as error:  # any error of the client libraries
         raise RuntimeError(
             f"{task.task_id}: unknown: the output of the driver of job {job} cannot be read: {error}. Give the account "
             "of Airflow permission to read the job and the bucket of its cluster."

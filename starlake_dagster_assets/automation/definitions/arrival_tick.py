@@ -36,7 +36,7 @@ from starlake_dagster_assets.automation.policies.skip_reasons import instant, li
 from starlake_dagster_assets.dagster_assets.dagster_runs import interval_tags
 from starlake_dagster_assets.dagster_assets.specs.partitions import window_before
 from starlake_dagster_assets.dagster_assets.steps.consumption import newest_materializations, update_of
-from starlake_dagster_assets.dagster_assets.steps.unreported_loads import has_ended_without_result
+from starlake_dagster_assets.dagster_assets.steps.unreported_loads import UnreportedLoads
 from starlake_dagster_assets.dagster_assets.steps.update_intervals import intervals_of_updates
 from starlake_dagster_assets.execution.file_store import StoreError, content_of
 
@@ -323,21 +323,23 @@ class _Tick:
         return [*found, *self._without_result(runs, [table for table in sensor.keys if table not in seen])]
 
     def _without_result(self, runs: LoadRuns, tables: Sequence[str]) -> list[str]:
-        """Describes runs that ended without a result for a table whose files are gone: they may have loaded them."""
+        """Describes runs that ended without a result for a table, and may have loaded its files, which are gone."""
         instance, keys, found = self.context.instance, self.sensor.keys, list[str]()
+        loads = UnreportedLoads(instance)
         for table in tables:
             last = next((run for run in runs.recent if short_hash(table) in run.sets), None)
             if last is None or last.in_progress or last.has_succeeded:
                 continue
-            (record,) = instance.get_run_records(dg.RunsFilter(run_ids=[last.id]))
-            key = keys[table]
-            if record.start_time is None or not has_ended_without_result(instance, record.dagster_run, key, table):
+            records, key = instance.get_run_records(dg.RunsFilter(run_ids=[last.id])), keys[table]
+            if not records or (started := records[0].start_time) is None:
+                continue
+            if not loads.has_ended_without_result(records[0].dagster_run, key, table):
                 continue
             newest = newest_materializations(instance, [key]).get(key)
-            if newest is None or newest.timestamp < record.start_time:
+            if newest is None or newest.timestamp < started:
                 found.append(
                     f"run {last.id} for {last.files} ended without a result for {table}, and its files are gone: their "
-                    f"rows may be in the table, re-execute that run or materialize {table}"
+                    f"rows may be in the table; re-execute that run or materialize {table}"
                 )
         return found
 

@@ -180,7 +180,7 @@ class _Tick:
     def _request(self, run: PlannedRun, instance: dg.DagsterInstance) -> dg.RunRequest:
         key = run.key
         while ended := _ended_run(instance, key):
-            key = f"{key}:{ended}"  # the asset was wiped since: Dagster would ignore the key of that run
+            key = f"{key}:{ended}"  # the asset was wiped; Dagster starts no second run with the same key
         return dg.RunRequest(
             run_key=key,
             partition_key=run.partition_key,

@@ -95,7 +95,7 @@ class DirectoryScan:
                     f"{listed(files)} in {self.directory} {wait} for {'the next one' if self.answered else 'it'}"
                 )
         if self.other_acks:
-            found.append(f"ack files of other dates start no run, rename or delete: {listed(self.other_acks)}")
+            found.append(f"ack files of other dates start no run; rename or delete them: {listed(self.other_acks)}")
         if not self.exists:
             found.append(f"there is no directory {self.directory}")
         if self.unanswered:

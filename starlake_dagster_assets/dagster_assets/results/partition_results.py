@@ -51,7 +51,8 @@ class LoadPartitions:
         partition: The partitions that the step runs for.
         translator: Translator of the assets.
         intervals: Data intervals of the ticks whose files the loads take, by node id.
-        unreported_jobs: `RunSettings.unreported_jobs`.
+        unreported_jobs: Function that returns the prefixes of the job ids of runs that ended without a result for a
+            table.
         ask: Queries the warehouse; if it cannot be read, logs a warning and returns None.
     """
 
@@ -92,7 +93,7 @@ class LoadPartitions:
     def read_before(self, nodes: Sequence[Node]) -> None:
         """Counts the rows of tables before their loads, if the environment does not count the rows that it writes.
 
-        Otherwise, finds the loads that ended runs have not reported: the next load of a table reports their partitions.
+        If it does, finds the loads whose runs have ended without reporting them: this load reports their partitions.
 
         Args:
             nodes: Tables and tasks that the step runs.
@@ -234,19 +235,19 @@ class LoadPartitions:
         return self._ask(lambda: reader.load_partition_counts(job_id, table.domain_name, table.name))
 
     def _with_unreported(self, outcome: Outcome, counts: _Counts) -> _Counts:
-        """Adds the rows of the load before, if its run has ended without a result for the table."""
-        job = self._unreported.get(outcome.node.id, "")
+        """Adds the rows of the previous load of the table, if its run has ended without a result for the table."""
+        job = self._unreported.pop(outcome.node.id, "")
         before = self._counts_of_job(outcome.node, job) if job != outcome.job_id else None
         if not before:
             return counts
         self._context.log.warning(
-            f"{outcome.node.id}: the run of the load before (job {job}) ended before it reported the table: its rows "
-            "are reported with those of this load."
+            f"{outcome.node.id}: the run of the previous load (job {job}) ended without a result for the table: its "
+            "rows are reported with those of this load."
         )
         return {value: counts.get(value, 0) + before.get(value, 0) for value in (*counts, *before)}
 
     def _unreported_job(self, node: Node) -> str:
-        """Returns the job id of the newest load of a table if its run has ended without a result for it; else ""."""
+        """Returns the job id of the newest load of a table if its run has ended without a result; "" otherwise."""
         reader, table = self._reader, node.table
         if reader is None or table is None or not (jobs := self._unreported_jobs(node)):
             return ""
@@ -367,7 +368,7 @@ def _unassigned_text(unassigned: _Counts) -> str:
     )
     more = f" and {len(unassigned) - _MOST_VALUES} more values" if len(unassigned) > _MOST_VALUES else ""
     return (
-        f"{counted(sum(unassigned.values()), 'row')} of no partition: {shown}{more}. Such rows are in the table, and "
-        "what reads all of it is updated; partitioned assets do not read them. "
+        f"{counted(sum(unassigned.values()), 'row')} without a partition: {shown}{more}. Assets that read the whole "
+        "table read such rows, and partitioned assets do not. "
         "Next: fix the values in the files, or set start_date so that the partitions begin early enough."
     )

@@ -129,8 +129,8 @@ def unrecorded_rows_message(task: str, interval: Interval | None, rows: int) -> 
     """
     return (
         f"this run would append {_rows_text(interval)}, but the table of {task} has {counted(rows, 'row')} that no "
-        "recorded run has written, for example from before a migration or before the asset was wiped: writeStrategy "
-        "APPEND might write rows a second time. Nothing is written. Next: if the table is complete, report a "
+        "recorded run has written, for example from before a migration or before the asset was wiped. writeStrategy "
+        "APPEND might write rows a second time, so nothing is written. Next: if the table is complete, report a "
         f"materialization of {task} in the UI (*Report materialization*), and only later updates are appended. If the "
         "rows of an interval are missing, materialize it by hand with the tags `starlake/data_interval_start` and "
         "`…_end`. Or materialize it with `full_refresh: true` in the run config, which empties the table first."

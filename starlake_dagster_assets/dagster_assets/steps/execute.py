@@ -37,7 +37,7 @@ from starlake_dagster_assets.dagster_assets.steps.step_partitions import (
 )
 from starlake_dagster_assets.dagster_assets.steps.step_result_tracker import RunCall, StepProgress
 from starlake_dagster_assets.dagster_assets.steps.step_updates import StepUpdates
-from starlake_dagster_assets.dagster_assets.steps.unreported_loads import unreported_jobs
+from starlake_dagster_assets.dagster_assets.steps.unreported_loads import UnreportedLoads
 from starlake_dagster_assets.errors import CommandError
 from starlake_dagster_assets.execution.backends.protocol import Runner
 from starlake_dagster_assets.execution.node_settings import settings_by_node
@@ -200,6 +200,7 @@ def _settings(
     except CommandError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     part, keys = f"-{call.number}" if call.number > 1 else "", {node.id: key for key, node in nodes.items()}
+    unreported = UnreportedLoads(context.instance)
     return RunSettings(
         job_prefix=f"{context.run.run_id}-{context.assets_def.op.name}-{context.retry_number}{part}",
         options=variables.of,
@@ -215,7 +216,7 @@ def _settings(
         again=bool(context.retry_number or context.run.parent_run_id),
         previous_loads=previous_loads(context, binding),
         previous_jobs=previous_jobs(context),
-        unreported_jobs=lambda node: unreported_jobs(context, keys[node.id], node.id),
+        unreported_jobs=lambda node: unreported.jobs(keys[node.id], node.id, context.run.run_id),
         truncate=call.launch.full_refresh,
         on_line=line_listener(context.log),
         **settings_by_node(

@@ -164,7 +164,7 @@ class StepIntervals:
         return found
 
     def _unrecorded_rows(self, node: Node, interval: Interval | None, reader: WarehouseReader | None) -> str:
-        """Returns why the first recorded run of a task must not append: its table has rows already."""
+        """Returns why the first recorded run of a task must not append, if its table has rows already; "" otherwise."""
         try:
             columns = reader.columns(*node.target) if reader is not None else None
             rows = reader.row_count(*node.target) if reader is not None and columns else None
@@ -176,7 +176,7 @@ class StepIntervals:
         if columns is None or (columns and rows is None):
             self._context.log.warning(
                 f"{node.id}: no earlier run that has appended rows is recorded, and it is unknown whether its table "
-                "has rows. It would have them twice. Next: check the table."
+                "has rows. If it has, this run may append them a second time. Next: check the table."
             )
         return ""
 

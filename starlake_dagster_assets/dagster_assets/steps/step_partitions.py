@@ -68,7 +68,7 @@ def partitions_of_step(context: dg.AssetExecutionContext) -> PartitionInfo | Non
 def window_of_step(
     context: dg.AssetExecutionContext, partition: PartitionInfo | None, now: datetime
 ) -> tuple[datetime, datetime] | None:
-    """Returns the data interval of a step: of its partitions, else of the tags of its run; None if there is none.
+    """Returns the data interval of a step from its partitions or the tags of its run; None if there is none.
 
     Args:
         context: Context of the step.
@@ -76,7 +76,7 @@ def window_of_step(
         now: Time at which the step began.
 
     Raises:
-        CommandError: The tags of the run have no interval that can be used.
+        CommandError: The tags of the run do not have a valid interval.
     """
     if partition is not None and partition.window is not None:
         return partition.window

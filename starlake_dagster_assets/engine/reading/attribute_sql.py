@@ -47,7 +47,7 @@ class Cell:
         no_empty: Whether an empty text cannot occur, because the reader replaced it with NULL.
         text: SQL of a JSON value as a text, if the reader has it.
         nested: With `text`, SQL of whether the value is an object or an array.
-        number: With `text`, SQL of the value as it is in the document, if it may be a number: a string has its quotes.
+        number: With `text`, SQL of the value as written in the document (a string has quotes), if it may be a number.
     """
 
     sql: str
@@ -251,9 +251,10 @@ class RowCompiler:
         )
 
     def _json_number(self, leaf: AttributeSql, kind: Scalar, number: str) -> AttributeSql:
-        """Returns the SQL of an attribute that takes a number from the document, and only other values from its text.
+        """Returns the SQL of an attribute that casts numbers as the document has them, and the texts of other values.
 
-        A value between quotes is not cast, nor is a protected number finite.
+        The cast of a string fails because of its quotes. That of a number that `protect_numbers` has changed fails or
+        is infinite.
         """
         exact, accepted = kind.exact, leaf.accepted
         if exact is None or accepted is None or self._null_value:

@@ -59,7 +59,7 @@ def read_incoming(
         project: Types and settings.
         table: The table the files belong to.
         files: The files, compressed or not; read in order.
-        misread: Whether `stream_incoming` failed: the fastest way to read the file is not tried again.
+        misread: Whether `stream_incoming` failed; the fastest way to read the file is then not tried again.
 
     Returns:
         The accepted rows, exact counts, and the rejected rows with their reasons. `accepted` counts the rows that
@@ -111,7 +111,7 @@ class _IncomingReader:
         """Loads an uncompressed file with the first reader that can parse it."""
         failure = "no way to read it"
         attempts = list(sources(self.con, self.project, self.table, file))
-        for attempt in attempts[self.misread :] or attempts:
+        for attempt in (attempts[1:] if self.misread else attempts) or attempts:
             source = attempt()
             if source is None:
                 continue

@@ -47,8 +47,8 @@ class Scalar:
         likely: SQL of a text and of its value → SQL that holds for most accepted texts and for no other, at less cost
             than the pattern.
         cast: SQL of a text → SQL that `value` repeats, and that should be computed once.
-        exact: SQL of a JSON value as in its document, and of its cast → SQL that is true only of a number that is
-            accepted, with the cast as its value.
+        exact: SQL of a JSON value as written in its document, and of its cast → SQL that is true only for a number that
+            is accepted, with the cast as its value.
     """
 
     definition: TypeDef
@@ -183,7 +183,7 @@ def _integer(definition: TypeDef, patterns: Patterns) -> Scalar:
 
     if not plain or ddl.upper() not in _INTEGER_DDL:
         return Scalar(definition, ddl, matches, value)
-    # what an integer prints as is of each of these patterns
+    # each of these patterns matches an integer as DuckDB prints it
     return Scalar(definition, ddl, matches, value, likely=printed, exact=lambda text, cast: f"{cast}::VARCHAR = {text}")
 
 
@@ -213,7 +213,7 @@ def _fraction(definition: TypeDef, patterns: Patterns) -> Scalar:
 
     if definition.pattern != _PLAIN_NUMBER or zone or kind not in {*_FLOAT_DDL, "DECIMAL"}:
         return Scalar(definition, ddl, matches, value, finite=is_float)
-    # the pattern holds for each number of JSON
+    # the pattern matches each number of JSON
     return Scalar(definition, ddl, matches, value, finite=is_float, likely=digits, exact=valid)
 
 

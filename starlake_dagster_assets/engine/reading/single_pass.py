@@ -27,7 +27,7 @@ _SEVERAL = (".zip", ".tgz", ".tar.gz")
 
 
 class StreamError(Exception):
-    """Error of a file that cannot be written while it is read; `read_incoming` reads it otherwise after a rollback."""
+    """Error of a file that cannot be written while it is read; `read_incoming` reads it in another way."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ __all__ = ["RejectedError", "evaluate_recorded_expectations", "run_load"]
 
 
 class _RejectedRows(Exception):
-    """Rows of a file were rejected while it was written, which rejects the file."""
+    """Signal that rows of a file were rejected while it was written, which rejects the file."""
 
 
 class RejectedError(EngineError):
@@ -95,7 +95,7 @@ def _read_and_write(job: LoadJob) -> RowCounts:
     try:
         counts = _write_as_read(job) if _may_stream(job) else None
     except StreamError as error:
-        # rows that the table itself rejects were read well
+        # rows that violate a constraint of the table were read correctly
         counts, misread = None, not isinstance(error.__cause__, duckdb.ConstraintException)
     return counts or _write_after_reading(job, misread=misread)
 
@@ -110,7 +110,7 @@ def _write_as_read(job: LoadJob) -> RowCounts | None:
     """Writes rows while they are read, in one pass.
 
     Returns:
-        The rows; None, without any effect, if they have to be read first.
+        The counts of the rows; None if they have to be read before they are written, and nothing is written.
 
     Raises:
         StreamError: The file cannot be read this way; nothing is written.

@@ -272,5 +272,5 @@ class StepAttempt:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether executions are recorded, so that a later attempt finds those that are not reported."""
+        """Whether executions are recorded, so that a later attempt finds those whose results are not reported."""
         return not isinstance(self.execution_log, _NoExecutionLog)

@@ -24,7 +24,7 @@ class _TextLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
     """Loader that composes nodes only; no plain scalar gets a type of YAML 1.1."""
 
     def resolve(self, kind: object, value: object, implicit: object) -> str:
-        """Returns the same tag for each node: tags are not used."""
+        """Returns an empty tag for each node, because tags are not used."""
         return ""
 
 

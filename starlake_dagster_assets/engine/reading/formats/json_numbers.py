@@ -51,7 +51,7 @@ def protect_numbers(path: Path, work: Path) -> JsonNumbers:
     """Protects the long numbers of a file of JSON documents, in bounded memory.
 
     Args:
-        path: A file in UTF-8, in which a `LongNumberSearch` found something.
+        path: A file in UTF-8 that may have long numbers: see `LongNumberSearch`.
         work: A directory for the copy.
     """
     mark = "9" + "".join(secrets.choice("0123456789") for _ in range(19))
@@ -66,7 +66,7 @@ def protect_numbers(path: Path, work: Path) -> JsonNumbers:
 
 
 class LongNumberSearch:
-    """Search for numbers that have to be protected, in the pieces of a file.
+    """Search of a file, piece by piece, for numbers that have to be protected.
 
     Attributes:
         found: Whether the pieces so far may have such numbers, possibly within strings.
@@ -80,7 +80,7 @@ class LongNumberSearch:
         """Searches the next piece of the file."""
         if self.found:
             return
-        # a run has four of the bytes that are four apart: this is faster, and leaves few pieces
+        # Every fourth byte is searched first, which is faster: they include four bytes of a run. Few pieces remain.
         run = _SAMPLES in piece[::4].translate(_CLASSES) and _RUN in piece.translate(_CLASSES)
         self.found = run or _RUN in (self._last + piece[: len(_RUN)]).translate(_CLASSES)
         self._last = (self._last + piece)[-len(_RUN) :] if len(piece) < len(_RUN) else piece[-len(_RUN) :]

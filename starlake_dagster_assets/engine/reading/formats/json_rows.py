@@ -92,9 +92,9 @@ def json_columns(path: Path, lines: int, table: Table, project: Project, *, as_t
         path: The file.
         lines: Number of its lines.
         table: Its table.
-        project: Holds the types.
+        project: The project, which defines the types.
         as_text: Whether scalars that are not numbers are read as texts, which takes half as long. A text does not tell
-            an object from a string that looks like one, so a value that begins with a bracket is an error.
+            an object from a string that looks like one, so a text that begins with a bracket is an error.
     """
     read = _read(table)
     texts = [as_text and _is_scalar(item) and not _is_number(item, project) for item in read]
@@ -107,7 +107,7 @@ def json_columns(path: Path, lines: int, table: Table, project: Project, *, as_t
     )
     names = ", ".join(f"sl_j{index}" for index in range(len(read)))
     rows = f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{kinds}}})"
-    # a line of `null` is no object, and all that is to be seen of it
+    # a line of `null` is no object; the reader returns only NULLs for it
     unclear = [_is_nested(f"sl_j{index}") for index, text in enumerate(texts) if text]
     some = (
         f"CASE WHEN coalesce({names}) IS NULL THEN error('not one JSON object a line') "

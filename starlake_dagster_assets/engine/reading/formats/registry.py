@@ -64,7 +64,7 @@ def sources(con: duckdb.DuckDBPyConnection, project: Project, table: Table, file
 
     Args:
         con: The connection that will run the SQL.
-        project: Holds the types.
+        project: The project, which defines the types.
         table: The table.
         file: The file.
 

@@ -48,7 +48,7 @@ def scan_text(path: Path, wanted: frozenset[bytes], inspect: Callable[[bytes], N
     Args:
         path: The file.
         wanted: Bytes, or pairs of bytes, to look for, such as the quote.
-        inspect: Is called with each piece of the file. The encoding is not checked then.
+        inspect: Called with each piece of the file; the encoding is then not checked.
 
     Returns:
         The features; of a file that is not clean, only `clean` is valid.

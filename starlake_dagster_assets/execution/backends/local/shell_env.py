@@ -68,7 +68,7 @@ def required_log_level(field: str, variable: str | None) -> str:
 def secret_values(
     declared: Mapping[str, str], inherited_values: Mapping[str, str], named: Iterable[str]
 ) -> frozenset[str]:
-    """Returns the values that are never shown: by the rule of all environments, and those of given names.
+    """Returns the values that are never shown: secrets by the rule of all environments, and variables of given names.
 
     Args:
         declared: Variables that were given for Starlake.

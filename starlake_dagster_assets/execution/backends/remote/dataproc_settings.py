@@ -1,4 +1,4 @@
-"""Validates the Spark properties of a table or task for Dataproc, and the limits of Dataproc Serverless."""
+"""Validates the Spark properties of a table or task for Dataproc, including the limits of Dataproc Serverless."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from starlake_dagster_assets.execution.spark_settings import find_invalid_proper
 if TYPE_CHECKING:
     from starlake_dagster_assets.resources.base import StarlakeResource
 
-__all__ = ["BATCH_LEAST", "find_invalid_settings", "list_exceeded_limits"]
+__all__ = ["MIN_BATCH_EXECUTORS", "find_invalid_settings", "list_exceeded_limits"]
 
-BATCH_LEAST = 2
+MIN_BATCH_EXECUTORS = 2
 """Minimum number of executors of a batch."""
 _CORES = (4, 8, 16)
-_EXECUTORS = (range(BATCH_LEAST, 2001), f"{BATCH_LEAST} to 2000")
+_EXECUTORS = (range(MIN_BATCH_EXECUTORS, 2001), f"{MIN_BATCH_EXECUTORS} to 2000")
 _BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
     {
         "spark.driver.cores": (_CORES, "4, 8 or 16"),
@@ -32,7 +32,7 @@ _BATCH_LIMITS: Mapping[str, tuple[Sequence[int], str]] = MappingProxyType(
 
 
 def list_exceeded_limits(properties: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yields the Spark properties that Dataproc Serverless would reject, each with what it allows."""
+    """Yields the names of Spark properties that Dataproc Serverless would reject, each with the reason."""
     for name, (allowed, text) in _BATCH_LIMITS.items():
         value = properties.get(name)
         if value is not None and not (value.isdigit() and int(value) in allowed):

@@ -218,10 +218,10 @@ class FargateEnvironment:
             cursor = page["nextForwardToken"]
 
     def release(self, execution: str) -> None:
-        """Stops a task whose program has ended, and that another container keeps running."""
+        """Stops a task that another container keeps running although the program has ended."""
         tasks = self._ecs.describe_tasks(cluster=self.cluster, tasks=[execution])["tasks"]
         if tasks and self._is_kept_running(tasks[0]):
-            self._ecs.stop_task(cluster=self.cluster, task=execution, reason="its command has ended")
+            self._stop(execution, "its command has ended")
 
     def log_gap(self, execution: str) -> str:
         """Returns why lines may be missing: a driver that does not block drops them when its buffer is full."""
@@ -230,8 +230,11 @@ class FargateEnvironment:
 
     def cancel(self, execution: str) -> None:
         """Calls StopTask; a task that has ended or is no longer known is not an error."""
+        self._stop(execution, "cancelled by Dagster")
+
+    def _stop(self, execution: str, reason: str) -> None:
         try:
-            self._ecs.stop_task(cluster=self.cluster, task=execution, reason="cancelled by Dagster")
+            self._ecs.stop_task(cluster=self.cluster, task=execution, reason=reason)
         except Exception as error:
             if aws_error(error) != "InvalidParameterException":
                 raise
@@ -252,10 +255,10 @@ class FargateEnvironment:
 
     def _program_container(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         found: Sequence[Mapping[str, Any]] = task.get("containers") or ()
-        return next((one for one in found if one.get("name") == self.container), _NO_ENV)
+        return next((one for one in found if one.get("name") == self.container), dict[str, Any]())
 
     def _is_kept_running(self, task: Mapping[str, Any]) -> bool:
-        """Whether the program has ended in a task that runs: its container is not essential in the definition."""
+        """Whether a task runs although the program has ended, because the container of the program is not essential."""
         container = self._program_container(task)
         ended = container.get("lastStatus") == "STOPPED" and container.get("exitCode") is not None
         return ended and task["lastStatus"] == task.get("desiredStatus") == "RUNNING"

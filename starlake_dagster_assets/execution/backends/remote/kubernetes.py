@@ -203,7 +203,7 @@ class KubernetesEnvironment:
         job = self._job(namespace, name)
         if job is None or (final_status(job, self._pods(namespace, name)) and not self._watch(execution).deleted):
             return
-        self._delete(job, {name: job["metadata"][name] for name in ("uid", "resourceVersion")})
+        self._delete(job, {key: job["metadata"][key] for key in ("uid", "resourceVersion")})
         self._watch(execution).deleted = True
 
     def release(self, execution: str) -> None:
@@ -252,7 +252,7 @@ class KubernetesEnvironment:
         return obstacle.text
 
     def _delete(self, job: Mapping[str, Any], preconditions: Mapping[str, str]) -> None:
-        """Deletes a Job and its Pods; one that is gone is not an error."""
+        """Deletes a Job and its Pods; a Job that no longer exists is not an error."""
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",

@@ -80,14 +80,14 @@ _FIXED = (
     ("pod_spec_config", "restart_policy", "Never", _AGAIN),
     ("job_spec_config", "pod_replacement_policy", "Failed", "a second Pod could start while the first one still runs."),
 )
-_OF_COMMANDS: Mapping[str, str] = MappingProxyType(
+_RESERVED_VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "SL_ENV": "it is that of the project",
         "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
         "SL_JOB_ID": "each command gets its own value, by which the audit is read",
     }
 )
-"""Reasons why a raw configuration cannot set a variable."""
+"""Reasons why a raw configuration cannot set a variable, by the name of the variable."""
 _OWN_LABELS = re.compile(
     r"dagster/.*|app\.kubernetes\.io/(?:name|component)|(?:batch\.kubernetes\.io/)?(?:job-name|controller-uid)"
 )
@@ -267,8 +267,8 @@ def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
 
 def _validate_variables(path: str, config: Mapping[str, Any]) -> None:
     for name in variables_in(config):
-        if name in _OF_COMMANDS:
-            raise RunnerError(f"{path}.container_config.env sets {name}: {_OF_COMMANDS[name]}. Next: remove it.")
+        if reason := _RESERVED_VARIABLES.get(name):
+            raise RunnerError(f"{path}.container_config.env sets {name}: {reason}. Next: remove it.")
 
 
 def variables_in(config: Mapping[str, Any]) -> Sequence[str]:

@@ -53,7 +53,7 @@ def parse_override(path: str, text: str) -> Mapping[str, Any]:
         text: A JSON object.
 
     Raises:
-        RunnerError: When it is not valid, or has a value that looks like a secret.
+        RunnerError: When it is not valid, or contains a value that looks like a secret.
     """
     try:
         found: Any = json.loads(text)
@@ -114,7 +114,7 @@ def _invalid_overrides(settings: NodeSettings) -> Iterator[InvalidSetting]:
 
 
 def _problem(name: str, value: str, secrets: Collection[str]) -> str:
-    """Returns why a tag, or the configuration of the translator, is not valid; "" if it is."""
+    """Returns why a tag or the configuration of the translator is not valid; "" if it is valid."""
     try:
         if name in _REQUEST_TAGS:
             validate_quantity(f"the tag `{name}`", value)
@@ -170,7 +170,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any], *, is_deep: bool
 
 
 def _ignored_tags(tags: Sequence[str]) -> Iterator[InvalidSetting]:
-    """Yields the tags that look like settings, and are none."""
+    """Yields the tags that look like settings of Kubernetes, but have no effect."""
     for tag in dict.fromkeys(tags):
         name, equals, _ = (part.strip() for part in tag.partition("="))
         if not name.startswith("kubernetes_") or (equals and name in _REQUEST_TAGS):
