@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from starlake_dagster_assets.resources import StarlakeResource
     from starlake_dagster_assets.starlake_project import StarlakeProject
 
-__all__ = ["register_run", "resource_for_environment"]
+__all__ = ["register_run", "resource_for_environment", "validate_settings"]
 
 
 _OF_OBJECTS = ("metadata/load/", "metadata/transform/")
@@ -105,7 +105,7 @@ def run(
     _report_errors(broken, left_out)
     local = {"database": database, "transpile_from": transpile_from, "starlake": starlake, "launcher": launcher}
     resource = resource_for_environment(environment, {**local, **chosen_fields})
-    _validate_settings(source, [source.graph.nodes[node] for node in chosen], environment, resource)
+    validate_settings(source, [source.graph.nodes[node] for node in chosen], environment, resource)
     runner, policies = call_resource(resource, "runner", source), call_resource(resource, "policies")
     settings = RunSettings(
         job_prefix=uuid.uuid4().hex[:12],
@@ -140,10 +140,16 @@ def run(
         raise typer.Exit(1)
 
 
-def _validate_settings(
+def validate_settings(
     source: StarlakeProject, nodes: Sequence[Node], environment: str, resource: StarlakeResource
 ) -> None:
     """Validates the settings of single tables and tasks for the environment, and prints those that it ignores.
+
+    Args:
+        source: The project.
+        nodes: The tables and tasks whose commands run.
+        environment: Name of the execution environment.
+        resource: Its resource.
 
     Raises:
         ProjectError: The environment rejects a setting.

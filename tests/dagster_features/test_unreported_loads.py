@@ -10,6 +10,8 @@ from dagster._core.events import DagsterEvent
 from dagster._core.execution.api import execute_run
 
 import starlake_dagster_assets as sda
+from starlake_dagster_assets.dagster_assets.steps import unreported_loads
+from starlake_dagster_assets.dagster_assets.steps.unreported_loads import UnreportedLoads
 from tests.dagster_features import projects
 
 pytestmark = [
@@ -123,3 +125,24 @@ def test_the_partitions_of_the_load_are_materialized(by_day, has_files):
     assert by_day.load().success
     records = by_day.instance.fetch_materializations(ORDERS, limit=9).records
     assert [one.partition_key for one in records if one.partition_key].count("2025-03-01") == 1
+
+
+@pytest.mark.parametrize(("size", "pages"), [(2, 3), (1000, 1)])
+def test_all_results_of_a_run_are_read_once(instance, monkeypatch, size, pages):
+    keys = [dg.AssetKey(["sales", f"t{number}"]) for number in range(6)]
+
+    @dg.multi_asset(specs=[dg.AssetSpec(key, skippable=True) for key in keys])
+    def tables():
+        for key in keys[:5]:
+            yield dg.MaterializeResult(asset_key=key)
+
+    job = dg.Definitions([tables]).get_repository_def().get_job("__ASSET_JOB")
+    run = instance.get_run_by_id(job.execute_in_process(instance=instance).run_id)
+    monkeypatch.setattr(unreported_loads, "_RECORDS", size)
+    read, asked = dg.DagsterInstance.get_records_for_run, []
+    monkeypatch.setattr(dg.DagsterInstance, "get_records_for_run", lambda *a, **k: asked.append(k) or read(*a, **k))
+    loads = UnreportedLoads(instance)
+    assert [loads.has_ended_without_result(run, key, key.path[-1]) for key in keys] == [False] * 5 + [True]
+    assert len(asked) == pages
+    assert loads.jobs(keys[5], "sales.t5", "") == (f"{run.run_id}-",) and loads.jobs(keys[0], "sales.t0", "") == ()
+    assert loads.jobs(keys[5], "sales.t5", run.run_id) == ()

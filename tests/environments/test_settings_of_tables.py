@@ -21,6 +21,7 @@ from starlake_dagster_assets import (
 )
 from starlake_dagster_assets.checking.project_check import check_project
 from starlake_dagster_assets.cli import main
+from starlake_dagster_assets.cli.run import validate_settings
 from starlake_dagster_assets.doctor.environment import examine_environment
 from starlake_dagster_assets.environments import ExecutionEnvironment, InvalidSetting, NodeSettings
 from starlake_dagster_assets.errors import PluginError, ProjectError
@@ -190,6 +191,12 @@ def test_run_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         main()
     assert end.value.code not in (0, None)
     assert f"{FILE}:4: sales.orders: the tag `kubernetes_cpu`: found 'banana'" in capsys.readouterr().err
+
+
+def test_run_names_a_tag_without_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    project = project_with(tmp_path, "kubernetes_gpu=1")
+    validate_settings(project, list(project.graph.nodes.values()), "kubernetes", kubernetes())
+    assert f"warning: {FILE}:4: sales.orders: StarlakeKubernetes ignores the tag" in capsys.readouterr().err
 
 
 class Translator(StarlakeTranslator):
