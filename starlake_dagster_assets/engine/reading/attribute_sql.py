@@ -260,8 +260,9 @@ class RowCompiler:
         if exact is None or accepted is None or self._null_value:
             return leaf
         cast = f"TRY_CAST({number} AS {kind.ddl})"
+        known = f"CASE WHEN isfinite({cast}) THEN {cast} END" if kind.finite else cast
         return AttributeSql(
-            f"coalesce({cast}, {leaf.value})",
+            f"coalesce({known}, {leaf.value})",
             leaf.error,
             lambda value: f"({exact(number, cast)} OR {accepted(value)})",
             (cast,),
