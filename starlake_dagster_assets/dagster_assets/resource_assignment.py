@@ -106,6 +106,7 @@ def find_settings_problems(
         ProjectError: When an environment rejects a setting. With `on_error="skip"`, such problems are returned instead.
     """
     project = translator.source
+    positions, secrets = Positions(project.root), secrets_of(project.model)
     found: list[Problem] = []
     for key, resource in resources.items():
         nodes = [project.graph.nodes[node] for node, its_key in keys.items() if its_key == key]
@@ -114,11 +115,11 @@ def find_settings_problems(
         found += find_invalid_settings(
             nodes,
             [get_environment(environment)],
-            Positions(project.root),
+            positions,
             resource=resource,
             spark=translator.get_spark_config,
             config=translator.get_environment_config,
-            secrets=secrets_of(project.model),
+            secrets=secrets,
         )
     errors = [one for one in found if one.severity == "error"]
     if errors and getattr(project, "on_error", "raise") == "raise":

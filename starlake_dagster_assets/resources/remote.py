@@ -11,7 +11,12 @@ from starlake_dagster_assets._deprecated import warn_deprecated
 from starlake_dagster_assets.commands.loaded_project import ProjectSource
 from starlake_dagster_assets.commands.redaction import contains_secret, secrets_of
 from starlake_dagster_assets.errors import PluginError, RunnerError
-from starlake_dagster_assets.execution.backends.local.shell_env import DROPPED, VARIABLE_NAME, required_log_level
+from starlake_dagster_assets.execution.backends.local.shell_env import (
+    DROPPED,
+    RESERVED_VARIABLES,
+    VARIABLE_NAME,
+    required_log_level,
+)
 from starlake_dagster_assets.execution.backends.protocol import Runner, StepAttempt
 from starlake_dagster_assets.execution.backends.remote.protocol import Environment, Policy
 from starlake_dagster_assets.execution.backends.remote.public_texts import (
@@ -26,15 +31,11 @@ from starlake_dagster_assets.resources.warehouse import StarlakeWarehouseResourc
 
 __all__ = ["StarlakeRemoteResource"]
 
-_OF_COMMANDS = {"SL_JOB_ID": "each command gets its own value, by which the audit is read"}
-_OF_PROJECT = {"SL_ENV": "it is that of the project, which must be known"}
 _RESERVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "env": _OF_COMMANDS,
+        "env": {"SL_JOB_ID": RESERVED_VARIABLES["SL_JOB_ID"]},
         "secrets": {
-            **_OF_COMMANDS,
-            **_OF_PROJECT,
-            "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
+            **RESERVED_VARIABLES,
             "SL_LOG_LEVEL": "it must be known, because the lines of the log report the tables; set `log_level`",
         },
     }

@@ -157,14 +157,17 @@ class _Tick:
         instance = context.instance
         plan = self._plan(context)
         runs = plan.runs()
-        if any(_ended_run(instance, run.key) for run in runs):
-            plan = self._plan(context)  # if the run has ended while the event log was read, its results count now
+        keys = [_unused_key(instance, run.key) for run in runs]
+        if keys != [run.key for run in runs]:
+            plan = self._plan(context)  # if a run has ended while the event log was read, its results count now
             runs = plan.runs()
+            keys = [_unused_key(instance, run.key) for run in runs]
         for run in runs:
             context.log.info(run.reason)
         if runs and plan.reason:
             context.log.info(plan.reason)
-        return [self._request(run, instance) for run in runs] or dg.SkipReason(plan.reason)
+        requests = [self._request(run, key) for run, key in zip(runs, keys, strict=True)]
+        return requests or dg.SkipReason(plan.reason)
 
     def _plan(self, context: Any) -> JobPlan:
         instance, repository, keys = context.instance, context.repository_def, self.scope.keys
@@ -177,10 +180,7 @@ class _Tick:
             facts, Evaluator(self.triggers.triggers, facts, self.timezone), self.scope.nodes, self.scope.before
         )
 
-    def _request(self, run: PlannedRun, instance: dg.DagsterInstance) -> dg.RunRequest:
-        key = run.key
-        while ended := _ended_run(instance, key):
-            key = f"{key}:{ended}"  # the asset was wiped; Dagster starts no second run with the same key
+    def _request(self, run: PlannedRun, key: str) -> dg.RunRequest:
         return dg.RunRequest(
             run_key=key,
             partition_key=run.partition_key,
@@ -189,10 +189,11 @@ class _Tick:
         )
 
 
-def _ended_run(instance: dg.DagsterInstance, key: str) -> str:
-    """Returns the id of the newest run of a run key if it has ended, else ""."""
-    runs = instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1)
-    return runs[0].run_id if runs and is_over(runs[0]) else ""
+def _unused_key(instance: dg.DagsterInstance, key: str) -> str:
+    """Returns a run key, extended if its run has ended: Dagster starts no second run with the same key."""
+    while (runs := instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1)) and is_over(runs[0]):
+        key = f"{key}:{runs[0].run_id}"  # the asset was wiped
+    return key
 
 
 def _sensor(

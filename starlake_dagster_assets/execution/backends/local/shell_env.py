@@ -5,12 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from starlake_dagster_assets.commands.redaction import find_secrets
 from starlake_dagster_assets.project.model.secret_names import is_secret
 
-__all__ = ["ALWAYS", "DROPPED", "VARIABLE_NAME", "inherited", "required_log_level", "secret_values"]
+__all__ = [
+    "ALWAYS",
+    "DROPPED",
+    "RESERVED_VARIABLES",
+    "VARIABLE_NAME",
+    "inherited",
+    "required_log_level",
+    "secret_values",
+]
 
+RESERVED_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "SL_ENV": "it is that of the project, which must be known",
+        "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
+        "SL_JOB_ID": "each command gets its own value, by which the audit is read",
+    }
+)
+"""Reasons why raw configuration and secrets cannot set a variable, by the name of the variable."""
 ALWAYS: Sequence[str] = (
     *(
         "PATH",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from starlake_dagster_assets.errors import RunnerError, closest_match
+from starlake_dagster_assets.execution.backends.local.shell_env import RESERVED_VARIABLES
 from starlake_dagster_assets.execution.backends.remote.kubernetes_schema import ObjectSchema, schema_of
 from starlake_dagster_assets.execution.backends.remote.kubernetes_values import validate_field, validate_object
 from starlake_dagster_assets.execution.backends.remote.public_texts import UNKNOWN, VariableText
@@ -80,14 +81,6 @@ _FIXED = (
     ("pod_spec_config", "restart_policy", "Never", _AGAIN),
     ("job_spec_config", "pod_replacement_policy", "Failed", "a second Pod could start while the first one still runs."),
 )
-_RESERVED_VARIABLES: Mapping[str, str] = MappingProxyType(
-    {
-        "SL_ENV": "it is that of the project",
-        "SL_HTTP_PORT": "it turns the launcher into a client of a server, and no command would run",
-        "SL_JOB_ID": "each command gets its own value, by which the audit is read",
-    }
-)
-"""Reasons why a raw configuration cannot set a variable, by the name of the variable."""
 _OWN_LABELS = re.compile(
     r"dagster/.*|app\.kubernetes\.io/(?:name|component)|(?:batch\.kubernetes\.io/)?(?:job-name|controller-uid)"
 )
@@ -267,7 +260,7 @@ def validate_reserved(path: str, config: Mapping[str, Any]) -> None:
 
 def _validate_variables(path: str, config: Mapping[str, Any]) -> None:
     for name in variables_in(config):
-        if reason := _RESERVED_VARIABLES.get(name):
+        if reason := RESERVED_VARIABLES.get(name):
             raise RunnerError(f"{path}.container_config.env sets {name}: {reason}. Next: remove it.")
 
 
